@@ -1,0 +1,303 @@
+"""Docker through docker-py. Nothing else imports docker-py; this module is imported late."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import docker
+import requests.exceptions
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils.socket import frames_iter
+
+from runner.adapters.engine import Container, EngineInfo, Finished
+from runner.domain import container as names
+from runner.domain.container import ContainerSpec
+from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
+from runner.domain.instance import ContainerStatus
+
+CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays far below
+BUILD_MEMORY = 4 * 2**30
+LAST_LINES = 20
+
+_STATUS: dict[str, ContainerStatus] = {
+    "created": "created",
+    "running": "running",
+    "restarting": "running",
+    "paused": "paused",
+}
+
+
+class DockerEngine:
+    """The engine that `docker` on this host talks to. Raises EngineUnavailable if none answers."""
+
+    def __init__(self) -> None:
+        try:
+            # kwargs_from_env reads DOCKER_HOST and friends as the docker command does.
+            self._api = docker.APIClient(
+                version="auto", timeout=CALL_TIMEOUT, **docker.utils.kwargs_from_env()
+            )
+        except (DockerException, requests.exceptions.RequestException) as error:
+            raise _unavailable() from error
+
+    def info(self) -> EngineInfo:
+        with _translated():
+            data = self._api.info()
+            version = self._api.version()
+        root = data.get("DockerRootDir")
+        security = " ".join(data.get("SecurityOptions") or ())
+        return EngineInfo(
+            version=version["Version"],
+            api_version=version["ApiVersion"],
+            storage_driver=data.get("Driver", ""),
+            data_root=root if root and Path(root).is_dir() else None,
+            rootless="rootless" in security,
+        )
+
+    def containers(self, **labels: str) -> list[Container]:
+        wanted = [f"treedock.{key}={value}" for key, value in labels.items()]
+        with _translated():
+            found = self._api.containers(all=True, filters={"label": [names.LABEL, *wanted]})
+        return [
+            Container(
+                id=item["Id"],
+                name=item["Names"][0].lstrip("/") if item["Names"] else item["Id"][:12],
+                status=_STATUS.get(item["State"], "exited"),
+                labels=item["Labels"] or {},
+            )
+            for item in found
+        ]
+
+    def ensure_network(self) -> None:
+        with _translated():
+            if self._api.networks(names=[names.NETWORK]):
+                return
+            try:
+                self._api.create_network(
+                    names.NETWORK,
+                    driver="bridge",
+                    options={"com.docker.network.bridge.enable_icc": "false"},
+                    labels={names.LABEL: "network"},
+                    check_duplicate=True,
+                )
+            except APIError as error:
+                if error.status_code != 409:  # 409: another treedock was quicker
+                    raise
+
+    def create(self, spec: ContainerSpec) -> str:
+        mounts = [
+            {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only}
+            for m in spec.mounts
+        ]
+        host = self._api.create_host_config(
+            init=True,
+            mounts=mounts,
+            cap_drop=["ALL"],
+            cap_add=list(spec.capabilities) or None,
+            security_opt=["no-new-privileges"],
+            mem_limit=spec.limits.memory,
+            memswap_limit=spec.limits.memory,
+            nano_cpus=int(spec.limits.cpus * 1e9),
+            pids_limit=spec.limits.pids,
+            network_mode=spec.network,
+            port_bindings={port: (spec.publish, port) for port in spec.ports},
+        )
+        with _translated():
+            made = self._api.create_container(
+                spec.image,
+                entrypoint=["sh", "-c", names.IDLE],
+                command=[],
+                name=spec.name,
+                hostname=spec.hostname,
+                user=spec.user,
+                working_dir=names.WORKSPACE,
+                environment={**spec.secrets, **spec.environment},
+                labels={**spec.labels, names.LABEL_SPEC: spec.fingerprint},
+                ports=list(spec.ports),
+                healthcheck={"test": ["NONE"]},
+                stop_signal="SIGTERM",
+                host_config=host,
+            )
+        return cast(str, made["Id"])
+
+    def start(self, container: str) -> None:
+        with _translated():
+            self._api.start(container)
+
+    def stop(self, container: str, timeout: int) -> None:
+        with _translated():
+            self._api.stop(container, timeout=timeout)
+
+    def remove(self, container: str) -> None:
+        with _translated(), contextlib.suppress(NotFound):
+            self._api.remove_container(container, force=True, v=True)
+
+    def exec_detached(
+        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
+    ) -> None:
+        with _translated():
+            made = self._api.exec_create(
+                container, list(argv), environment=dict(env), workdir=workdir, stdout=False,
+                stderr=False,
+            )  # fmt: skip
+            self._api.exec_start(made["Id"], detach=True)
+
+    def exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str = "/",
+    ) -> Finished:
+        with _translated():
+            made = self._api.exec_create(
+                container, list(argv), environment=dict(env or {}), workdir=workdir
+            )
+            output = self._api.exec_start(made["Id"])
+            code = self._api.exec_inspect(made["Id"])["ExitCode"]
+        return Finished(exit_code=code, output=output)
+
+    def exec_attached(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        workdir: str,
+        stdin: BinaryIO | None,
+        stdout: BinaryIO,
+        stderr: BinaryIO,
+    ) -> int:
+        with _translated():
+            made = self._api.exec_create(
+                container, list(argv), environment=dict(env), workdir=workdir,
+                stdin=stdin is not None,
+            )  # fmt: skip
+            stream = self._api.exec_start(made["Id"], socket=True)
+            stream._sock.settimeout(None)  # a command may be silent for hours
+            if stdin is not None:
+                pump = threading.Thread(target=_pump, args=(stdin, stream._sock), daemon=True)
+                pump.start()
+            for kind, data in frames_iter(stream, tty=False):
+                target = stderr if kind == 2 else stdout
+                target.write(data)
+                target.flush()
+            return cast(int, self._api.exec_inspect(made["Id"])["ExitCode"])
+
+    def image(self, name: str) -> str | None:
+        with _translated():
+            try:
+                return cast(str, self._api.inspect_image(name)["Id"])
+            except ImageNotFound:
+                return None
+
+    def pull(self, name: str) -> None:
+        with _translated():
+            for line in self._api.pull(name, stream=True, decode=True):
+                if "error" in line:
+                    raise EngineFailed(f"The image {name} could not be pulled: {line['error']}")
+
+    def tag(self, image: str, name: str) -> None:
+        repository, _, tag = name.partition(":")
+        with _translated():
+            self._api.tag(image, repository, tag)
+
+    def import_image(self, tarball: BinaryIO, name: str) -> None:
+        repository, _, tag = name.partition(":")
+        change = f"LABEL {names.LABEL}=image"
+        with _translated():
+            self._api.import_image_from_data(tarball, repository, tag, changes=[change])
+
+    def build(
+        self,
+        context: BinaryIO,
+        name: str,
+        *,
+        dockerfile: str,
+        args: Mapping[str, str],
+        labels: Mapping[str, str],
+        say: Callable[[str], None],
+        timeout: float,
+    ) -> None:
+        deadline = time.monotonic() + timeout
+        lines: list[str] = []
+        self.ensure_network()
+        with _translated():
+            answer = self._api.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=name,
+                buildargs=dict(args),
+                labels={names.LABEL: "image", **labels},
+                container_limits={"memory": BUILD_MEMORY, "memswap": BUILD_MEMORY},
+                network_mode=names.NETWORK,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=int(timeout),
+            )
+            for part in answer:
+                for line in str(part.get("stream") or part.get("error") or "").splitlines():
+                    if line.strip():
+                        lines.append(line)
+                        say(line)
+                if "error" in part:
+                    raise _build_failed(name, lines)
+                if time.monotonic() > deadline:
+                    lines.append(f"stopped after {timeout:.0f} seconds")
+                    raise _build_failed(name, lines)
+
+    def images(self) -> list[tuple[str, str]]:
+        with _translated():
+            found = self._api.images(filters={"label": names.LABEL})
+        return [(tag, item["Id"]) for item in found for tag in item["RepoTags"] or ()]
+
+    def remove_image(self, name: str) -> None:
+        with _translated(), contextlib.suppress(ImageNotFound):
+            try:
+                self._api.remove_image(name)
+            except APIError as error:
+                if error.status_code != 409:  # in use
+                    raise
+
+
+def _pump(source: BinaryIO, sink: Any) -> None:
+    """Copy `source` into the socket `sink` until it ends, then close that direction."""
+    with contextlib.suppress(OSError):
+        while data := os.read(source.fileno(), 65536):
+            sink.sendall(data)
+        sink.shutdown(1)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """docker-py's errors as treedock's, by type."""
+    try:
+        yield
+    except requests.exceptions.RequestException as error:
+        # An engine that goes away raises this, which is no DockerException.
+        raise _unavailable() from error
+    except APIError as error:
+        raise EngineFailed(f"The engine refused: {error.explanation or error}") from error
+    except DockerException as error:
+        raise _unavailable() from error
+
+
+def _unavailable() -> EngineUnavailable:
+    return EngineUnavailable(
+        "The container engine does not answer.",
+        hint="treedock doctor says why; treedock doctor --fix starts it where it can.",
+    )
+
+
+def _build_failed(name: str, lines: list[str]) -> ImageBuildFailed:
+    last = "\n".join(lines[-LAST_LINES:])
+    return ImageBuildFailed(
+        f"Building the image {name} failed. Its last lines:\n{last}",
+        hint="Mend the Dockerfile or the network and run the same command again.",
+    )

@@ -1,0 +1,151 @@
+"""The container engine as treedock sees it: a Protocol and the plain values it speaks in.
+
+`runner.adapters.docker_engine` is the real one; the tests have a fake, and `tests/contract/`
+holds both to the same behaviour. This module imports nothing heavy.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from runner.domain import container as names
+from runner.domain.container import ContainerSpec
+from runner.domain.instance import ContainerStatus
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What the engine says about itself. `data_root` is None where it is not on this host."""
+
+    version: str
+    api_version: str
+    storage_driver: str
+    data_root: str | None
+    rootless: bool
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of treedock's, read from its labels."""
+
+    id: str
+    name: str
+    status: ContainerStatus
+    labels: Mapping[str, str]
+
+    @property
+    def instance(self) -> str:
+        return self.labels.get(names.LABEL_INSTANCE, "")
+
+    @property
+    def holder(self) -> str:
+        """'shop/auth': how other projects see who holds a slot."""
+        return f"{self.labels.get(names.LABEL_PROJECT, '?')}/{self.instance}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The published ports by name, from the label 'backend=9105,frontend=9205'."""
+        pairs = (pair.partition("=") for pair in self.labels.get(names.LABEL_PORTS, "").split(","))
+        return {name: int(port) for name, _, port in pairs if port.isdecimal()}
+
+
+def ports_label(ports: Mapping[str, int]) -> str:
+    """The text of the ports label; Container.ports is its inverse."""
+    return ",".join(f"{name}={port}" for name, port in ports.items())
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a command that ran inside; `output` is stdout and stderr in their order."""
+
+    exit_code: int
+    output: bytes
+
+
+class Engine(Protocol):
+    """Every method raises EngineUnavailable when the engine is not there (any more), and
+    EngineFailed when it says no. `container` is an id or a name."""
+
+    def info(self) -> EngineInfo: ...
+
+    def containers(self, **labels: str) -> list[Container]:
+        """All containers, running or not, that carry these labels ('repository' is
+        'treedock.repository'); without arguments every container of treedock's."""
+
+    def ensure_network(self) -> None:
+        """Make the shared network without inter-container communication; repeatable."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        """A stopped container made to `spec`; returns its id. The image has to be there."""
+
+    def start(self, container: str) -> None:
+        """Start it; a running one is left alone. Fails when a port is taken."""
+
+    def stop(self, container: str, timeout: int) -> None:
+        """TERM, and KILL after `timeout` seconds; a stopped one is left alone."""
+
+    def remove(self, container: str) -> None:
+        """Kill and delete it with its anonymous volumes; a missing one is no error."""
+
+    def exec_detached(
+        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
+    ) -> None:
+        """Start a process inside, in a session of its own, and do not wait for it."""
+
+    def exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str = "/",
+    ) -> Finished:
+        """Run a short command inside and wait for it. Raises EngineFailed where it cannot start."""
+
+    def exec_attached(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        workdir: str,
+        stdin: BinaryIO | None,
+        stdout: BinaryIO,
+        stderr: BinaryIO,
+    ) -> int:
+        """Run a command with its streams joined to these files; returns its exit code."""
+
+    def image(self, name: str) -> str | None:
+        """The id of the image of this name, or None."""
+
+    def pull(self, name: str) -> None:
+        """Fetch an image from a registry. Raises EngineFailed where there is none to be had."""
+
+    def tag(self, image: str, name: str) -> None:
+        """Give an image one more name, 'repository:tag'."""
+
+    def import_image(self, tarball: BinaryIO, name: str) -> None:
+        """Make a one-layer image from the tar of a root file system."""
+
+    def build(
+        self,
+        context: BinaryIO,
+        name: str,
+        *,
+        dockerfile: str,
+        args: Mapping[str, str],
+        labels: Mapping[str, str],
+        say: Callable[[str], None],
+        timeout: float,
+    ) -> None:
+        """Build the tar `context` into an image, passing each line of output to `say`.
+
+        On treedock's network, with at most 4 GiB of memory, for at most `timeout` seconds.
+        Raises ImageBuildFailed with the last lines.
+        """
+
+    def images(self) -> list[tuple[str, str]]:
+        """(name, id) of every image that treedock built or imported."""
+
+    def remove_image(self, name: str) -> None:
+        """Delete an image; a missing one is no error, one in use is left."""

@@ -1,0 +1,1 @@
+"""Floor 1, pure: nouns and decisions. No docker, git, disk, network or clock."""

@@ -1,0 +1,289 @@
+"""treedock.yaml as a picture: every key, its type, its default, and what it is for.
+
+The text under a field is its documentation: `treedock config schema` prints it.
+"""
+
+import re
+from itertools import pairwise
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from runner.domain.ports import PortRange
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def parse_size(value: object) -> int:
+    """'2g' -> bytes; a number is bytes already. Units are powers of 1024, as Docker's are."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a size such as 512m or 2g")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def _parse_range(value: object) -> PortRange:
+    if isinstance(value, PortRange):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a port range such as 9100-9114")
+    return PortRange.parse(value)
+
+
+def relative_path(text: str) -> str:
+    """A path that stays inside the checkout, as written. Raises ValueError otherwise."""
+    path = PurePosixPath(text)
+    if not text or "\0" in text or path.is_absolute() or ".." in path.parts or text[0] == "~":
+        raise ValueError(f"{text!r} leaves the checkout; paths are relative and stay inside")
+    if path.parts[:1] == (".git",):
+        raise ValueError(f"{text!r} lies in the git directory")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if "\n" in text or "\0" in text:
+        raise ValueError("has to fit on one line")
+    return text
+
+
+def _branch_pattern(text: str) -> str:
+    if text.count("{id}") != 1 or not re.fullmatch(r"[A-Za-z0-9._/{}-]+", text):
+        raise ValueError(f"{text!r} needs {{id}} once, and else only letters, digits, . _ / -")
+    if re.search(r"(^|/)[.-]|\.\.|//|\.lock(/|$)|/$|^/|\.$|@\{", text):
+        raise ValueError(f"{text!r} is not a name that git allows for a branch")
+    return text
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["512m", "2g"]}),
+]
+Range = Annotated[
+    PortRange,
+    BeforeValidator(_parse_range),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+-\d+$", "examples": ["9100-9114"]}),
+]
+Path = Annotated[str, AfterValidator(relative_path)]
+Line = Annotated[str, AfterValidator(_one_line)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Command = Annotated[str, Field(min_length=1)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
+
+
+class Build(Model):
+    context: Path = "."
+    """Folder whose committed files are the build context."""
+    dockerfile: Path = "Dockerfile"
+    """The Dockerfile, relative to the context."""
+    args: dict[str, str] = {}
+    """Build arguments."""
+
+
+class Image(Model):
+    name: str | None = None
+    """An image of a registry or of this engine, e.g. `python:3.12`."""
+    build: Build | None = None
+    """Build the image from a Dockerfile of the project."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Image":
+        if (self.name is None) == (self.build is None):
+            raise ValueError("needs either `name` or `build`")
+        return self
+
+
+class Env(Model):
+    copy_: list[Path] = Field(default=[".env", ".env.local"], alias="copy")
+    """Ignored files copied from the main checkout into a new instance. Missing ones are skipped.
+    Files that match a pattern in `.worktreeinclude` are copied too."""
+    rewrite: list[Path] = []
+    """Copied files in which the main checkout's absolute path becomes the instance's worktree."""
+    set_: dict[Variable, Line] = Field(default={}, alias="set")
+    """Variables for the app. `${BACKEND_PORT}` and the like are filled in."""
+
+
+class Step(Model):
+    run: Command
+    """Shell command, run inside the instance."""
+    folder: Path = Field(default=".", alias="in")
+    """Folder to run it in."""
+
+
+class Ready(Model):
+    http: str | None = Field(default=None, pattern=r"^/")
+    """Path that has to answer with a status below 500. Without it a TCP connection is enough."""
+    timeout: float = Field(default=60, gt=0, le=3600)
+    """Seconds until a service that is not ready counts as failed."""
+
+
+class Service(Model):
+    run: Command
+    """Shell command that serves the port. It has to listen on 0.0.0.0, not on 127.0.0.1."""
+    folder: Path = Field(default=".", alias="in")
+    """Folder to run it in."""
+    port: Name | None = None
+    """The name under `ports` that it serves; without one there is nothing to wait for."""
+    ready: Ready = Ready()
+    """When the service counts as ready."""
+    restart: Literal["no", "on-failure"] = "no"
+    """`on-failure` starts it again after a non-zero exit, 5 times at most."""
+
+
+class Database(Model):
+    engine: Literal["sqlite", "command"] = "sqlite"
+    """`sqlite` for a database file; `command` when only the reset command knows."""
+    path: Path | None = None
+    """The database file of `sqlite`. It never shows in `git status`."""
+    reset: Command | None = None
+    """Shell command that makes the database anew. It runs once for a new instance."""
+    folder: Path = Field(default=".", alias="in")
+    """Folder to run the reset command in."""
+
+
+class Limits(Model):
+    instances: int = Field(default=15, ge=1, le=500)
+    """How many instances the repository may have."""
+    memory: Size = 2 * 2**30
+    """Memory of one instance; no swap on top."""
+    cpus: float = Field(default=2, gt=0)
+    """Processor cores of one instance."""
+    pids: int = Field(default=512, ge=16)
+    """Processes and threads of one instance."""
+    disk_free: Size = 2 * 2**30
+    """Free disk space below which nothing new is started."""
+    stale_days: float = Field(default=14, gt=0)
+    """Days after which an instance counts as stale."""
+
+
+class Network(Model):
+    ca: Literal["auto", "host", "none"] = "auto"
+    """Certificate authorities inside: `host` copies the host's bundle into builds and instances,
+    `auto` does so where the host sets SSL_CERT_FILE or the like, `none` leaves images alone."""
+
+
+class HostMount(Model):
+    source: str
+    """Absolute path on the host."""
+    target: str
+    """Absolute path in the container."""
+    read_only: bool = True
+
+
+class Sandbox(Model):
+    """What weakens the sandbox. Read from the user's own configuration only."""
+
+    mounts: list[HostMount] = []
+    """Extra host folders or files."""
+    capabilities: list[str] = []
+    """Linux capabilities given back, e.g. SYS_PTRACE."""
+    publish: str = "127.0.0.1"
+    """Host address that ports are published on."""
+
+
+class Config(Model):
+    """The whole of treedock.yaml."""
+
+    version: Literal[1] = 1
+    """Version of this format."""
+    name: Name | None = None
+    """The project's name; the checkout folder's by default. Slots are hashed from it."""
+    base: str | None = None
+    """Branch that instances start from and merge back into. By default the branch of
+    origin/HEAD, else main, else the only branch."""
+    worktrees: Path = "trees"
+    """Folder of the worktrees; kept out of git by .git/info/exclude."""
+    branch: Annotated[str, AfterValidator(_branch_pattern)] = "feature/{id}"
+    """Name of an instance's branch."""
+    image: str | Image = "fullstack"
+    """`fullstack` is treedock's own image; or `{name: ...}`, or `{build: ...}`."""
+    ports: dict[Name, Range] = {
+        "backend": PortRange(9100, 9114),
+        "frontend": PortRange(9200, 9214),
+    }
+    """Port ranges of equal length, one port of each for every slot."""
+    overflow: Literal["refuse", "dynamic"] = "refuse"
+    """With all slots taken: refuse, or take any free ports."""
+    env: Env = Env()
+    """Environment files and variables."""
+    setup: list[Step] = []
+    """Commands that install what the project needs, in order."""
+    verify: Command | None = None
+    """Smoke test after set-up."""
+    services: dict[Name, Service] = {}
+    """Processes of the instance."""
+    database: Database | None = None
+    """The instance's own database."""
+    test: Command | None = None
+    """Command that tests the project."""
+    limits: Limits = Limits()
+    """Upper bounds, so that one instance cannot starve the others or the host."""
+    network: Network = Network()
+    """What an instance may need of the host's network set-up."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Config":
+        _ranges_fit(self.ports)
+        for name, service in self.services.items():
+            if service.port is not None and service.port not in self.ports:
+                known = ", ".join(self.ports)
+                raise ValueError(f"services.{name}.port: {service.port!r} is not one of {known}")
+        if isinstance(self.image, str) and self.image != "fullstack":
+            raise ValueError(
+                f"image: {self.image!r} is not one of treedock's; write {{name: {self.image}}}"
+            )
+        return self
+
+    @property
+    def slots(self) -> int:
+        return len(next(iter(self.ports.values())))
+
+
+def _ranges_fit(ports: dict[str, PortRange]) -> None:
+    if not ports:
+        raise ValueError("ports: at least one range is needed")
+    if len({len(ports_) for ports_ in ports.values()}) > 1:
+        sizes = ", ".join(f"{name} has {len(ports_)}" for name, ports_ in ports.items())
+        raise ValueError(f"ports: the ranges differ in length: {sizes}")
+    ordered = sorted(ports.items(), key=lambda item: item[1].first)
+    for (one, first), (two, second) in pairwise(ordered):
+        if second.first <= first.last:
+            raise ValueError(f"ports: {one} {first} and {two} {second} overlap")
+
+
+class UserConfig(Model):
+    """~/.config/treedock/config.yaml: what only the person at this machine may decide."""
+
+    sandbox: Sandbox = Sandbox()
+    """What weakens the sandbox."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of treedock.yaml."""
+    return Config.model_json_schema(by_alias=True)

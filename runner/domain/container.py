@@ -1,0 +1,99 @@
+"""The container an instance wants, as one plain value, and its fingerprint.
+
+The engine adapter turns a ContainerSpec into a container; nothing else decides about isolation.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+WORKSPACE = "/workspace"
+HOME = "/home/treedock"
+RUN = "/run/treedock/run"
+CA_BUNDLE = "/etc/treedock/ca.pem"
+
+LABEL = "treedock"
+LABEL_PROJECT = "treedock.project"
+LABEL_REPOSITORY = "treedock.repository"
+LABEL_INSTANCE = "treedock.instance"
+LABEL_SLOT = "treedock.slot"
+LABEL_PORTS = "treedock.ports"
+LABEL_SPEC = "treedock.spec"
+
+NETWORK = "treedock"
+
+# Every tool that installs something and keeps a certificate list of its own.
+CA_VARIABLES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "NODE_EXTRA_CA_CERTS",
+    "npm_config_cafile",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+)
+
+# Pid 1's only child. On TERM it passes TERM on to everything in the container and waits, 0.8 s at
+# most, until the wrappers of the services have gone; `down` has to be quick and clean at once.
+IDLE = """
+leave() {
+  kill -TERM -1 2>/dev/null
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+    set -- /proc/[0-9]*
+    [ $# -le 3 ] && break
+    sleep 0.05
+  done
+  exit 0
+}
+trap leave TERM
+while :; do sleep 2147483 & wait $!; done
+"""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A bind mount. The source must exist: a missing one is an error, never an empty folder."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """memory in bytes, cpus as a number of cores, pids as a count."""
+
+    memory: int
+    cpus: float
+    pids: int
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """One wanted container. `ports` are published on `publish`, same number in and outside."""
+
+    name: str
+    image: str
+    user: str
+    hostname: str
+    ports: tuple[int, ...]
+    mounts: tuple[Mount, ...]
+    limits: Limits
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Environment too, but the values of `.env`: left out of the fingerprint."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    publish: str = "127.0.0.1"
+    capabilities: tuple[str, ...] = ()
+    network: str = NETWORK
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes exactly when the wanted container does; the label `treedock.spec`."""
+        wanted = asdict(self)
+        del wanted["secrets"], wanted["labels"]
+        wanted["secret_names"] = sorted(self.secrets)
+        wanted["idle"] = IDLE
+        text = json.dumps(wanted, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,83 @@
+"""The values an instance gets, and the text of its .ports.env and .env."""
+
+import re
+from collections.abc import Mapping
+
+from runner.domain.errors import ConfigError
+
+BLOCK_START = "# >>> treedock: generated, replaced by every `treedock up` >>>"
+BLOCK_END = "# <<< treedock <<<"
+
+_VARIABLE = re.compile(r"\$(?:(\$)|\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=~-]*")
+
+
+def port_variable(name: str) -> str:
+    """The variable that carries a port: 'backend' -> 'BACKEND_PORT'."""
+    return name.upper().replace("-", "_") + "_PORT"
+
+
+def values_of(instance: str, ports: Mapping[str, int], added: Mapping[str, str]) -> dict[str, str]:
+    """Everything treedock tells the app: its ports, its id, and `env.set` with ${...} filled in.
+
+    Raises ConfigError for a variable that is not known.
+    """
+    values = {port_variable(name): str(port) for name, port in ports.items()}
+    values["TREEDOCK_ID"] = instance
+    for key, template in added.items():
+        values[key] = expand(template, values, f"env.set.{key}")
+    return values
+
+
+def expand(template: str, values: Mapping[str, str], where: str) -> str:
+    """`template` with ${NAME} and $NAME replaced from `values`; `$$` is a dollar sign.
+
+    `where` names the key for the ConfigError that an unknown name raises.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1]:
+            return "$"
+        name = match[2] if match[2] is not None else match[3]
+        if name not in values:
+            raise ConfigError(
+                f"{where}: ${{{name}}} is not known here.",
+                hint=f"Known are: {', '.join(sorted(values))}. Write $$ for a dollar sign.",
+            )
+        return values[name]
+
+    return _VARIABLE.sub(replace, template)
+
+
+def render_ports_env(values: Mapping[str, str]) -> str:
+    """The text of `.ports.env`: one assignment a line, for shells and dotenv readers alike."""
+    return "".join(f"{key}={_quoted(value)}\n" for key, value in values.items())
+
+
+def with_block(text: str, values: Mapping[str, str]) -> str:
+    """`text` (an .env file) with the values in one marked block at its end.
+
+    A block that is there is replaced, so a second run changes nothing. Lines outside the block
+    are kept byte for byte, also those after a start mark whose end mark somebody deleted.
+    """
+    own = f"{BLOCK_START}\n{render_ports_env(values)}{BLOCK_END}\n"
+    before, start, rest = text.partition(BLOCK_START + "\n")
+    if start:
+        inside, end, after = rest.partition(BLOCK_END + "\n")
+        if end:
+            return before + own + after
+        keys = tuple(f"{key}=" for key in values)
+        kept = [line for line in inside.splitlines(keepends=True) if not line.startswith(keys)]
+        text = before + "".join(kept)
+    if text and not text.endswith("\n"):
+        text += "\n"
+    return text + own
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    escaped = re.sub(r'(["\\$`])', r"\\\1", value)
+    return f'"{escaped}"'

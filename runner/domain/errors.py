@@ -1,0 +1,109 @@
+"""Every error that treedock raises on purpose.
+
+    RunnerError                     exit code
+    ├── ConfigError                     2   treedock.yaml or the command line is wrong
+    ├── NotFound                        3   no such instance, service, project
+    ├── Refused                         4   it would lose or break something
+    │   ├── BranchExists
+    │   ├── LimitReached
+    │   ├── NoFreeSlot
+    │   ├── UncommittedChanges
+    │   └── UnmergedCommits
+    ├── Unavailable                     5   something outside does not do its part
+    │   ├── GitFailed
+    │   ├── EngineUnavailable
+    │   ├── EngineFailed
+    │   └── ImageBuildFailed
+    └── CommandFailed                   1   the user's own command failed
+
+Anything else that escapes is a bug and keeps its traceback.
+"""
+
+
+class RunnerError(Exception):
+    """What went wrong, and the way out.
+
+    `message` names the thing and the place; `hint` is the next step, or empty.
+    `code` is stable and meant for programs; `exit_code` is the process's.
+    """
+
+    code = "error"
+    exit_code = 5
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(RunnerError):
+    code = "config"
+    exit_code = 2
+
+
+class NotFound(RunnerError):
+    code = "not_found"
+    exit_code = 3
+
+
+class Refused(RunnerError):
+    code = "refused"
+    exit_code = 4
+
+
+class BranchExists(Refused):
+    code = "branch_exists"
+
+
+class LimitReached(Refused):
+    code = "limit_reached"
+
+
+class NoFreeSlot(Refused):
+    code = "no_free_slot"
+
+
+class UncommittedChanges(Refused):
+    code = "uncommitted_changes"
+
+
+class UnmergedCommits(Refused):
+    code = "unmerged_commits"
+
+
+class Unavailable(RunnerError):
+    code = "unavailable"
+    exit_code = 5
+
+
+class GitFailed(Unavailable):
+    code = "git_failed"
+
+
+class EngineUnavailable(Unavailable):
+    code = "engine_unavailable"
+
+
+class EngineFailed(Unavailable):
+    """The engine answered, and the answer was no."""
+
+    code = "engine_failed"
+
+
+class ImageBuildFailed(Unavailable):
+    code = "image_build_failed"
+
+
+class CommandFailed(RunnerError):
+    """A command of the user's own (set-up step, reset, service) failed."""
+
+    code = "command_failed"
+    exit_code = 1
+
+
+def exit_code_of(errors: list[RunnerError]) -> int:
+    """The exit code of several failures: theirs if they agree, else 5; 0 for none."""
+    codes = {error.exit_code for error in errors}
+    if not codes:
+        return 0
+    return codes.pop() if len(codes) == 1 else 5

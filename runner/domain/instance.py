@@ -1,0 +1,164 @@
+"""What an instance is, and what its parts together say about its state."""
+
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from runner.domain.errors import ConfigError
+
+SCHEMA_VERSION = 1
+
+State = Literal["absent", "stopped", "starting", "running", "degraded", "failed"]
+ContainerStatus = Literal["absent", "created", "running", "paused", "exited"]
+ServiceState = Literal["stopped", "starting", "running", "failed", "exited"]
+
+_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?")
+
+
+def check_id(text: str) -> str:
+    """`text` if it can be an instance's id. Raises ConfigError otherwise.
+
+    One strict pattern, because an id becomes a path, a ref, a container name and a host name.
+    """
+    if not _ID.fullmatch(text):
+        raise ConfigError(
+            f"{text!r} cannot be an instance's id.",
+            hint="Use 1 to 40 of a-z, 0-9, '-' and '_', with a letter or digit at both ends.",
+        )
+    return text
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as it is kept and shown: what, the way out, and the stable code."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the world cannot tell about an instance; kept as record.json.
+
+    `created_branch` is false for an attached branch, which `clean` therefore leaves alone.
+    `setup_done` holds the keys of the set-up steps that ended well, in order; `reset_key` that of
+    the reset that did. `error` is what the last `up` ended with; `ready` says it ended well.
+    """
+
+    id: str
+    project: str
+    branch: str
+    base: str
+    base_commit: str
+    checkout: str
+    worktree: str
+    created_at: str
+    ports: dict[str, int]
+    slot: int | None = None
+    task: str | None = None
+    created_branch: bool = True
+    setup_done: tuple[str, ...] = ()
+    verified: str | None = None
+    reset_key: str | None = None
+    reset_at: str | None = None
+    ready: bool = False
+    error: Failure | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Record":
+        """The inverse of to_json; keys of a newer treedock are dropped.
+
+        Raises TypeError or KeyError where the data is no record.
+        """
+        known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
+        known["setup_done"] = tuple(known.get("setup_done", ()))
+        if known.get("error"):
+            known["error"] = Failure(**known["error"])
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """One service of an instance. `pid` is the one inside the container."""
+
+    name: str
+    state: ServiceState
+    exit_code: int | None = None
+    pid: int | None = None
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
+class DatabaseView:
+    engine: str
+    reset_at: str | None
+
+
+@dataclass(frozen=True)
+class View:
+    """An instance as every face shows it; None is what nobody looked at."""
+
+    id: str
+    branch: str
+    base: str
+    worktree: str
+    state: State
+    slot: int | None
+    ports: dict[str, int]
+    urls: dict[str, str]
+    services: list[ServiceView] | None
+    database: DatabaseView | None
+    dirty: bool | None
+    ahead: int | None
+    behind: int | None
+    created_at: str
+    task: str | None
+    container: str | None
+    limits_reached: list[str] | None = None
+    changed: bool | None = None
+    error: Failure | None = None
+    missing: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        if self.error is None:
+            del data["error"]
+        return data
+
+
+def urls_of(ports: dict[str, int]) -> dict[str, str]:
+    """Where each port answers on the host."""
+    return {name: f"http://localhost:{port}" for name, port in ports.items()}
+
+
+def state_of(
+    container: ContainerStatus,
+    services: list[ServiceView],
+    *,
+    ready: bool,
+    failed: bool,
+    busy: bool,
+) -> State:
+    """The state that the parts add up to.
+
+    `ready`: the last `up` ended well; `failed`: it ended with an error; `busy`: one is at work
+    now. A container that runs although its `up` was killed half-way is failed: `up` again.
+    """
+    if busy and not ready:
+        return "starting"
+    if failed:
+        return "failed"
+    if container == "absent":
+        return "absent"
+    if container != "running":
+        return "stopped"
+    if not ready:
+        return "failed"
+    down = [service for service in services if service.state in ("failed", "exited", "stopped")]
+    if any(service.state == "failed" for service in services) and len(down) == len(services):
+        return "failed"
+    return "degraded" if down else "running"

@@ -1,0 +1,93 @@
+"""Slots and ports: which ports an instance gets, decided from plain values.
+
+A slot is an index into the port ranges: with `backend: 9100-9114` and
+`frontend: 9200-9214`, slot 5 is backend 9105 and frontend 9205.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from runner.domain.errors import NoFreeSlot
+
+
+@dataclass(frozen=True)
+class PortRange:
+    """Consecutive TCP ports, both ends included."""
+
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+    @classmethod
+    def parse(cls, text: str) -> "PortRange":
+        """'9100-9114' as a range. Raises ValueError with a sentence for anything else."""
+        first, dash, last = text.replace(" ", "").partition("-")
+        if not (dash and first.isdecimal() and last.isdecimal()):
+            raise ValueError(f"{text!r} is not a port range such as 9100-9114")
+        if not 1024 <= int(first) <= int(last) <= 65535:
+            raise ValueError(f"{text!r} must go upwards and lie between 1024 and 65535")
+        return cls(int(first), int(last))
+
+
+Ranges = Mapping[str, PortRange]
+
+
+def home_slot(project: str, instance: str, slots: int) -> int:
+    """The slot where the search for `instance` begins.
+
+    Not hash(): Python salts it anew in every process, and a preview URL has to stay.
+    """
+    digest = hashlib.sha256(f"{project}/{instance}".encode()).hexdigest()
+    return int(digest[:8], 16) % slots
+
+
+def ports_of_slot(ranges: Ranges, slot: int) -> dict[str, int]:
+    """The port of every name at this slot."""
+    return {name: ports.first + slot for name, ports in ranges.items()}
+
+
+def choose_slot(
+    project: str,
+    instance: str,
+    ranges: Ranges,
+    holders: Mapping[int, str],
+    is_free: Callable[[int], bool],
+) -> int:
+    """The first free slot, from the home slot onwards and around.
+
+    `holders` maps ports that somebody holds, running or not, to the holder's name;
+    `is_free` asks the host whether a port can be bound now.
+    Raises NoFreeSlot, naming who holds what.
+    """
+    slots = len(next(iter(ranges.values())))
+    home = home_slot(project, instance, slots)
+    for slot in _around(home, slots):
+        ports = ports_of_slot(ranges, slot).values()
+        if all(port not in holders and is_free(port) for port in ports):
+            return slot
+    raise NoFreeSlot(
+        f"All {slots} slots are taken: {_who_holds(ranges, slots, holders)}.",
+        hint="Free one (treedock clean ID), widen the ranges under `ports:`, "
+        "or set `overflow: dynamic` in treedock.yaml.",
+    )
+
+
+def _around(home: int, slots: int) -> Iterator[int]:
+    return ((home + step) % slots for step in range(slots))
+
+
+def _who_holds(ranges: Ranges, slots: int, holders: Mapping[int, str]) -> str:
+    """'9100 shop/auth, 9101 another process, ...': one entry per slot."""
+    entries = []
+    for slot in range(slots):
+        ports = list(ports_of_slot(ranges, slot).values())
+        held = next((port for port in ports if port in holders), None)
+        holder = "another process" if held is None else holders[held]
+        entries.append(f"{held or ports[0]} {holder}")
+    return ", ".join(entries)
