@@ -4,9 +4,10 @@ The text under a field is its documentation: `treedock config schema` prints it.
 """
 
 import re
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -15,10 +16,12 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
+from runner.domain.errors import ConfigError
 from runner.domain.ports import PortRange
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -287,3 +290,78 @@ class UserConfig(Model):
 def schema() -> dict[str, Any]:
     """The JSON Schema of treedock.yaml."""
     return Config.model_json_schema(by_alias=True)
+
+
+def validate(data: object, where: str) -> Config:
+    """A configuration from what YAML gave. Raises ConfigError, naming the key and `where`."""
+    return _validated(Config, {} if data is None else data, where)
+
+
+def validate_user(data: object, where: str) -> UserConfig:
+    """The same for the user's own configuration."""
+    return _validated(UserConfig, {} if data is None else data, where)
+
+
+_Any = TypeVar("_Any", bound=Model)
+
+
+def _validated(model: type[_Any], data: object, where: str) -> _Any:
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where} has to hold keys and values at its top.", hint=_HELP)
+    if model is Config and "sandbox" in data:
+        raise ConfigError(
+            f"{where}: sandbox: keys that weaken the sandbox are read from your own "
+            "configuration only, never from a repository.",
+            hint="Move `sandbox:` to ~/.config/treedock/config.yaml.",
+        )
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        sentences = [_sentence(model, dict(problem)) for problem in error.errors()]
+        raise ConfigError("\n".join(f"{where}: {text}" for text in sentences), hint=_HELP) from None
+
+
+_HELP = "treedock config schema prints every key with its meaning."
+
+
+def _sentence(model: type[Model], problem: dict[str, Any]) -> str:
+    """One validation problem as 'services.backend.redy: unknown key; did you mean `ready`?'."""
+    steps = [step for step in problem["loc"] if not _is_union_tag(step)]
+    path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".")
+    if problem["type"] == "extra_forbidden":
+        near = get_close_matches(str(steps[-1]), _keys_at(model, steps[:-1]), n=1)
+        return f"{path}: unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
+
+
+def _is_union_tag(step: object) -> bool:
+    """pydantic puts the tried member of `str | Image` into the path: 'str', 'Image', ..."""
+    return step in ("str", "Image", "[key]") or str(step).startswith("function-")
+
+
+def _keys_at(model: type[Model], steps: list[Any]) -> list[str]:
+    """The keys that the JSON Schema knows below this path."""
+    whole = model.model_json_schema(by_alias=True)
+    here: dict[str, Any] = whole
+    for step in [*steps, None]:
+        while "$ref" in here or "anyOf" in here:
+            if "anyOf" in here:
+                options = [o for o in here["anyOf"] if "$ref" in o or "properties" in o]
+                here = options[0] if options else {}
+            else:
+                here = whole["$defs"][here["$ref"].rpartition("/")[2]]
+        if step is None:
+            break
+        if isinstance(step, int):
+            here = here.get("items", {})
+        else:
+            here = here.get("properties", {}).get(step, here.get("additionalProperties", {}))
+        here = here if isinstance(here, dict) else {}
+    return list(here.get("properties", {}))
+
+
+def project_name(folder: str) -> str:
+    """The default name: the checkout folder's, made to fit [a-z][a-z0-9-]{0,30}."""
+    slug = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")
+    return (slug if slug[:1].isalpha() else f"p-{slug}")[:31].rstrip("-")

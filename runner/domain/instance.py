@@ -43,7 +43,8 @@ class Record:
 
     `created_branch` is false for an attached branch, which `clean` therefore leaves alone.
     `setup_done` holds the keys of the set-up steps that ended well, in order; `reset_key` that of
-    the reset that did. `error` is what the last `up` ended with; `ready` says it ended well.
+    the reset that did; `services` that of each service's definition when it was started.
+    `error` is what the last `up` ended with; `ready` says it ended well.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Record:
     verified: str | None = None
     reset_key: str | None = None
     reset_at: str | None = None
+    services: dict[str, str] = field(default_factory=dict)
     ready: bool = False
     error: Failure | None = None
 
@@ -106,7 +108,7 @@ class View:
     branch: str
     base: str
     worktree: str
-    state: State
+    state: State | None
     slot: int | None
     ports: dict[str, int]
     urls: dict[str, str]

@@ -1,0 +1,167 @@
+"""Files of the host, written so that a crash leaves the old or the new, and read so that
+a container that can write them cannot trick the reader."""
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from runner.domain.errors import ConfigError, Refused
+
+BOUND = 16 * 2**20  # bytes; no file that treedock reads whole is larger for a good reason
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace `path` by a file with this content; parents are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def append_json(path: Path, entry: dict[str, Any]) -> None:
+    """Append one line of JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(entry, separators=(",", ":")) + "\n"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def free_bytes(path: Path) -> int:
+    """Free space, for an ordinary user, of the file system that holds `path`."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def open_untrusted(path: Path) -> int | None:
+    """A read descriptor of a regular file that a container may have written; else None.
+
+    Never follows a symlink, never blocks on a FIFO or device.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def read_untrusted(path: Path, bound: int = BOUND) -> bytes | None:
+    """The first `bound` bytes of such a file, or None where there is none."""
+    descriptor = open_untrusted(path)
+    if descriptor is None:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(bound)
+
+
+def tail_untrusted(path: Path, lines: int, bound: int = 2**20) -> list[str]:
+    """The last lines of such a file; at most its last `bound` bytes are read."""
+    descriptor = open_untrusted(path)
+    if descriptor is None:
+        return []
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - bound))
+        text = file.read(bound).decode(errors="replace")
+    return text.splitlines()[-lines:] if lines > 0 else []
+
+
+def inside(root: Path, relative: str, what: str) -> Path:
+    """`root`/`relative` if no part of it is a symlink. Raises ConfigError, naming `what`."""
+    path = root
+    for part in Path(relative).parts:
+        path = path / part
+        if path.is_symlink():
+            raise ConfigError(
+                f"{what}: {relative} leads through the symlink {path}.",
+                hint="Name the real path inside the checkout.",
+            )
+    return path
+
+
+def entry_kind(root: Path, relative: str) -> str:
+    """'absent', 'file', 'folder', 'symlink' or 'other': what lies at `relative` below `root`.
+
+    A symlink anywhere on the way is 'symlink'.
+    """
+    path = root
+    for part in Path(relative).parts:
+        path = path / part
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return "absent"
+        if stat.S_ISLNK(mode):
+            return "symlink"
+    if stat.S_ISREG(mode):
+        return "file"
+    return "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def write_below(root: Path, relative: str, data: bytes, mode: int = 0o644) -> None:
+    """Write a file somewhere below `root`, which a container can write too.
+
+    Every folder on the way is opened without following symlinks, and the file is replaced as a
+    whole, so nothing outside `root` is ever touched. Raises Refused where something is in the way.
+    """
+    *folders, name = Path(relative).parts
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.ExitStack() as stack:
+        folder = os.open(root, flags)
+        stack.callback(os.close, folder)
+        try:
+            for part in folders:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=folder)
+                folder = os.open(part, flags, dir_fd=folder)
+                stack.callback(os.close, folder)
+            _replace_at(folder, name, data, mode)
+        except OSError as error:
+            if isinstance(error, IsADirectoryError | NotADirectoryError) or error.errno == 40:
+                raise Refused(
+                    f"{root / relative} cannot be written: {error.strerror}.",
+                    hint="Something else lies there; move it away and try again.",
+                ) from error
+            raise
+
+
+def _replace_at(folder: int, name: str, data: bytes, mode: int) -> None:
+    temporary = f".{name}.treedock-new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, mode, dir_fd=folder), "wb") as file:
+        file.write(data)
+        os.fchmod(file.fileno(), mode)
+    os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a folder and all below it, unwritable folders too; a missing one is no error."""
+
+    def unlock(function: Any, name: str, _: Any) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).parent.chmod(0o700)
+            if Path(name).is_dir() and not Path(name).is_symlink():
+                Path(name).chmod(0o700)
+            function(name)
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, onerror=unlock)
+        if path.exists():
+            shutil.rmtree(path)

@@ -1,0 +1,416 @@
+"""git, spawned here and nowhere else.
+
+Every call names its git directory, runs no hook and no file system monitor, ignores
+submodules, and asks in git's machine voice: exit codes, porcelain -z, object ids.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from runner.adapters import disk
+from runner.domain.errors import GitFailed, NotFound, Refused
+
+TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk
+
+_SAFE = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
+# What would make git look at another repository than the one it is told (git rev-parse
+# --local-env-vars), set for instance when treedock is run by a hook.
+_FOREIGN = re.compile(
+    r"GIT_(ALTERNATE_OBJECT_DIRECTORIES|CONFIG(_PARAMETERS|_COUNT|_KEY_.*|_VALUE_.*)?|OBJECT_DIRECTORY"
+    r"|DIR|WORK_TREE|IMPLICIT_WORK_TREE|GRAFT_FILE|INDEX_FILE|NO_REPLACE_OBJECTS|REPLACE_REF_BASE"
+    r"|PREFIX|SHALLOW_FILE|COMMON_DIR|NAMESPACE|EXTERNAL_DIFF|INTERNAL_SUPER_PREFIX)"
+)
+_BLOCK_START = "# >>> treedock >>>"
+_BLOCK_END = "# <<< treedock <<<"
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """One entry of `git worktree list`. `branch` is the short name, None when detached."""
+
+    path: Path
+    head: str | None
+    branch: str | None
+    bare: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a folder lies: the top of its checkout (None in a bare one) and the git directory."""
+
+    checkout: Path | None
+    common_dir: Path
+
+
+def version() -> tuple[int, ...]:
+    """git's version, e.g. (2, 39, 5). Raises NotFound where there is no git."""
+    out = _spawn(["git", "--version"], cwd=None).stdout.decode()
+    return tuple(int(part) for part in re.findall(r"\d+", out)[:3])
+
+
+def locate(folder: Path) -> Place | None:
+    """The repository that `folder` lies in, or None."""
+    arguments = ["--path-format=absolute", "--git-common-dir", "--is-inside-work-tree"]
+    done = _spawn(["git", *_flags(), "rev-parse", *arguments], cwd=folder)
+    if done.returncode:
+        return None
+    common, inside = done.stdout.decode(errors="surrogateescape").splitlines()
+    top = None
+    if inside == "true":
+        shown = _spawn(["git", *_flags(), "rev-parse", "--show-toplevel"], cwd=folder)
+        top = Path(os.fsdecode(shown.stdout).removesuffix("\n"))
+    return Place(checkout=top, common_dir=Path(common).resolve())
+
+
+def create(folder: Path, message: str) -> None:
+    """Make `folder` a repository with one commit of all its files on main. Raises GitFailed.
+
+    Nothing of the user's own configuration takes part: no template, no ignore file, no signature.
+    """
+    own = {
+        "user.name": "treedock",
+        "user.email": "treedock@localhost",
+        "commit.gpgSign": "false",
+        "core.excludesFile": "/dev/null",
+        "core.autocrlf": "false",
+    }
+    settings = [part for key, value in own.items() for part in ("-c", f"{key}={value}")]
+    for arguments in (
+        ["init", "--quiet", "--template=", "--initial-branch=main"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--message", message],
+    ):
+        done = _spawn(["git", *_flags(), *settings, *arguments], cwd=folder)
+        if done.returncode:
+            raise _failed(done)
+
+
+class Git:
+    """The repository with this common git directory. Methods raise GitFailed unless said."""
+
+    def __init__(self, common_dir: Path) -> None:
+        self.common_dir = common_dir
+
+    # --- asking ---------------------------------------------------------------------------
+
+    def worktrees(self) -> list[Worktree]:
+        """The main worktree (or the bare repository) first, then the linked ones."""
+        found = []
+        for entry in self._out("worktree", "list", "--porcelain", "-z").split("\0\0"):
+            fields = dict(line.partition(" ")[::2] for line in entry.split("\0") if line)
+            if "worktree" in fields:
+                branch = fields.get("branch")
+                found.append(
+                    Worktree(
+                        path=Path(fields["worktree"]),
+                        head=fields.get("HEAD"),
+                        branch=branch.removeprefix("refs/heads/") if branch else None,
+                        bare="bare" in fields,
+                    )
+                )
+        return found
+
+    def commit(self, name: str) -> str | None:
+        """The id of the commit that `name` means, or None."""
+        arguments = ["--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+        done = self._run("rev-parse", *arguments, check=False)
+        return done.stdout.decode().strip() if done.returncode == 0 else None
+
+    def branch(self, name: str) -> str | None:
+        """The commit at the head of a local branch, or None where there is no such branch."""
+        return self.commit(f"refs/heads/{name}")
+
+    def branches(self) -> list[str]:
+        """The local branches."""
+        return self._out("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").splitlines()
+
+    def remote_head(self) -> str | None:
+        """The branch that origin/HEAD means, or None."""
+        done = self._run("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD", check=False)
+        name = done.stdout.decode().strip()
+        return name.removeprefix("refs/remotes/origin/") if done.returncode == 0 else None
+
+    def has_remote(self) -> bool:
+        """Whether there is an origin."""
+        return self._run("config", "--get", "remote.origin.url", check=False).returncode == 0
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        done = self._run("merge-base", "--is-ancestor", older, newer, check=False)
+        if done.returncode not in (0, 1):
+            raise _failed(done)
+        return done.returncode == 0
+
+    def ahead_behind(self, branch: str, base: str) -> tuple[int, int]:
+        """How many commits `branch` has that `base` lacks, and the other way round."""
+        behind, ahead = self._out(
+            "rev-list", "--left-right", "--count", "--end-of-options", f"{base}...{branch}"
+        ).split()
+        return int(ahead), int(behind)
+
+    def commits_only_at(self, commit: str, *, besides: str) -> list[str]:
+        """Commits reachable from `commit` that no branch, local or of a remote, holds; the local
+        branch `besides` does not count."""
+        others = [f"--exclude={besides}", "--branches", "--remotes"]
+        return self._out("rev-list", commit, "--not", *others).split()
+
+    def subject(self, commit: str) -> str:
+        """The first line of a commit's message."""
+        return self._out("log", "-1", "--format=%s", commit).strip()
+
+    def is_integrated(self, branch: str, base: str) -> bool:
+        """Whether `base` holds the branch's changes already, be it by a squash merge.
+
+        True when merging would change nothing, or when one commit of base has the patch-id of
+        the whole branch.
+        """
+        if self.is_ancestor(branch, base):
+            return True
+        merged = self._run("merge-tree", "--write-tree", base, branch, check=False)
+        if merged.returncode == 0 and merged.stdout.decode().strip() == self._tree(base):
+            return True
+        fork = self._run("merge-base", base, branch, check=False).stdout.decode().strip()
+        if not fork:
+            return False
+        identity = ["-c", "user.name=treedock", "-c", "user.email=treedock@localhost"]
+        squashed = self._out(
+            "commit-tree", self._tree(branch), "-p", fork, "-m", "squashed", before=identity
+        ).strip()
+        return self._out("cherry", base, squashed).startswith("-")
+
+    def tracked(self, worktree: Path, paths: list[str]) -> set[str]:
+        """Which of `paths` are tracked in a worktree."""
+        out = self._in(worktree, "--literal-pathspecs", "ls-files", "-z", "--", *paths)
+        return set(out.split("\0")) - {""}
+
+    def files(self, checkout: Path) -> list[str]:
+        """The tracked files of a checkout."""
+        out = self._in(checkout, "ls-files", "-z")
+        return [name for name in out.split("\0") if name]
+
+    def ignored(self, checkout: Path, paths: list[str]) -> set[str]:
+        """Which of these existing paths git ignores there."""
+        if not paths:
+            return set()
+        done = self._run(
+            *("check-ignore", "-z", "--stdin"),
+            git_dir=self._git_dir(checkout),
+            work_tree=checkout,
+            stdin=b"".join(os.fsencode(path) + b"\0" for path in paths),
+            check=False,
+        )
+        if done.returncode not in (0, 1):
+            raise _failed(done)
+        return set(os.fsdecode(done.stdout).split("\0")) - {""}
+
+    def ignored_matching(self, checkout: Path, patterns: Path) -> list[str]:
+        """Ignored, untracked files of a checkout that match the patterns of a file."""
+        found = self._in(
+            checkout, "ls-files", "-z", "--others", "--ignored", f"--exclude-from={patterns}"
+        )
+        names = [name for name in found.split("\0") if name]
+        ignored = self.ignored(checkout, names)
+        return [name for name in names if name in ignored]
+
+    def dirty(self, worktree: Path) -> list[str]:
+        """Paths with uncommitted changes, untracked ones included."""
+        out = self._in(
+            worktree, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
+            "--ignore-submodules=all",
+        )  # fmt: skip
+        # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
+        fields = {"1": 8, "u": 10, "?": 1}
+        entries = [entry for entry in out.split("\0") if entry[:1] in fields]
+        return [entry.split(" ", fields[entry[0]])[-1] for entry in entries]
+
+    def archive(self, commit: str, folder: str, target: BinaryIO) -> None:
+        """Write the tar of a committed folder ('.' for all) to `target`, its top stripped."""
+        tree = commit if folder in (".", "") else f"{commit}:{folder.rstrip('/')}"
+        if self._run("rev-parse", "--verify", "--quiet", tree, check=False).returncode:
+            raise NotFound(f"The commit {commit[:12]} has no folder {folder}.")
+        done = subprocess.run(
+            ["git", *_flags(), f"--git-dir={self.common_dir}", "archive", "--format=tar", tree],
+            cwd=self.common_dir, env=_environment(), stdin=subprocess.DEVNULL, stdout=target,
+            stderr=subprocess.PIPE, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise _failed(done)
+
+    # --- changing; the caller holds the repository lock where it says so -------------------
+
+    def fetch(self, branch: str, timeout: float) -> None:
+        """Bring refs/remotes/origin/<branch> up to date. GitFailed after `timeout` seconds."""
+        refspec = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
+        self._run("fetch", "--quiet", "--no-tags", "origin", refspec, timeout=timeout)
+
+    def add_worktree(self, path: Path, branch: str, commit: str | None) -> None:
+        """Register a worktree at `path` without its files, on a new branch at `commit`, or on
+        the existing branch where `commit` is None. Needs the repository lock: of 20 at once
+        6 to 11 failed without one.
+        """
+        new = ["-b", branch] if commit else []
+        # Twice --force: take over the entry of a worktree whose folder somebody deleted.
+        again = ["--force", "--force"] if self._registered(path) and not path.exists() else []
+        self._run(
+            *("worktree", "add", "--quiet", "--no-track", "--no-checkout", *again, *new),
+            *("--", str(path), commit or branch),
+        )
+
+    def is_checked_out(self, worktree: Path) -> bool:
+        """Whether the checkout was finished: git writes the index after the last file."""
+        return (self.worktree_dir(worktree) / "index").exists()
+
+    def check_out(self, worktree: Path) -> None:
+        """Write the files of HEAD into a worktree that add_worktree registered."""
+        (self.worktree_dir(worktree) / "index.lock").unlink(missing_ok=True)  # of a killed one
+        self._in(worktree, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
+
+    def remove_worktree(self, path: Path) -> None:
+        """Delete a worktree's files and its entry; each may be gone already. Repository lock."""
+        disk.remove_tree(path)
+        if self._registered(path):
+            self._run("worktree", "remove", "--force", "--force", "--", str(path))
+
+    def delete_branch(self, branch: str, commit: str) -> None:
+        """Delete a local branch if it still is at `commit`. Repository lock."""
+        self._run("update-ref", "-d", f"refs/heads/{branch}", commit)
+        self._run("config", "--remove-section", f"branch.{branch}", check=False)
+
+    def exclude(self, patterns: list[str]) -> None:
+        """See to it that info/exclude holds these patterns, in a marked block of its own.
+        Repository lock."""
+        path = self.common_dir / "info" / "exclude"
+        text = path.read_text(errors="surrogateescape") if path.exists() else ""
+        before, _, rest = text.partition(_BLOCK_START + "\n")
+        block, _, after = rest.partition(_BLOCK_END + "\n")
+        lines = block.splitlines()
+        missing = [pattern for pattern in patterns if pattern not in lines]
+        if not missing:
+            return
+        if before and not before.endswith("\n"):
+            before += "\n"
+        own = "".join(f"{line}\n" for line in [_BLOCK_START, *lines, *missing, _BLOCK_END])
+        data = (before + own + after).encode(errors="surrogateescape")
+        disk.write_atomically(path, data)
+
+    # --- spawning ---------------------------------------------------------------------------
+
+    def worktree_dir(self, worktree: Path) -> Path:
+        """The git directory of a linked worktree, after a look that its .git file is genuine.
+
+        Raises Refused where it is not what git wrote: something tampered with it.
+        """
+        text = os.fsdecode(disk.read_untrusted(worktree / ".git", 4096) or b"")
+        found = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
+        if not text.startswith("gitdir: ") or found.parent.resolve() != self._linked:
+            raise Refused(
+                f"{worktree / '.git'} is not the file that git wrote there.",
+                hint="Look at it before you run git there; treedock clean ID --force removes it.",
+            )
+        return found
+
+    @property
+    def _linked(self) -> Path:
+        return self.common_dir / "worktrees"
+
+    def _registered(self, path: Path) -> bool:
+        return any(worktree.path == path for worktree in self.worktrees())
+
+    def _tree(self, commit: str) -> str:
+        return self._out("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
+
+    def _in(self, checkout: Path, *arguments: str) -> str:
+        """The output of a command about the files of a checkout, main or linked."""
+        return os.fsdecode(
+            self._run(*arguments, git_dir=self._git_dir(checkout), work_tree=checkout).stdout
+        )
+
+    def _git_dir(self, checkout: Path) -> Path:
+        text = os.fsdecode(disk.read_untrusted(checkout / ".git", 4096) or b"")
+        named = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
+        # A main checkout has a folder there, or a file when made with --separate-git-dir.
+        if not text or named.resolve() == self.common_dir:
+            return self.common_dir
+        return self.worktree_dir(checkout)
+
+    def _out(self, *arguments: str, before: list[str] | None = None) -> str:
+        return os.fsdecode(self._run(*arguments, before=before).stdout)
+
+    def _run(
+        self,
+        *arguments: str,
+        git_dir: Path | None = None,
+        work_tree: Path | None = None,
+        before: list[str] | None = None,
+        stdin: bytes | None = None,
+        check: bool = True,
+        timeout: float = TIMEOUT,
+    ) -> subprocess.CompletedProcess[bytes]:
+        where = [f"--git-dir={git_dir or self.common_dir}"]
+        if work_tree:
+            where.append(f"--work-tree={work_tree}")
+        done = _spawn(
+            ["git", *_flags(), *(before or ()), *where, *arguments],
+            cwd=work_tree or self.common_dir,
+            stdin=stdin,
+            timeout=timeout,
+        )
+        if check and done.returncode:
+            raise _failed(done)
+        return done
+
+
+def _flags() -> list[str]:
+    return [part for setting in _SAFE for part in ("-c", setting)]
+
+
+def _environment() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not _FOREIGN.fullmatch(key)}
+    quiet = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    return {"GIT_SSH_COMMAND": "ssh -oBatchMode=yes", **kept, **quiet}
+
+
+def _spawn(
+    command: list[str], *, cwd: Path | None, stdin: bytes | None = None, timeout: float = TIMEOUT
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=_environment(), start_new_session=True,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise NotFound("There is no git on this machine.", hint="Install git 2.39 or newer.") from (
+            error
+        )
+    with process:
+        try:
+            out, err = process.communicate(stdin, timeout)
+        except BaseException as error:
+            # A fetch has children (ssh, a helper) that hold the pipes: end the whole group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise GitFailed(f"git did not end within {timeout:g} seconds.") from error
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _failed(done: subprocess.CompletedProcess[bytes]) -> GitFailed:
+    verb = next(
+        (a for a in done.args[1:] if not a.startswith("-") and "=" not in a and "/" not in a), ""
+    )
+    said = done.stderr.decode(errors="replace").strip()
+    return GitFailed(f"git {verb} failed (exit code {done.returncode}): {said}")

@@ -1,0 +1,67 @@
+"""Locks as files (flock): the kernel lets go of them when their holder dies."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def hold(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the exclusive lock `path` for the block; parents are made.
+
+    When somebody else holds it, `waiting` is told once who ('process 4711'), then it waits.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _lock(path, waiting)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock now."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def remove(path: Path) -> None:
+    """Delete a lock file unless somebody holds it."""
+    if not is_held(path):
+        path.unlink(missing_ok=True)
+
+
+def _lock(path: Path, waiting: Callable[[str], None] | None) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                waiting(os.pread(descriptor, 100, 0).decode(errors="replace") or "another process")
+                waiting = None
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Whoever removed the file between open and flock leaves us with a lock nobody sees.
+        if _is_still(path, descriptor):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+            return descriptor
+        os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

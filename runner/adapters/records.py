@@ -1,0 +1,84 @@
+"""The instances' folders below <git common dir>/treedock: records, events, run state."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runner.adapters import disk
+from runner.domain.errors import RunnerError
+from runner.domain.instance import Record
+
+
+class Records:
+    """Reads and writes what is kept about the instances of one repository."""
+
+    def __init__(self, common_dir: Path) -> None:
+        self.root = common_dir / "treedock"
+
+    def folder(self, instance: str) -> Path:
+        """The instance's own folder; nothing in it is mounted except run/ and home/."""
+        return self.root / "instances" / instance
+
+    def lock(self, instance: str) -> Path:
+        return self.root / "locks" / f"instance-{instance}.lock"
+
+    @property
+    def repository_lock(self) -> Path:
+        """For what changes refs, the worktree list or who has which slot."""
+        return self.root / "locks" / "repository.lock"
+
+    def ids(self) -> list[str]:
+        """The ids that have a folder, sorted; not all of them need a record."""
+        folder = self.root / "instances"
+        return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+    def all(self) -> list[Record]:
+        """Every readable record, by id."""
+        return [record for name in self.ids() if (record := self.read(name))]
+
+    def read(self, instance: str) -> Record | None:
+        """The record, or None where there is none. Raises RunnerError for a damaged one."""
+        path = self.folder(instance) / "record.json"
+        try:
+            return Record.from_json(json.loads(path.read_bytes()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunnerError(
+                f"The record {path} is damaged: {error}.",
+                hint="Move that file away, then: treedock doctor",
+            ) from error
+
+    def write(self, record: Record) -> None:
+        text = json.dumps(record.to_json(), indent=2) + "\n"
+        disk.write_atomically(self.folder(record.id) / "record.json", text.encode())
+
+    def remove(self, instance: str) -> None:
+        """Forget the instance. The record goes first: the rest without it is a leftover."""
+        (self.folder(instance) / "record.json").unlink(missing_ok=True)
+        disk.remove_tree(self.folder(instance))
+
+    def note(self, instance: str, kind: str, **details: Any) -> None:
+        """Append to the instance's events.jsonl what happened, with the time (UTC)."""
+        entry = {"at": now(), "event": kind, **details}
+        disk.append_json(self.folder(instance) / "events.jsonl", entry)
+
+    def of_worktree(self, worktree: Path) -> Record | None:
+        """The instance that lives in this worktree, if any."""
+        return next((r for r in self._tolerant() if Path(r.worktree) == worktree), None)
+
+    def _tolerant(self) -> Iterator[Record]:
+        for name in self.ids():
+            try:
+                record = self.read(name)
+            except RunnerError:
+                continue
+            if record:
+                yield record
+
+
+def now() -> str:
+    """The time as records carry it: '2026-01-31T09:30:00Z'."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

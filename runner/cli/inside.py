@@ -1,0 +1,101 @@
+"""exec, shell, db: things that happen inside an instance."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from runner.cli import choosing, output
+from runner.cli.progress import narration
+from runner.controller.opening import open_project, open_repository
+
+
+class _Exec(click.Command):
+    """`exec [ID] -- CMD...`: what stands behind the first `--` is the command, untouched."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own, command = args, []
+        if "--" in args:
+            at = args.index("--")
+            own, command = args[:at], args[at + 1 :]
+        elif not {"-h", "--help"} & set(args):
+            own, command = args[:1], args[1:]
+        ctx.obj = command
+        return super().parse_args(ctx, own)
+
+
+@click.command("exec", cls=_Exec, options_metavar="[ID] [--json] -- CMD...")
+@click.argument("instance", required=False, metavar="")
+@output.as_json
+@click.pass_context
+def exec_command(ctx: click.Context, instance: str | None, json_: bool) -> int:
+    """Run a command in an instance; its exit code is this command's."""
+    command: list[str] = ctx.obj
+    if not command:
+        raise click.UsageError("Say what to run: treedock exec ID -- CMD...")
+    return _run(instance, command, json_=json_)
+
+
+@click.command("shell")
+@click.argument("instance", required=False, metavar="ID")
+def shell_command(instance: str | None) -> int:
+    """Open a shell in an instance: bash where it has one, else sh."""
+    return _run(instance, ["sh", "-c", "command -v bash >/dev/null && exec bash || exec sh"])
+
+
+@click.group("db")
+def db_command() -> None:
+    """The database of an instance."""
+
+
+@db_command.command("reset")
+@click.argument("instance", required=False, metavar="ID")
+@click.option("--timings", is_flag=True, help="Print how long each step took.")
+@output.as_json
+def reset_command(instance: str | None, timings: bool, json_: bool) -> None:
+    """Make the database anew with the project's own reset command."""
+    from runner.controller.listing import list_instances
+    from runner.controller.reset import reset
+
+    repository = open_repository()
+    chosen = choosing.one(repository, instance)
+    with narration(timings=timings) as emit:
+        reset(open_project(repository), chosen, emit)
+    if json_:
+        views = list_instances(repository, lambda event: None)
+        output.show_json(next(view.to_json() for view in views if view.id == chosen))
+
+
+def _run(instance: str | None, command: list[str], *, json_: bool = False) -> int:
+    """On a terminal hand over to the docker command, which has a raw tty; else join streams."""
+    from runner.controller.inside import Place, place_of, run
+
+    repository = open_repository()
+    chosen = choosing.one(repository, instance)
+    place: Place = place_of(repository, chosen, Path.cwd())
+    docker = shutil.which("docker")
+    if json_:
+        import io
+
+        out, err = io.BytesIO(), io.BytesIO()
+        code = run(repository, place, command, stdin=None, stdout=out, stderr=err)
+        texts = {
+            "stdout": out.getvalue().decode(errors="replace"),
+            "stderr": err.getvalue().decode(errors="replace"),
+        }
+        output.show_json({"id": chosen, "exit_code": code, **texts})
+        return code
+    if sys.stdin.isatty() and sys.stdout.isatty() and docker:
+        terminal = os.environ.get("TERM", "xterm")
+        words = ["docker", "exec", "-it", "-e", f"TERM={terminal}", "-w", place.workdir]
+        os.execv(docker, [*words, place.container, *command])
+    return run(
+        repository,
+        place,
+        command,
+        stdin=sys.stdin.buffer,
+        stdout=sys.stdout.buffer,
+        stderr=sys.stderr.buffer,
+    )

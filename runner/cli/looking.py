@@ -1,0 +1,165 @@
+"""list, status, logs, path, open."""
+
+import sys
+
+import click
+
+from runner.cli import choosing, output
+from runner.cli.progress import narration
+from runner.controller.opening import open_project, open_repository
+from runner.domain.errors import NotFound
+from runner.domain.instance import View
+
+
+@click.command("list")
+@output.as_json
+def list_command(json_: bool) -> None:
+    """Show the instances: a quick look that asks git nothing."""
+    from runner.controller.listing import list_instances
+
+    with narration() as emit:
+        views = list_instances(open_repository(), emit)
+    output.show_views(views, json_=json_)
+
+
+@click.command("status")
+@click.argument("instance", required=False, metavar="ID")
+@output.as_json
+def status_command(instance: str | None, json_: bool) -> None:
+    """Show everything: changes, commits, services, database, limits reached."""
+    from runner.controller.listing import status
+
+    repository = open_repository()
+    chosen = instance or repository.here
+    with narration() as emit:
+        views = status(open_project(repository), [chosen] if chosen else [], emit)
+    if json_:
+        output.show_views(views, json_=True)
+    else:
+        for view in views:
+            _show_status(view)
+        if not views:
+            output.show_views([], json_=False)
+
+
+@click.command("logs")
+@click.argument("instance", required=False, metavar="ID")
+@click.argument("service", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
+@click.option("--tail", type=click.IntRange(min=0), default=200, help="Lines from the end.")
+@output.as_json
+def logs_command(
+    instance: str | None, service: str | None, follow: bool, tail: int, json_: bool
+) -> None:
+    """Print what services and set-up steps printed."""
+    from runner.controller import logs
+
+    if follow and json_:
+        raise click.UsageError("--follow has no end, and --json is one document.")
+    repository = open_repository()
+    chosen = choosing.one(repository, instance)
+    found = logs.tails(repository, chosen, service, tail)
+    if json_:
+        output.show_json({"id": chosen, "logs": found})
+        return
+    label = max((len(name) for name in found), default=0) if len(found) > 1 else 0
+    for name, lines in found.items():
+        _print_lines(name, lines, label)
+    if follow:
+        for name, lines in logs.follow(repository, chosen, list(found)):
+            _print_lines(name, lines, label)
+
+
+@click.command("path")
+@click.argument("instance", required=False, metavar="ID")
+@output.as_json
+def path_command(instance: str | None, json_: bool) -> None:
+    """Print the folder of an instance's worktree."""
+    repository = open_repository()
+    record = repository.record(choosing.one(repository, instance))
+    if json_:
+        output.show_json({"id": record.id, "path": record.worktree})
+    else:
+        click.echo(record.worktree)
+
+
+@click.command("open")
+@click.argument("instance", required=False, metavar="ID")
+@click.argument("service", required=False)
+@output.as_json
+def open_command(instance: str | None, service: str | None, json_: bool) -> None:
+    """Print a preview's URL, and open it in the browser where there is one."""
+    repository = open_repository()
+    record = repository.record(choosing.one(repository, instance))
+    name = service or ("frontend" if "frontend" in record.ports else next(iter(record.ports)))
+    if service and service not in record.ports:
+        configured = open_project(repository).config.services.get(service)
+        name = configured.port or "" if configured else ""
+    if name not in record.ports:
+        raise NotFound(
+            f"{record.id} has no service {service!r} with a port.",
+            hint=f"There are: {', '.join(record.ports)}.",
+        )
+    url = f"http://localhost:{record.ports[name]}"
+    if json_:
+        output.show_json({"id": record.id, "service": name, "url": url})
+        return
+    click.echo(url)
+    if sys.stdout.isatty():
+        click.launch(url)
+
+
+def _show_status(view: View) -> None:
+    click.secho(f"{view.id}  {view.state or '?'}", bold=True)
+    services = ", ".join(_service(s) for s in view.services or ()) or "none"
+    unknown = "?"
+    changes = unknown if view.dirty is None else "uncommitted changes" if view.dirty else "clean"
+    commits = unknown if view.ahead is None else f"{view.ahead} ahead, {view.behind} behind"
+    database = view.database
+    facts = {
+        "branch": f"{view.branch} (from {view.base}; {commits}; {changes})",
+        "worktree": view.worktree,
+        "urls": "  ".join(f"{name} {url}" for name, url in view.urls.items()),
+        "services": services,
+        "database": f"{database.engine}, reset {database.reset_at or 'never'}" if database else "",
+        "container": view.container or "",
+        "created": f"{view.created_at} ({output.age(view.created_at)})",
+        "task": view.task or "",
+        "limits": ", ".join(view.limits_reached or ()),
+        "missing": ", ".join(view.missing),
+        "error": view.error.message if view.error else "",
+        "way out": view.error.hint if view.error else "",
+    }
+    for key, value in facts.items():
+        if value:
+            click.echo(
+                f"  {key:<10}" + output.printable_lines(value).replace("\n", "\n" + " " * 12)
+            )
+
+
+def _service(service: object) -> str:
+    from runner.domain.instance import ServiceView
+
+    assert isinstance(service, ServiceView)
+    text = f"{service.name} {service.state}"
+    if service.exit_code is not None:
+        text += f" (exit code {service.exit_code})"
+    if service.restarts:
+        text += f" ({service.restarts} restarts)"
+    return text
+
+
+def _print_lines(name: str, lines: list[str], label: int) -> None:
+    for line in lines:
+        prefix = f"{name:<{label}} | " if label else ""
+        click.echo(prefix + _shown(line))
+
+
+def _shown(line: str) -> str:
+    """A log line: colours are kept for a terminal, everything else that controls it is not."""
+    import re
+
+    if not sys.stdout.isatty():
+        return output.printable(re.sub(r"\x1b\[[0-9;]*m", "", line))
+    parts = re.split(r"(\x1b\[[0-9;]*m)", line)
+    return "".join(p if p.startswith("\x1b[") else output.printable(p) for p in parts)

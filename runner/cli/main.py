@@ -1,0 +1,83 @@
+"""The command `treedock`: a group whose commands are imported when they are called."""
+
+import importlib
+import sys
+
+import click
+
+from runner.cli import output
+from runner.domain.errors import RunnerError
+
+# Command -> module; the function has the command's name, '-' as '_', and an underscore behind
+# it where Python has a word of that name.
+_COMMANDS = {
+    "init": "project",
+    "up": "instances",
+    "down": "instances",
+    "restart": "instances",
+    "clean": "instances",
+    "list": "looking",
+    "status": "looking",
+    "logs": "looking",
+    "path": "looking",
+    "open": "looking",
+    "exec": "inside",
+    "shell": "inside",
+    "db": "inside",
+    "doctor": "project",
+    "config": "project",
+    "demo": "project",
+    "shell-init": "shells",
+    "completion": "shells",
+    "version": "project",
+}
+
+
+class _Commands(click.Group):
+    """Imports one module per call: `list` does not pay for what `up` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"runner.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            also = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"There is no command {args[0]!r}.{also}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def treedock() -> None:
+    """Isolated full-stack instances of one repository: each a git worktree in its own
+    container, with its own ports and database."""
+
+
+def main() -> None:
+    """Run the command and exit: errors once, on stderr (or as JSON), with their exit code."""
+    try:
+        result = treedock.main(standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except RunnerError as error:
+        output.show_error(error)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        click.echo("\ninterrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        output.show_usage_error(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

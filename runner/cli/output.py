@@ -1,0 +1,90 @@
+"""stdout is the answer (table, URL, JSON), stderr the narration."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from runner.domain.errors import RunnerError
+from runner.domain.instance import SCHEMA_VERSION, View
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document on stdout.")
+
+
+def printable(text: str) -> str:
+    """`text` with control characters and direction marks escaped: a branch or file name may
+    carry terminal escapes."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def printable_lines(text: str) -> str:
+    """The same, with its line breaks kept."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def show_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
+
+
+def show_error(error: RunnerError) -> None:
+    """An error as the caller asked for output: JSON on stdout, or sentences on stderr."""
+    if "--json" in sys.argv[1:]:
+        shown = {"code": error.code, "message": error.message, "hint": error.hint}
+        show_json({"error": shown})
+        return
+    click.secho(printable_lines(error.message), fg="red", err=True)
+    if error.hint:
+        click.echo(printable_lines(error.hint), err=True)
+
+
+def show_usage_error(error: click.ClickException) -> None:
+    if "--json" in sys.argv[1:]:
+        show_json({"error": {"code": "usage", "message": error.format_message(), "hint": ""}})
+    else:
+        error.show()
+
+
+def show_views(views: Sequence[View], *, json_: bool) -> None:
+    """Instances as a table, or as JSON."""
+    if json_:
+        show_json({"instances": [view.to_json() for view in views]})
+    elif views:
+        rows = [_row(view) for view in views]
+        show_table(["ID", "STATE", "BRANCH", "PORTS", "URL", "AGE", "TASK"], rows)
+    else:
+        click.echo("There are no instances. Start one with: treedock up ID", err=True)
+
+
+def show_table(head: list[str], rows: list[list[str]]) -> None:
+    """Columns as wide as their widest cell; empty columns are left out."""
+    kept = [at for at in range(len(head)) if at == 0 or any(row[at] for row in rows)]
+    lines = [[printable(line[at]) for at in kept] for line in [head, *rows]]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(kept))]
+    for line in lines:
+        click.echo("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+
+
+def age(created_at: str) -> str:
+    """'5 min': how old a record is, in its largest whole unit."""
+    from runner.controller.listing import age_seconds
+
+    seconds = int(age_seconds(created_at))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _row(view: View) -> list[str]:
+    ports = ",".join(str(port) for port in view.ports.values())
+    url = view.urls.get("frontend") or next(iter(view.urls.values()), "")
+    state = view.state or "?"
+    if view.missing:
+        state += f" (no {', no '.join(view.missing)})"
+    return [view.id, state, view.branch, ports, url, age(view.created_at), view.task or ""]

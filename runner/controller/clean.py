@@ -1,0 +1,135 @@
+"""`clean`: remove what treedock made for an instance and nothing else, and never lose work."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.controller.opening import Repository
+from runner.controller.work import Work
+from runner.domain.errors import UncommittedChanges, UnmergedCommits
+from runner.domain.events import Emit
+
+NAMED = 10  # paths or commits that an error names before it counts the rest
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was removed, or with `dry_run` would be: sentences such as 'worktree /.../auth'."""
+
+    id: str
+    removed: list[str]
+
+
+def clean(
+    repository: Repository,
+    instance: str,
+    emit: Emit,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Cleaned:
+    """Remove container, worktree, branch and record of an instance.
+
+    All or nothing: raises UncommittedChanges or UnmergedCommits first, naming what would be lost.
+    A `clean` that was killed is completed by the next one.
+    """
+    repository.record(instance)
+    work = Work(repository, instance, emit)
+    with work.locked():
+        if not force:
+            _require_committed(work)
+            _require_commits_elsewhere(work)
+        if dry_run:
+            return Cleaned(instance, _parts(work))
+        removed = _parts(work)
+        _remove(work)
+    repository.records.lock(instance).unlink(missing_ok=True)
+    return Cleaned(instance, removed)
+
+
+def _require_committed(work: Work) -> None:
+    worktree = Path(work.record.worktree)
+    if not worktree.is_dir() or not work.git.is_checked_out(worktree):
+        return
+    dirty = work.git.dirty(worktree)
+    if dirty:
+        raise UncommittedChanges(
+            f"{work.id} has uncommitted changes: {_named(dirty)}.",
+            hint=f"Commit them in {worktree}, or lose them with: treedock clean {work.id} --force",
+        )
+
+
+def _require_commits_elsewhere(work: Work) -> None:
+    record, git = work.record, work.git
+    for commit in _heads(work):
+        lost = git.commits_only_at(commit, besides=record.branch)
+        if lost and not git.is_integrated(commit, _base(work)):
+            short = [f"{commit[:10]} {git.subject(commit)}" for commit in lost[:NAMED]]
+            raise UnmergedCommits(
+                f"{work.id} has {len(lost)} commits that no other branch holds: "
+                f"{_named(short, len(lost))}.",
+                hint=f"Merge or push {record.branch}, or lose them with: "
+                f"treedock clean {work.id} --force",
+            )
+
+
+def _heads(work: Work) -> list[str]:
+    """What clean would make unreachable: the branch it deletes, and HEAD where that is detached.
+    A branch that was there before, or another one checked out in the worktree, stays."""
+    record, heads = work.record, []
+    branch = work.git.branch(record.branch)
+    if record.created_branch and branch:
+        heads.append(branch)
+    for worktree in work.git.worktrees():
+        if str(worktree.path) == record.worktree and worktree.branch is None and worktree.head:
+            heads.append(worktree.head)
+    return heads
+
+
+def _base(work: Work) -> str:
+    for name in (f"refs/heads/{work.record.base}", f"refs/remotes/origin/{work.record.base}"):
+        commit = work.git.commit(name)
+        if commit:
+            return commit
+    return work.record.base_commit
+
+
+def _parts(work: Work) -> list[str]:
+    record = work.record
+    parts = []
+    container = work.container()
+    if container:
+        parts.append(f"container {container.name}")
+    if Path(record.worktree).exists():
+        parts.append(f"worktree {record.worktree}")
+    if record.created_branch and work.git.branch(record.branch):
+        parts.append(f"branch {record.branch}")
+    return [*parts, f"record {work.records.folder(work.id)}"]
+
+
+def _remove(work: Work) -> None:
+    """In this order, so that the record is there until everything else is gone."""
+    record = work.record
+    with work.step("removing the container"):
+        container = work.container()
+        if container:
+            work.engine.remove(container.id)
+    with work.step("removing the worktree"), work.repository_locked():
+        work.git.remove_worktree(Path(record.worktree))
+        branch = work.git.branch(record.branch)
+        if record.created_branch and branch:
+            _delete_branch(work, branch)
+    work.records.remove(work.id)
+
+
+def _delete_branch(work: Work, commit: str) -> None:
+    record = work.record
+    holder = next((w.path for w in work.git.worktrees() if w.branch == record.branch), None)
+    if holder:
+        work.warn(f"the branch {record.branch} stays: it is checked out in {holder}")
+    else:
+        work.git.delete_branch(record.branch, commit)
+
+
+def _named(names: list[str], count: int | None = None) -> str:
+    rest = (count or len(names)) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")

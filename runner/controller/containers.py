@@ -1,0 +1,215 @@
+"""The container of an instance: what it should be, and making it so."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters import disk, sockets
+from runner.adapters.engine import Container, ports_label
+from runner.controller.files import env_file_values
+from runner.controller.work import ProjectWork
+from runner.domain import container as names
+from runner.domain.container import ContainerSpec, Mount
+from runner.domain.container import Limits as ContainerLimits
+from runner.domain.environment import values_of
+from runner.domain.errors import ConfigError, EngineFailed
+from runner.domain.ports import choose_slot, ports_of_slot
+
+STOP_TIMEOUT = 2  # seconds; the idle process needs less than one
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running container. `fresh` says that this `up` started it; `env` goes to every exec."""
+
+    id: str
+    fresh: bool
+    env: Mapping[str, str]
+
+
+def choose_ports(
+    work: ProjectWork, containers: list[Container]
+) -> tuple[int | None, dict[str, int]]:
+    """A slot and its ports, or any free ports (slot None) when overflowing. Repository lock.
+
+    `containers` are all of this engine, of any project; other instances of this repository are
+    read from their records, because not all of them have a container yet.
+    """
+    from runner.domain.errors import NoFreeSlot
+
+    config = work.config
+    holders = {
+        port: container.holder
+        for container in containers
+        if not _is_own(work, container)
+        for port in container.ports.values()
+    }
+    for record in work.records.all():
+        if record.id != work.id:
+            holders |= dict.fromkeys(record.ports.values(), f"{record.project}/{record.id}")
+    try:
+        slot = choose_slot(work.project.name, work.id, config.ports, holders, sockets.is_free)
+    except NoFreeSlot:
+        if config.overflow == "refuse":
+            raise
+        return None, _dynamic_ports(list(config.ports), holders)
+    return slot, ports_of_slot(config.ports, slot)
+
+
+def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Running:
+    """See to it that the wanted container runs: leave an equal one alone, else make it anew.
+
+    When a port turns out to be taken the instance moves to the next slot, and says so.
+    """
+    while True:
+        spec = wanted(work, image, authority)
+        env = {**spec.secrets, **spec.environment}
+        found = work.container()
+        if found and found.labels.get(names.LABEL_SPEC) == spec.fingerprint:
+            if found.status == "running":
+                return Running(found.id, fresh=False, env=env)
+        else:
+            found = _recreate(work, spec, found)
+        with work.step("starting the container"):
+            moved = not _start_or_move(work, found.id)
+        if not moved:
+            return Running(found.id, fresh=True, env=env)
+
+
+def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSpec:
+    """The container that today's configuration and the record ask for."""
+    project, record, limits = work.project, work.record, work.config.limits
+    folder = work.records.folder(work.id)
+    sandbox = project.user.sandbox
+    mounts = [
+        Mount(record.worktree, names.WORKSPACE),
+        Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
+        Mount(str(folder / "run"), names.RUN),
+        Mount(str(folder / "home"), names.HOME),
+        Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
+        Mount(str(folder / "group"), "/etc/group", read_only=True),
+        *(Mount(extra.source, extra.target, extra.read_only) for extra in sandbox.mounts),
+    ]
+    environment = environment_of(work)
+    if authority:
+        mounts.append(Mount(str(authority), names.CA_BUNDLE, read_only=True))
+        environment |= dict.fromkeys(names.CA_VARIABLES, names.CA_BUNDLE)
+    for mount in mounts:
+        _require_source(mount)
+    secrets = {k: v for k, v in env_file_values(work).items() if k not in environment}
+    return ContainerSpec(
+        name=f"treedock-{project.name}-{work.id}-{project.repository.key[:6]}",
+        image=image,
+        user=f"{os.getuid()}:{os.getgid()}",
+        hostname=work.id.replace("_", "-"),
+        ports=tuple(record.ports.values()),
+        mounts=tuple(mounts),
+        limits=ContainerLimits(limits.memory, limits.cpus, limits.pids),
+        environment=environment,
+        secrets=secrets,
+        labels={
+            names.LABEL: "instance",
+            names.LABEL_PROJECT: project.name,
+            names.LABEL_REPOSITORY: project.repository.key,
+            names.LABEL_INSTANCE: work.id,
+            names.LABEL_SLOT: "" if record.slot is None else str(record.slot),
+            names.LABEL_PORTS: ports_label(record.ports),
+        },
+        publish=sandbox.publish,
+        capabilities=tuple(sandbox.capabilities),
+    )
+
+
+def environment_of(work: ProjectWork) -> dict[str, str]:
+    """What treedock itself puts into the container's environment."""
+    own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
+    return own | values_of(work.id, work.record.ports, work.config.env.set_)
+
+
+def prepare_folder(work: ProjectWork) -> None:
+    """Make what the container mounts from the instance's own folder."""
+    folder = work.records.folder(work.id)
+    for name in ("run", "home"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    user, uid, gid = _user_name(), os.getuid(), os.getgid()
+    passwd = f"{user}:x:{uid}:{gid}:{user}:{names.HOME}:/bin/sh\n"
+    group = f"{user}:x:{gid}:\n"
+    if uid != 0:
+        passwd = f"root:x:0:0:root:/root:/bin/sh\n{passwd}"
+    if gid != 0:
+        group = f"root:x:0:\n{group}"
+    nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    _keep(folder / "passwd", passwd + nobody)
+    _keep(folder / "group", f"{group}nogroup:x:65534:\n")
+    _keep(folder / "gitfile", "gitdir: /run/treedock/git\n")
+
+
+def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -> Container:
+    if found:
+        with work.step("removing the container, which is out of date"):
+            if found.status == "running":
+                work.engine.stop(found.id, STOP_TIMEOUT)
+            work.engine.remove(found.id)
+    with work.step("creating the container"):
+        made = work.engine.create(spec)
+    work.note("container", id=made, image=spec.image)
+    return Container(id=made, name=spec.name, status="created", labels=spec.labels)
+
+
+def _start_or_move(work: ProjectWork, container: str) -> bool:
+    """Start it; False when a port is taken and the record has another slot now.
+
+    The engine is the arbiter. What it says is prose, so the ports are probed instead.
+    """
+    try:
+        work.engine.start(container)
+        return True
+    except EngineFailed:
+        work.engine.remove(container)
+        taken = [port for port in work.record.ports.values() if not sockets.is_free(port)]
+        if not taken:
+            raise
+    with work.repository_locked():
+        slot, ports = choose_ports(work, work.engine.containers())
+        work.change(slot=slot, ports=ports)
+    where = "free ports" if slot is None else f"slot {slot}"
+    work.warn(f"port {taken[0]} is taken by another process; {work.id} moved to {where}")
+    from runner.controller.files import write_files
+
+    write_files(work, values_of(work.id, ports, work.config.env.set_))
+    return False
+
+
+def _is_own(work: ProjectWork, container: Container) -> bool:
+    return (
+        container.labels.get(names.LABEL_REPOSITORY) == work.project.repository.key
+        and container.instance == work.id
+    )
+
+
+def _dynamic_ports(wanted: list[str], holders: Mapping[int, str]) -> dict[str, int]:
+    ports: dict[str, int] = {}
+    for name in wanted:
+        port = sockets.any_free()
+        while port in holders or port in ports.values():
+            port = sockets.any_free()
+        ports[name] = port
+    return ports
+
+
+def _require_source(mount: Mount) -> None:
+    if not Path(mount.source).exists():
+        raise ConfigError(
+            f"{mount.source}, to be mounted at {mount.target}, does not exist.",
+            hint="treedock doctor tells what is missing.",
+        )
+
+
+def _user_name() -> str:
+    return "root" if os.getuid() == 0 else "dev"
+
+
+def _keep(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        disk.write_atomically(path, text.encode())

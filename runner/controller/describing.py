@@ -1,0 +1,63 @@
+"""Turning what the world says about instances into Views."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from runner.adapters import locks
+from runner.adapters.engine import Container
+from runner.adapters.records import Records
+from runner.adapters.run_folder import RunFolder
+from runner.controller.work import ProjectWork
+from runner.domain.instance import DatabaseView, Record, ServiceView, View, state_of, urls_of
+from runner.domain.service import job_of, view_of
+
+
+def describe(work: ProjectWork) -> View:
+    """The view of the instance that a verb is at work on."""
+    engine = work.config.database.engine if work.config.database else None
+    return view(work.records, work.record, work.container(), busy=False, database=engine)
+
+
+def view(
+    records: Records,
+    record: Record,
+    container: Container | None,
+    *,
+    busy: bool | None = None,
+    database: str | None = None,
+) -> View:
+    """What record, engine and run folder say, without asking git. `busy`: a verb is at work."""
+    status = container.status if container else "absent"
+    up = status == "running"
+    services = _services(records, record.id, record.services, up=up)
+    if busy is None:
+        busy = locks.is_held(records.lock(record.id))
+    return View(
+        id=record.id,
+        branch=record.branch,
+        base=record.base,
+        worktree=record.worktree,
+        state=state_of(
+            status, services, ready=record.ready, failed=record.error is not None, busy=busy
+        ),
+        slot=record.slot,
+        ports=record.ports,
+        urls=urls_of(record.ports),
+        services=services,
+        database=DatabaseView(database, record.reset_at) if database else None,
+        dirty=None,
+        ahead=None,
+        behind=None,
+        created_at=record.created_at,
+        task=record.task,
+        container=container.id[:12] if container else None,
+        error=record.error,
+        missing=[] if Path(record.worktree).is_dir() else ["worktree"],
+    )
+
+
+def _services(
+    records: Records, instance: str, names: Iterable[str], *, up: bool
+) -> list[ServiceView]:
+    folder = RunFolder(records.folder(instance) / "run")
+    return [view_of(name, folder.job(job_of(name)), up=up) for name in names]

@@ -1,0 +1,87 @@
+"""`treedock init`: look at the checkout and write a treedock.yaml to begin with."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import resources
+from runner.adapters import disk, yaml_file
+from runner.controller.opening import CONFIG_FILE, Repository, open_repository
+from runner.domain.detect import Findings, Listing, detect
+from runner.domain.errors import Refused
+from runner.domain.starter import render_starter
+
+READ_AT_MOST = 2**20  # bytes of one file; what is looked for stands near its beginning
+
+
+@dataclass(frozen=True)
+class Found:
+    """The file that was written, what was found ("x → key: value"), and what asks for a look."""
+
+    path: Path
+    found: tuple[str, ...]
+    unsure: tuple[str, ...]
+
+
+def init(checkout: Path, *, force: bool) -> Found:
+    """Write treedock.yaml into the main checkout that `checkout` belongs to.
+
+    Raises Refused where there is one, unless `force`; NotFound outside of a repository.
+    """
+    from runner.domain.config import project_name
+
+    repository = open_repository(checkout)
+    path = repository.checkout / CONFIG_FILE
+    _require_free(path, force)
+    findings = detect(_look(repository))
+    starter = (resources.templates() / CONFIG_FILE).read_text(encoding="utf-8")
+    text = render_starter(starter, project_name(repository.checkout.name), findings)
+    disk.write_atomically(path, text.encode())
+    _require_loads(path)
+    return Found(path, findings.said, (*findings.unsure, *_shown_by_git(repository, findings)))
+
+
+def _require_free(path: Path, force: bool) -> None:
+    if os.path.lexists(path) and not force:
+        raise Refused(
+            f"There is a {path} already.",
+            hint="Edit it, or write a new one over it with: treedock init --force",
+        )
+
+
+def _require_loads(path: Path) -> None:
+    """What init wrote has to be right; where it is not, that is a bug and looks like one."""
+    from runner.domain.config import Config
+
+    Config.model_validate(yaml_file.load(path))
+
+
+def _look(repository: Repository) -> Listing:
+    """The tracked files; their contents are read when they are asked for."""
+    checkout = repository.checkout
+
+    def read(file: str) -> str:
+        data = disk.read_untrusted(checkout / file, READ_AT_MOST) or b""
+        return data.decode(errors="replace")
+
+    def is_executable(file: str) -> bool:
+        mode = (checkout / file).lstat().st_mode
+        return stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)
+
+    # A name that is not printable could not be written into a file for people.
+    names = (name for name in repository.git.files(checkout) if name.isprintable())
+    files = frozenset(name for name in names if os.path.lexists(checkout / name))
+    return Listing(files, read, is_executable)
+
+
+def _shown_by_git(repository: Repository, findings: Findings) -> list[str]:
+    """What set-up and services write and git does not ignore."""
+    # A folder that is not there yet is ignored when something in it would be.
+    probes = {path + "x" if path.endswith("/") else path: path for path in findings.leaves}
+    ignored = repository.git.ignored(repository.checkout, list(probes))
+    return [
+        f"{path} is not ignored by git: add it to .gitignore, or every instance counts as changed"
+        for probe, path in probes.items()
+        if probe not in ignored
+    ]

@@ -1,0 +1,48 @@
+"""`exec` and `shell`: where in an instance a command runs, and running it."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from runner.controller.opening import Repository
+from runner.controller.work import Work, require_running
+from runner.domain.container import WORKSPACE
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running container and the folder inside it."""
+
+    container: str
+    workdir: str
+
+
+def place_of(repository: Repository, instance: str, here: Path) -> Place:
+    """The instance's container, and the folder inside that `here` is when it lies in the
+    worktree. Raises NotFound, and Refused where the instance does not run."""
+    record = repository.record(instance)
+    container = require_running(Work(repository, instance, lambda event: None))
+    worktree = Path(record.worktree)
+    inner = here.relative_to(worktree) if here.is_relative_to(worktree) else PurePosixPath()
+    return Place(container.id, str(PurePosixPath(WORKSPACE) / inner))
+
+
+def run(
+    repository: Repository,
+    place: Place,
+    command: list[str],
+    *,
+    stdin: BinaryIO | None,
+    stdout: BinaryIO,
+    stderr: BinaryIO,
+) -> int:
+    """Run a command there, its streams joined to these files; returns its exit code."""
+    return repository.engine.exec_attached(
+        place.container,
+        command,
+        env={},
+        workdir=place.workdir,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+    )

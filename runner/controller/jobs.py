@@ -1,0 +1,111 @@
+"""Running commands inside an instance, detached, and waiting for their end."""
+
+import time
+from collections.abc import Mapping
+
+from runner.adapters.run_folder import WRAPPER, Job, RunFolder
+from runner.controller.work import Work
+from runner.domain.container import RUN, WORKSPACE
+from runner.domain.errors import CommandFailed
+
+START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
+GLANCE = 0.02  # seconds between two looks at the run folder
+
+_WHY = {
+    126: "That means: found, but not executable. Try: chmod +x, and commit it.",
+    127: "That means: there is no such command or folder in this branch or image.",
+    137: "That means: killed, most likely for want of memory (limits.memory).",
+}
+
+# Passes TERM to the process group of each job, and KILL 1 s later; ends when they have.
+_STOP = """
+for pid; do kill -TERM -"$pid" 2>/dev/null; done
+for pid; do
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    kill -0 -"$pid" 2>/dev/null || continue 2
+    sleep 0.05
+  done
+  kill -KILL -"$pid" 2>/dev/null
+done
+true
+"""
+
+
+def run_folder(work: Work) -> RunFolder:
+    return RunFolder(work.records.folder(work.id) / "run")
+
+
+def start_job(
+    work: Work,
+    container: str,
+    job: str,
+    command: str,
+    *,
+    folder: str,
+    env: Mapping[str, str],
+    restart: str = "no",
+) -> None:
+    """Start `command` as `job` in a session of its own, and wait until it has begun."""
+    jobs = run_folder(work)
+    jobs.forget(job)
+    argv = ["sh", "-c", WRAPPER, "treedock", job, restart, f"{WORKSPACE}/{folder}", command]
+    work.engine.exec_detached(container, argv, env=env, workdir=WORKSPACE)
+    deadline = time.monotonic() + START_TIMEOUT
+    while jobs.job(job).pid is None:
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"{work.id}: {job} did not start within {START_TIMEOUT:g} s.",
+                hint=f"The image needs `sh`; look with: treedock shell {work.id}",
+            )
+        time.sleep(GLANCE)
+
+
+def run_job(
+    work: Work, container: str, job: str, command: str, *, folder: str, env: Mapping[str, str]
+) -> None:
+    """Run `command` as `job` to its end. Raises CommandFailed with its last lines.
+
+    One that still runs, because the treedock that began it was killed, is waited for instead.
+    """
+    jobs = run_folder(work)
+    if not jobs.job(job).alive:
+        start_job(work, container, job, command, folder=folder, env=env)
+    code = _wait(work, container, jobs, job)
+    if code:
+        raise failed_job(work, jobs, job, command, code)
+
+
+def stop_jobs(work: Work, container: str, jobs: list[Job]) -> None:
+    """End these jobs and everything they started, within about a second."""
+    pids = [str(job.pid) for job in jobs if job.alive and job.pid]
+    if pids:
+        work.engine.exec(container, ["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
+
+
+def failed_job(
+    work: Work, jobs: RunFolder, job: str, command: str, code: int | None
+) -> CommandFailed:
+    """The error that a job's end amounts to."""
+    name = job.removeprefix("service.")
+    last = "\n".join(f"    {line}" for line in jobs.last_lines(job))
+    why = f" {_WHY[code]}" if code in _WHY else ""
+    return CommandFailed(
+        f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
+        + (f" Its last lines:\n{last}" if last else ""),
+        hint=f"The whole log: treedock logs {work.id} {name}. "
+        f"Mend it and run again: treedock up {work.id}",
+    )
+
+
+def _wait(work: Work, container: str, jobs: RunFolder, job: str) -> int:
+    look_at_engine = time.monotonic() + 1
+    while True:
+        state = jobs.job(job)
+        if not state.alive and state.exit_code is not None:
+            return state.exit_code
+        if time.monotonic() > look_at_engine:  # the container, or the engine, may have gone
+            found = work.container()
+            if found is None or found.status != "running":
+                return 137
+            look_at_engine = time.monotonic() + 1
+        time.sleep(GLANCE)

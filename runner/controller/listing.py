@@ -1,0 +1,125 @@
+"""`list` and `status`: the quick look, and the look at everything."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runner.adapters import disk
+from runner.adapters.engine import Container
+from runner.controller.describing import view
+from runner.controller.opening import Project, Repository, base_branch
+from runner.domain.errors import EngineUnavailable, RunnerError
+from runner.domain.events import Emit, Warned
+from runner.domain.instance import Failure, Record, View, check_id
+
+WIDTH = 4  # git processes at once
+
+
+def list_instances(repository: Repository, emit: Emit) -> list[View]:
+    """Every instance, from its record, run folder and the engine; git is not asked.
+
+    An engine that does not answer is a warning: the state is then None.
+    """
+    records = _readable(repository, emit)
+    if not records:
+        return []
+    containers = _containers(repository, emit)
+    views = [
+        view(repository.records, record, (containers or {}).get(record.id)) for record in records
+    ]
+    return views if containers is not None else [replace(v, state=None) for v in views]
+
+
+def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
+    """Everything about these instances (all of them without ids). Raises NotFound."""
+    repository = project.repository
+    for instance in ids:
+        repository.record(check_id(instance))
+    records = [r for r in _readable(repository, emit) if not ids or r.id in ids]
+    if not records:
+        return []
+    containers = _containers(repository, emit)
+    base = base_branch(project)
+    registered = {worktree.path for worktree in repository.git.worktrees()}
+
+    def look(record: Record) -> View:
+        container = (containers or {}).get(record.id)
+        engine = project.config.database.engine if project.config.database else None
+        seen = view(repository.records, record, container, database=engine)
+        seen = _ask_git(repository, record, seen, base, registered)
+        seen = replace(seen, limits_reached=_limits(project, record, container))
+        return seen if containers is not None else replace(seen, state=None)
+
+    with ThreadPoolExecutor(max_workers=WIDTH) as pool:
+        return list(pool.map(look, records))
+
+
+def _readable(repository: Repository, emit: Emit) -> list[Record]:
+    """The records by id; a damaged one is a warning, so that the others still show."""
+    found = []
+    for instance in repository.records.ids():
+        try:
+            record = repository.records.read(instance)
+        except RunnerError as error:
+            emit(Warned(instance, error.message))
+        else:
+            found += [record] if record else []
+    return found
+
+
+def _containers(repository: Repository, emit: Emit) -> dict[str, Container] | None:
+    """This repository's containers by instance, or None (and a warning) without an engine."""
+    try:
+        found = repository.engine.containers(repository=repository.key)
+    except EngineUnavailable as error:
+        emit(Warned("", f"{error.message} {error.hint}"))
+        return None
+    return {container.instance: container for container in found}
+
+
+def _ask_git(
+    repository: Repository, record: Record, seen: View, base: str, registered: set[Path]
+) -> View:
+    git, worktree = repository.git, Path(record.worktree)
+    if worktree not in registered:
+        seen = replace(seen, missing=sorted({*seen.missing, "worktree"}))
+    if git.branch(record.branch) is None:
+        return replace(seen, missing=[*seen.missing, "branch"])
+    against = record.base if git.commit(record.base) else f"origin/{record.base}"
+    against = against if git.commit(against) else base
+    try:
+        ahead, behind = git.ahead_behind(f"refs/heads/{record.branch}", against)
+        dirty = bool(git.dirty(worktree)) if worktree.is_dir() else None
+    except RunnerError as error:
+        failure = Failure(error.code, error.message, error.hint)
+        return replace(seen, error=seen.error or failure)
+    return replace(seen, dirty=dirty, ahead=ahead, behind=behind)
+
+
+def _limits(project: Project, record: Record, container: Container | None) -> list[str]:
+    """The limits that the instance has run into, as sentences' beginnings."""
+    from runner.adapters import cgroups
+
+    limits, reached = project.config.limits, []
+    if container and container.status == "running":
+        usage = cgroups.usage(container.id)
+        if usage.memory_kills:
+            reached.append(f"memory ({usage.memory_kills} processes killed)")
+        if usage.pids is not None and usage.pids >= limits.pids * 0.95:
+            reached.append(f"pids ({usage.pids} of {limits.pids})")
+    if disk.free_bytes(Path(record.checkout)) < limits.disk_free:
+        reached.append("disk_free")
+    days = age_seconds(record.created_at) / 86400
+    if days > limits.stale_days:
+        reached.append(f"stale_days ({days:.0f} days old)")
+    return reached
+
+
+def age_seconds(created_at: str) -> float:
+    """How long ago a record's time is; 0 for one that cannot be read."""
+    try:
+        then = datetime.fromisoformat(created_at)
+    except ValueError:
+        return 0.0
+    return (datetime.now(UTC) - then).total_seconds()

@@ -1,0 +1,90 @@
+"""`logs`: what services, set-up steps and resets printed."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner.adapters import disk
+from runner.adapters.run_folder import RunFolder
+from runner.controller.opening import Repository
+from runner.domain.errors import NotFound
+from runner.domain.service import job_of
+
+GLANCE = 0.2  # seconds between two looks at a followed log
+
+
+def tails(
+    repository: Repository, instance: str, name: str | None, lines: int
+) -> dict[str, list[str]]:
+    """The last lines of one log, or of every service's (of every job's where no service has one).
+
+    Raises NotFound without the instance or the log.
+    """
+    folder = _folder(repository, instance)
+    found = {_short(job): job for job in folder.logs()}
+    if name is not None:
+        if name not in found:
+            raise NotFound(
+                f"{instance} has no log of {name!r}.",
+                hint=f"There are: {', '.join(found) or 'none yet'}.",
+            )
+        found = {name: found[name]}
+    else:
+        found = {n: job for n, job in found.items() if job == job_of(n)} or found
+    return {shown: folder.last_lines(job, lines) for shown, job in found.items()}
+
+
+def follow(
+    repository: Repository, instance: str, names: list[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """(name, new lines) of these logs, for ever; a log that starts anew is read from its start."""
+    folder = _folder(repository, instance)
+    jobs = {_short(job): job for job in folder.logs()}
+    readers = {name: _Reader(folder.log(jobs[name])) for name in names if name in jobs}
+    while True:
+        for name, reader in readers.items():
+            lines = reader.new_lines()
+            if lines:
+                yield name, lines
+        time.sleep(GLANCE)
+
+
+class _Reader:
+    """Reads what is added to a log, from its present end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode, self._at = self._stat()
+        self._rest = b""
+
+    def new_lines(self) -> list[str]:
+        inode, size = self._stat()
+        if inode != self._inode or size < self._at:
+            self._inode, self._at, self._rest = inode, 0, b""
+        descriptor = disk.open_untrusted(self._path) if size > self._at else None
+        if descriptor is None:
+            return []
+        with os.fdopen(descriptor, "rb") as file:
+            file.seek(self._at)
+            data = file.read(2**20)
+        self._at += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def _stat(self) -> tuple[int, int]:
+        try:
+            found = self._path.lstat()
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_size
+
+
+def _folder(repository: Repository, instance: str) -> RunFolder:
+    record = repository.record(instance)
+    return RunFolder(repository.records.folder(record.id) / "run")
+
+
+def _short(job: str) -> str:
+    """'service.backend' is shown as 'backend', other jobs as they are called."""
+    return job.removeprefix("service.")

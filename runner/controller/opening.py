@@ -1,0 +1,198 @@
+"""Opening a project: which repository a folder belongs to, and what its configuration says."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.adapters import disk, git
+from runner.adapters.engine import Engine
+from runner.adapters.git import Git
+from runner.adapters.records import Records
+from runner.domain.errors import ConfigError, NotFound, Refused
+from runner.domain.instance import Record, check_id
+
+if TYPE_CHECKING:  # pydantic is not paid for by `list`
+    from runner.domain.config import Config, UserConfig
+
+CONFIG_FILE = "treedock.yaml"
+
+
+def connect() -> Engine:
+    """The engine of this host. Raises EngineUnavailable."""
+    from runner.adapters.docker_engine import DockerEngine
+
+    return DockerEngine()
+
+
+class Repository:
+    """A repository and everything treedock keeps about it; nothing is read before it is asked.
+
+    `checkout` is the main checkout, `here` the id of the instance whose worktree the command was
+    given in.
+    """
+
+    def __init__(
+        self,
+        checkout: Path,
+        common_dir: Path,
+        *,
+        here: str | None = None,
+        connect: Callable[[], Engine] = connect,
+    ) -> None:
+        self.checkout = checkout
+        self.common_dir = common_dir
+        self.here = here
+        self.git = Git(common_dir)
+        self.records = Records(common_dir)
+        self._connect = connect
+
+    @cached_property
+    def engine(self) -> Engine:
+        return self._connect()
+
+    @cached_property
+    def key(self) -> str:
+        """Whose a container is: two clones may bear one name, but not one git directory."""
+        return hashlib.sha256(os.fsencode(self.common_dir)).hexdigest()[:12]
+
+    def record(self, instance: str) -> Record:
+        """The record of an instance that has to exist. Raises NotFound."""
+        record = self.records.read(check_id(instance))
+        if record is None:
+            known = ", ".join(self.records.ids())
+            raise NotFound(
+                f"There is no instance {instance!r}.",
+                hint=f"Start it with: treedock up {instance}"
+                + (f". There are: {known}." if known else ""),
+            )
+        return record
+
+
+@dataclass(frozen=True)
+class Project:
+    """A repository with its configuration."""
+
+    repository: Repository
+    config: "Config"
+    user: "UserConfig"
+
+    @property
+    def name(self) -> str:
+        from runner.domain.config import project_name
+
+        return self.config.name or project_name(self.repository.checkout.name)
+
+    @property
+    def worktrees(self) -> Path:
+        """The folder that holds the worktrees."""
+        return self.repository.checkout / self.config.worktrees
+
+
+def open_repository(
+    folder: Path | None = None, *, connect: Callable[[], Engine] = connect
+) -> Repository:
+    """The repository that `folder` (default: where we are) belongs to.
+
+    Raises NotFound outside of a repository and Refused in a bare one.
+    """
+    folder = (folder or Path.cwd()).absolute()
+    found = _instance_around(folder)
+    if found:
+        common_dir, record = found
+        return Repository(Path(record.checkout), common_dir, here=record.id, connect=connect)
+    place = git.locate(folder)
+    if place is None:
+        raise NotFound(
+            f"{folder} is not in a git repository.",
+            hint="Go to your repository, or make one with: git init",
+        )
+    if place.checkout is None:
+        raise Refused(
+            f"{place.common_dir} is a bare repository: it has no checkout to work from.",
+            hint="Run treedock in a checkout of it (git worktree add ../main main).",
+        )
+    return Repository(place.checkout, place.common_dir, connect=connect)
+
+
+def open_project(repository: Repository) -> Project:
+    """Read treedock.yaml of the main checkout and the user's own file. Raises ConfigError."""
+    from runner.adapters import yaml_file
+    from runner.domain import config
+
+    path = repository.checkout / CONFIG_FILE
+    if not path.exists():
+        raise ConfigError(
+            f"There is no {CONFIG_FILE} in {repository.checkout}.",
+            hint="Write one with: treedock init",
+        )
+    disk.inside(repository.checkout, CONFIG_FILE, CONFIG_FILE)
+    loaded = config.validate(yaml_file.load(path), CONFIG_FILE)
+    disk.inside(repository.checkout, loaded.worktrees, "worktrees")
+    return Project(repository, loaded, user_config())
+
+
+def user_config_path() -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "treedock" / "config.yaml"
+
+
+def user_config() -> "UserConfig":
+    """The user's own configuration; all defaults where there is no file. Raises ConfigError."""
+    from runner.adapters import yaml_file
+    from runner.domain import config
+
+    path = user_config_path()
+    return config.validate_user(yaml_file.load(path) if path.exists() else None, str(path))
+
+
+def base_branch(project: Project) -> str:
+    """The branch that instances start from: configured, or the branch of origin/HEAD, or main,
+    or the only branch. Raises Refused without commits and ConfigError when it cannot be told."""
+    repository = project.repository
+    branches = repository.git.branches()
+    configured = project.config.base
+    if not branches:
+        raise Refused(
+            f"{repository.checkout} has no commits yet.", hint="Commit something, then try again."
+        )
+    if configured:
+        if configured not in branches and not repository.git.commit(f"origin/{configured}"):
+            raise ConfigError(
+                f"{CONFIG_FILE}: base: there is no branch {configured!r}.",
+                hint=f"There are: {', '.join(branches)}.",
+            )
+        return configured
+    remote = repository.git.remote_head()
+    if remote:
+        return remote
+    if "main" in branches:
+        return "main"
+    own = {record.branch for record in repository.records.all()}
+    rest = [branch for branch in branches if branch not in own]
+    if len(rest) == 1:
+        return rest[0]
+    raise ConfigError(
+        "It is not clear which branch instances start from.",
+        hint=f"Write one of {', '.join(rest)} as `base:` into {CONFIG_FILE}.",
+    )
+
+
+def _instance_around(folder: Path) -> tuple[Path, Record] | None:
+    """The instance whose worktree holds `folder`, found without git.
+
+    The outermost .git file decides: code in an instance can make a repository of its own, with a
+    treedock.yaml of its own, deeper inside.
+    """
+    for candidate in reversed([folder, *folder.parents]):
+        text = os.fsdecode(disk.read_untrusted(candidate / ".git", 4096) or b"")
+        git_dir = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
+        if text.startswith("gitdir: ") and git_dir.parent.name == "worktrees":
+            common_dir = git_dir.parent.parent.resolve()
+            record = Records(common_dir).of_worktree(candidate)
+            if record:
+                return common_dir, record
+    return None

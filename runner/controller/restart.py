@@ -1,0 +1,45 @@
+"""`restart`: one service without the others, or the whole instance."""
+
+from runner.controller.containers import environment_of
+from runner.controller.describing import describe
+from runner.controller.down import down
+from runner.controller.files import env_file_values
+from runner.controller.jobs import run_folder, stop_jobs
+from runner.controller.opening import Project
+from runner.controller.services import await_ready, service_key, start_service
+from runner.controller.up import Brought, up
+from runner.controller.work import ProjectWork, require_running
+from runner.controller.worktree import Wish
+from runner.domain.errors import NotFound
+from runner.domain.events import Emit
+from runner.domain.instance import View
+from runner.domain.service import job_of
+
+
+def restart_service(project: Project, instance: str, service: str, emit: Emit) -> View:
+    """Stop and start one service and wait until it is ready. Raises NotFound, Refused where the
+    instance does not run, CommandFailed."""
+    work = ProjectWork(project, instance, emit)
+    project.repository.record(instance)
+    if service not in project.config.services:
+        raise NotFound(
+            f"There is no service {service!r} in treedock.yaml.",
+            hint=f"There are: {', '.join(project.config.services) or 'none'}.",
+        )
+    with work.locked():
+        container = require_running(work)
+        with work.step(f"restarting {service}"):
+            stop_jobs(work, container.id, [run_folder(work).job(job_of(service))])
+            env = env_file_values(work) | environment_of(work)
+            start_service(work, container.id, service, env)
+        keys = work.record.services | {service: service_key(project.config.services[service])}
+        work.change(services=keys)
+        await_ready(work, container.id, service)
+        return describe(work)
+
+
+def restart(project: Project, instance: str, emit: Emit) -> Brought:
+    """Stop and start the whole instance. Raises NotFound."""
+    project.repository.record(instance)
+    down(project.repository, instance, emit)
+    return up(project, [Wish(instance)], emit, fetch=False)[0]

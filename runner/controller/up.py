@@ -1,0 +1,135 @@
+"""`up`: bring instances up, side by side. Every step may be repeated, so an `up` that was killed
+anywhere is mended by the next one."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from runner.adapters import disk
+from runner.adapters.engine import Container
+from runner.controller import images
+from runner.controller.containers import ensure_running, prepare_folder
+from runner.controller.describing import describe
+from runner.controller.files import write_files
+from runner.controller.opening import Project, base_branch
+from runner.controller.reset import ensure_reset
+from runner.controller.services import ensure_services
+from runner.controller.setup import ensure_setup, ensure_verified
+from runner.controller.work import ProjectWork
+from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases
+from runner.domain.container import WORKSPACE
+from runner.domain.environment import values_of
+from runner.domain.errors import LimitReached, RunnerError
+from runner.domain.events import Emit, StepFinished, StepStarted
+from runner.domain.instance import Failure, View, check_id
+
+WIDTH = 8  # instances worked on at once; the engine itself gains nothing from more
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What became of one wish. `changed` is false for an instance that was up already."""
+
+    view: View | None
+    changed: bool
+    error: RunnerError | None = None
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What all instances of one `up` stand on."""
+
+    image: str
+    authority: Path | None
+    containers: list[Container]
+
+
+def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) -> list[Brought]:
+    """Bring every wish up, in parallel; one that fails does not stop the others.
+
+    Raises RunnerError only for what concerns all of them, before anything is touched.
+    """
+    repository = project.repository
+    for wish in wishes:
+        check_id(wish.id)
+    base = base_branch(project)
+    _require_disk(project)
+    containers = repository.engine.containers()
+    new = [wish for wish in wishes if repository.records.read(wish.id) is None]
+    if fetch and new and repository.git.has_remote():
+        fetch_bases(project, new, emit)
+    authority = images.host_ca(project.config.network.ca)
+    image = _ensure_image(project, base, authority, emit)
+    repository.engine.ensure_network()
+    ground = _Ground(image, authority, containers)
+    with ThreadPoolExecutor(max_workers=WIDTH) as pool:
+        return list(pool.map(lambda wish: _bring_up(project, wish, ground, emit), wishes))
+
+
+def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:
+    work = ProjectWork(project, wish.id, emit)
+    try:
+        with work.locked():
+            changed = _work_on(work, wish, ground)
+            return Brought(describe(work), changed)
+    except RunnerError as error:
+        return Brought(None, changed=True, error=error)
+
+
+def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
+    ensure_record(work, wish, ground.containers)
+    was_ready = work.record.ready
+    try:
+        ensure_worktree(work)
+        prepare_folder(work)
+        write_files(work, values_of(work.id, work.record.ports, work.config.env.set_))
+        running = ensure_running(work, ground.image, ground.authority)
+        set_up = ensure_setup(work, running.id, running.env)
+        verified = ensure_verified(work, running.id, running.env, again=set_up)
+        reset = ensure_reset(work, running.id, running.env)
+        started = ensure_services(work, running)
+    except RunnerError as error:
+        work.change(ready=False, error=Failure(error.code, error.message, error.hint))
+        work.note("failed", code=error.code, message=error.message)
+        raise
+    if not work.record.ready or work.record.error:
+        work.change(ready=True, error=None)
+    changed = running.fresh or set_up or verified or reset or started or not was_ready
+    if changed:
+        work.note("up", worktree=work.record.worktree, workspace=WORKSPACE)
+    return changed
+
+
+def _ensure_image(project: Project, base: str, authority: Path | None, emit: Emit) -> str:
+    repository = project.repository
+    wanted = project.config.image
+    git = repository.git
+    commit = git.commit(base) or git.commit(f"origin/{base}") or ""
+
+    def archive(folder: str, target: BinaryIO) -> None:
+        git.archive(commit, folder, target)
+
+    started = time.monotonic()
+    emit(StepStarted("", "preparing the image"))
+    name = images.ensure_image(
+        repository.engine,
+        wanted,
+        project=project.name,
+        archive=archive,
+        ca=authority.read_bytes() if authority else None,
+        emit=emit,
+    )
+    emit(StepFinished("", "preparing the image", time.monotonic() - started))
+    return name
+
+
+def _require_disk(project: Project) -> None:
+    free, wanted = disk.free_bytes(project.repository.checkout), project.config.limits.disk_free
+    if free < wanted:
+        raise LimitReached(
+            f"Only {free / 2**30:.1f} GiB are free on the disk of {project.repository.checkout}; "
+            f"limits.disk_free wants {wanted / 2**30:.1f} GiB.",
+            hint="Free some space (treedock clean, docker system df) or lower limits.disk_free.",
+        )

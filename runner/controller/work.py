@@ -1,0 +1,126 @@
+"""The work on one instance: what it is about, its lock, its steps as events."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runner.adapters import locks
+from runner.adapters.engine import Container, Engine
+from runner.adapters.git import Git
+from runner.adapters.records import Records
+from runner.controller.opening import Project, Repository
+from runner.domain.errors import Refused
+from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
+from runner.domain.instance import Record
+
+if TYPE_CHECKING:
+    from runner.domain.config import Config
+
+
+class Work:
+    """One verb at work on one instance. The record in it is always the one on disk.
+
+    It needs no treedock.yaml: `down` and `clean` have to work when that file is broken.
+    """
+
+    def __init__(self, repository: Repository, instance: str, emit: Emit) -> None:
+        self.repository = repository
+        self.id = instance
+        self.emit = emit
+        self._record: Record | None = None
+
+    @property
+    def git(self) -> Git:
+        return self.repository.git
+
+    @property
+    def engine(self) -> Engine:
+        return self.repository.engine
+
+    @property
+    def records(self) -> Records:
+        return self.repository.records
+
+    @property
+    def record(self) -> Record:
+        if self._record is None:
+            self._record = self.repository.record(self.id)
+        return self._record
+
+    def has_record(self) -> bool:
+        return self.records.read(self.id) is not None
+
+    def save(self, record: Record) -> None:
+        self.records.write(record)
+        self._record = record
+
+    def change(self, **fields: Any) -> None:
+        """Keep these fields of the record, on disk first."""
+        self.save(replace(self.record, **fields))
+
+    def container(self) -> Container | None:
+        """The instance's container as the engine knows it now."""
+        found = self.engine.containers(repository=self.repository.key, instance=self.id)
+        return found[0] if found else None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the instance's lock; waiting for another treedock is said once."""
+        with locks.hold(
+            self.records.lock(self.id),
+            waiting=lambda who: self.say(f"waiting for {who}, which works on {self.id}"),
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def repository_locked(self) -> Iterator[None]:
+        """Hold the lock for what changes refs, the worktree list or who has which slot."""
+        with locks.hold(self.records.repository_lock):
+            yield
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """One step, told to the face with its time and kept in events.jsonl."""
+        self.emit(StepStarted(self.id, name))
+        started = time.monotonic()
+        yield
+        seconds = time.monotonic() - started
+        self.emit(StepFinished(self.id, name, seconds))
+        self.note("step", name=name, seconds=round(seconds, 3))
+
+    def note(self, kind: str, **details: Any) -> None:
+        self.records.note(self.id, kind, **details)
+
+    def say(self, text: str) -> None:
+        self.emit(Said(self.id, text))
+
+    def warn(self, text: str) -> None:
+        self.emit(Warned(self.id, text))
+        self.note("warning", text=text)
+
+
+class ProjectWork(Work):
+    """Work that follows the project's configuration."""
+
+    def __init__(self, project: Project, instance: str, emit: Emit) -> None:
+        super().__init__(project.repository, instance, emit)
+        self.project = project
+
+    @property
+    def config(self) -> "Config":
+        return self.project.config
+
+
+def require_running(work: Work) -> Container:
+    """The instance's container, which has to run. Raises NotFound without the instance, and
+    Refused when it is stopped."""
+    record = work.record
+    container = work.container()
+    if container is None or container.status != "running":
+        raise Refused(
+            f"The instance {record.id!r} is not running.",
+            hint=f"Start it with: treedock up {record.id}",
+        )
+    return container

@@ -1,0 +1,165 @@
+"""The branch and worktree of an instance: made once, mended when an `up` was killed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters.engine import Container
+from runner.adapters.records import now
+from runner.controller.containers import choose_ports
+from runner.controller.files import exclude_patterns
+from runner.controller.opening import Project, base_branch
+from runner.controller.work import ProjectWork
+from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
+from runner.domain.events import Emit, Warned
+from runner.domain.instance import Record
+
+FETCH_TIMEOUT = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One instance to bring up. `base` is a branch or any name of a commit; `attach` takes an
+    existing branch; `task` is what the instance is for."""
+
+    id: str
+    base: str | None = None
+    attach: bool = False
+    task: str | None = None
+
+
+def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
+    """Bring origin's base up to date for new instances; a failure is a warning."""
+    git = project.repository.git
+    for base in sorted({wish.base or base_branch(project) for wish in wishes}):
+        local = base.removeprefix("origin/")
+        if git.branch(local) is None and git.commit(f"origin/{local}") is None and wishes[0].base:
+            continue  # a tag or a commit id; there is nothing to fetch for it
+        try:
+            git.fetch(local, FETCH_TIMEOUT)
+        except GitFailed as error:
+            emit(Warned("", f"going on with what is here: {error.message}"))
+
+
+def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) -> None:
+    """The record of a new instance, after everything that could refuse it. Nothing else is
+    touched: whoever kills us now leaves a record that the next `up` completes."""
+    with work.repository_locked():
+        if work.has_record():
+            _require_same(work, wish)
+            if wish.task and wish.task != work.record.task:
+                work.change(task=wish.task)
+            return
+        project = work.project
+        _require_room(work)
+        base, commit = _start_point(work, wish)
+        branch = project.config.branch.replace("{id}", wish.id)
+        _require_free_branch(work, branch, attach=wish.attach)
+        worktree = project.worktrees / wish.id
+        if worktree.exists() or worktree.is_symlink():
+            raise Refused(
+                f"{worktree} exists already and is no instance.",
+                hint="Move it away or choose another id.",
+            )
+        slot, ports = choose_ports(work, containers)
+        existing = project.repository.git.branch(branch)
+        work.save(
+            Record(
+                id=wish.id,
+                project=project.name,
+                branch=branch,
+                base=base,
+                base_commit=existing or commit,
+                checkout=str(project.repository.checkout),
+                worktree=str(worktree),
+                created_at=now(),
+                ports=ports,
+                slot=slot,
+                task=wish.task,
+                created_branch=existing is None,
+            )
+        )
+        work.note("created", branch=branch, base=base, commit=commit, slot=slot, ports=ports)
+
+
+def ensure_worktree(work: ProjectWork) -> None:
+    """Branch, worktree and files, whatever of them is missing."""
+    record = work.record
+    path = Path(record.worktree)
+    with work.repository_locked():
+        work.git.exclude(exclude_patterns(work))
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            branch_there = work.git.branch(record.branch) is not None
+            with work.step("adding the worktree"):
+                commit = None if branch_there else record.base_commit
+                work.git.add_worktree(path, record.branch, commit)
+    if not work.git.is_checked_out(path):
+        with work.step("checking out the files"):
+            work.git.check_out(path)
+
+
+def _require_same(work: ProjectWork, wish: Wish) -> None:
+    record = work.record
+    if wish.base and wish.base not in (record.base, record.base_commit):
+        raise Refused(
+            f"The instance {wish.id!r} exists already and started from {record.base}.",
+            hint=f"Leave out --base, or start anew: treedock clean {wish.id}",
+        )
+    checkout = work.project.repository.checkout
+    if record.checkout != str(checkout):
+        raise Refused(
+            f"The instance {wish.id!r} belongs to the checkout {record.checkout}.",
+            hint=f"Run this there, or choose another id than {wish.id!r}.",
+        )
+
+
+def _require_room(work: ProjectWork) -> None:
+    limit = work.config.limits.instances
+    ids = [record.id for record in work.records.all()]
+    if len(ids) >= limit:
+        raise LimitReached(
+            f"The limit of {limit} instances is reached: {', '.join(ids)}.",
+            hint="Clean one (treedock clean ID) or raise limits.instances in treedock.yaml.",
+        )
+
+
+def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> None:
+    there = work.git.branch(branch) is not None
+    if there and not attach:
+        raise BranchExists(
+            f"The branch {branch} exists already.",
+            hint=f"ProjectWork on it with: treedock up {work.id} --attach",
+        )
+    if attach and not there:
+        raise Refused(
+            f"There is no branch {branch} to attach to.", hint="Leave out --attach to create it."
+        )
+    holder = next((w.path for w in work.git.worktrees() if w.branch == branch), None)
+    if holder and holder != work.project.worktrees / work.id:
+        raise BranchExists(
+            f"The branch {branch} is checked out in {holder}.",
+            hint="Switch that checkout to another branch first.",
+        )
+
+
+def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
+    """(base branch, commit to start from): origin's base when that is ahead of the local one."""
+    git = work.git
+    name = wish.base or base_branch(work.project)
+    local, remote = git.branch(name), git.commit(f"refs/remotes/origin/{name}")
+    if wish.base and not local and not remote:
+        commit = None if wish.base.startswith("-") else git.commit(wish.base)
+        if commit is None:
+            raise ConfigError(
+                f"--base: there is no branch or commit {wish.base!r}.",
+                hint=f"Branches are: {', '.join(git.branches())}.",
+            )
+        return base_branch(work.project), commit
+    if local and remote and not git.is_ancestor(remote, local):
+        if git.is_ancestor(local, remote):
+            return name, remote
+        work.warn(f"{name} and origin/{name} have diverged; {work.id} starts from the local one")
+    commit = local or remote
+    if commit is None:
+        raise ConfigError(f"There is no branch {name!r}.", hint="Set `base:` in treedock.yaml.")
+    return name, commit
