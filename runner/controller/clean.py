@@ -62,7 +62,7 @@ def _require_commits_elsewhere(work: Work) -> None:
     record, git = work.record, work.git
     for commit in _heads(work):
         lost = git.commits_only_at(commit, besides=record.branch)
-        if lost and not git.is_integrated(commit, _base(work)):
+        if lost and not any(git.is_integrated(commit, base) for base in _bases(work)):
             short = [f"{commit[:10]} {git.subject(commit)}" for commit in lost[:NAMED]]
             raise UnmergedCommits(
                 f"{work.id} has {len(lost)} commits that no other branch holds: "
@@ -85,12 +85,11 @@ def _heads(work: Work) -> list[str]:
     return heads
 
 
-def _base(work: Work) -> str:
-    for name in (f"refs/heads/{work.record.base}", f"refs/remotes/origin/{work.record.base}"):
-        commit = work.git.commit(name)
-        if commit:
-            return commit
-    return work.record.base_commit
+def _bases(work: Work) -> list[str]:
+    """Base here and base at the origin, as far as they exist: a squash merge may be in either."""
+    name = work.record.base
+    found = (work.git.commit(f"{where}/{name}") for where in ("refs/heads", "refs/remotes/origin"))
+    return [commit for commit in found if commit]
 
 
 def _parts(work: Work) -> list[str]:
