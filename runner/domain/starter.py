@@ -12,7 +12,9 @@ from runner.domain.detect import Database, Findings, Service, Step
 # A key's example: `#key...` and the lines `#  ...` that belong to it.
 _EXAMPLE = r"(?m)^#{key}:.*\n(?:#  .*\n)*"
 # Text that YAML takes as it stands, in a block and in [flow]: nothing that it could misread.
-_PLAIN = re.compile(r"(?:[A-Za-z/$_]|\./)(?:[\w./$=@%+&\"'-]|:(?=[\w./$])| (?!#))*")
+_PLAIN = re.compile(
+    r"(?:[A-Za-z/$_]|\.(?=[a-z/])(?!inf$|nan$))(?:[\w./$=@%+&~<>\"'-]|:(?=[\w./$])| (?!#))*"
+)
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 
