@@ -1,7 +1,6 @@
 """up, down, restart, clean."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import click
@@ -9,11 +8,10 @@ import click
 from runner.cli import choosing, output
 from runner.cli.progress import narration
 from runner.controller.opening import Repository, open_project, open_repository
+from runner.controller.parallel import side_by_side
 from runner.domain.errors import RunnerError, exit_code_of
 
 _Answer = TypeVar("_Answer")
-
-WIDTH = 8  # instances worked on at once
 
 
 @click.command("up")
@@ -145,8 +143,7 @@ def _each(ids: list[str], verb: Callable[[str], _Answer]) -> list[_Answer | Runn
         except RunnerError as error:
             return error
 
-    with ThreadPoolExecutor(max_workers=WIDTH) as pool:
-        return list(pool.map(attempt, ids))
+    return side_by_side(attempt, ids)
 
 
 def _errors(answers: Sequence[object]) -> list[RunnerError | None]:

@@ -1,6 +1,7 @@
 """The command `treedock`: a group whose commands are imported when they are called."""
 
 import importlib
+import os
 import sys
 
 import click
@@ -73,8 +74,9 @@ def main() -> None:
         output.show_error(error)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
-        click.echo("\ninterrupted; the same command goes on from here", err=True)
-        sys.exit(130)
+        click.echo("interrupted; the same command goes on from here", err=True)
+        sys.stdout.flush()
+        os._exit(130)  # not sys.exit: that would wait for the threads at work
     except click.ClickException as error:
         output.show_usage_error(error)
         sys.exit(error.exit_code)

@@ -1,6 +1,5 @@
 """`list` and `status`: the quick look, and the look at everything."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +8,12 @@ from runner.adapters import disk
 from runner.adapters.engine import Container
 from runner.controller.describing import view
 from runner.controller.opening import Project, Repository, base_branch
+from runner.controller.parallel import side_by_side
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import Failure, Record, View, check_id
 
-WIDTH = 4  # git processes at once
+GIT_WIDTH = 4  # git processes at once
 
 
 def list_instances(repository: Repository, emit: Emit) -> list[View]:
@@ -51,8 +51,7 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
         seen = replace(seen, limits_reached=_limits(project, record, container))
         return seen if containers is not None else replace(seen, state=None)
 
-    with ThreadPoolExecutor(max_workers=WIDTH) as pool:
-        return list(pool.map(look, records))
+    return side_by_side(look, records, GIT_WIDTH)
 
 
 def _readable(repository: Repository, emit: Emit) -> list[Record]:

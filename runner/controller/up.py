@@ -2,7 +2,6 @@
 anywhere is mended by the next one."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +13,7 @@ from runner.controller.containers import ensure_running, prepare_folder
 from runner.controller.describing import describe
 from runner.controller.files import write_files
 from runner.controller.opening import Project, base_branch
+from runner.controller.parallel import side_by_side
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
@@ -24,8 +24,6 @@ from runner.domain.environment import values_of
 from runner.domain.errors import LimitReached, RunnerError
 from runner.domain.events import Emit, StepFinished, StepStarted
 from runner.domain.instance import Failure, View, check_id
-
-WIDTH = 8  # instances worked on at once; the engine itself gains nothing from more
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,7 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
     image = _ensure_image(project, base, authority, emit)
     repository.engine.ensure_network()
     ground = _Ground(image, authority, containers)
-    with ThreadPoolExecutor(max_workers=WIDTH) as pool:
-        return list(pool.map(lambda wish: _bring_up(project, wish, ground, emit), wishes))
+    return side_by_side(lambda wish: _bring_up(project, wish, ground, emit), wishes)
 
 
 def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:

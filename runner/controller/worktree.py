@@ -28,14 +28,13 @@ class Wish:
 
 
 def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
-    """Bring origin's base up to date for new instances; a failure is a warning."""
-    git = project.repository.git
-    for base in sorted({wish.base or base_branch(project) for wish in wishes}):
-        local = base.removeprefix("origin/")
-        if git.branch(local) is None and git.commit(f"origin/{local}") is None and wishes[0].base:
-            continue  # a tag or a commit id; there is nothing to fetch for it
+    """Bring origin's branches that new instances start from up to date; a failure is a warning."""
+    git, default = project.repository.git, base_branch(project)
+    for base in sorted({wish.base or default for wish in wishes}):
+        if base != default and git.commit(f"refs/remotes/origin/{base}") is None:
+            continue  # a tag, a commit id, or a branch that is only here
         try:
-            git.fetch(local, FETCH_TIMEOUT)
+            git.fetch(base, FETCH_TIMEOUT)
         except GitFailed as error:
             emit(Warned("", f"going on with what is here: {error.message}"))
 

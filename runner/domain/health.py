@@ -7,7 +7,7 @@ from typing import Any, Literal
 from runner.domain.listening import is_loopback, listeners
 from runner.domain.ports import PortRange
 
-GIT_WANTED = (2, 39)  # the first whose `merge-tree --write-tree` is settled; Debian 12's
+GIT_WANTED = (2, 39)  # Debian 12's; `merge-tree --write-tree` came with 2.38
 API_WANTED = (1, 41)  # Docker 20.10, Debian 12's
 
 Status = Literal["ok", "warning", "problem"]
@@ -43,20 +43,22 @@ class Machine:
     grouped: bool
 
 
+Leftover = Literal[
+    "whole", "unrecorded", "stray", "stripped", "lost-worktree", "unregistered", "lost-container"
+]
+
+
 @dataclass(frozen=True)
 class Parts:
-    """What is there of one instance. `container` is None where no engine could be asked;
-    `busy` says that a verb is at work on it."""
+    """What is there of one instance. `worktree` is its folder and `registered` git's entry for
+    it; `container` is None where no engine could be asked; `busy`: a verb is at work on it."""
 
-    id: str
     record: bool
     folder: bool
     worktree: bool
+    registered: bool
     container: bool | None
     busy: bool
-
-
-Leftover = Literal["whole", "unrecorded", "stray", "stripped", "lost-container", "lost-worktree"]
 
 
 def git_finding(version: Sequence[int]) -> Finding:
@@ -178,7 +180,9 @@ def exposed_finding(ports: Mapping[int, str]) -> Finding:
     """`ports` maps each port to the process that listens there, '' where that is unknown."""
     if not ports:
         return Finding("exposed-services", "ok", "no service of this host listens beyond loopback")
-    said = ", ".join(f"{port} ({name or 'process unknown'})" for port, name in sorted(ports.items()))
+    said = ", ".join(
+        f"{port} ({name or 'process unknown'})" for port, name in sorted(ports.items())
+    )
     return Finding(
         "exposed-services",
         "warning",
@@ -190,17 +194,19 @@ def exposed_finding(ports: Mapping[int, str]) -> Finding:
 def leftover_of(parts: Parts) -> Leftover:
     """What the parts add up to; 'whole' is none of doctor's business.
 
-    unrecorded: a container, or an instance's folder, that no record accounts for;
-    stray: a worktree in our folder without a record; stripped: a record and nothing else.
+    unrecorded: a container or a folder of treedock's that no record accounts for; stray: the
+    same of a worktree; stripped: a record and nothing else.
     """
     if parts.busy:
         return "whole"
     if not parts.record:
-        if parts.worktree:
+        if parts.registered:
             return "stray"
         return "unrecorded" if parts.container or parts.folder else "whole"
     if not parts.worktree:
         return "stripped" if parts.container is False else "lost-worktree"
+    if not parts.registered:
+        return "unregistered"
     return "lost-container" if parts.container is False else "whole"
 
 

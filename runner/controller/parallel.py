@@ -1,0 +1,25 @@
+"""Doing the same to several instances at once."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
+WIDTH = 8  # the engine itself gains nothing from more
+
+
+def side_by_side(
+    verb: Callable[[_Item], _Answer], items: Iterable[_Item], width: int = WIDTH
+) -> list[_Answer]:
+    """The answers of `verb` for every item, in their order; at most `width` at once.
+
+    An error, or Ctrl-C, is raised at once: what is under way is not waited for, because every
+    verb may be cut off anywhere and is completed by the next one.
+    """
+    pool = ThreadPoolExecutor(max_workers=width)
+    try:
+        return list(pool.map(verb, items))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
