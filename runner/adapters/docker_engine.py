@@ -11,6 +11,8 @@ from typing import Any, BinaryIO, cast
 import docker
 import requests.exceptions
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import Mount
+from docker.utils import kwargs_from_env
 from docker.utils.socket import frames_iter
 
 from runner.adapters.engine import Container, EngineInfo, Finished
@@ -35,13 +37,7 @@ class DockerEngine:
     """The engine that `docker` on this host talks to. Raises EngineUnavailable if none answers."""
 
     def __init__(self) -> None:
-        try:
-            # kwargs_from_env reads DOCKER_HOST and friends as the docker command does.
-            self._api = docker.APIClient(
-                version="auto", timeout=CALL_TIMEOUT, **docker.utils.kwargs_from_env()
-            )
-        except (DockerException, requests.exceptions.RequestException) as error:
-            raise _unavailable() from error
+        self._api = _connect(CALL_TIMEOUT)
 
     def info(self) -> EngineInfo:
         with _translated():
@@ -89,8 +85,7 @@ class DockerEngine:
 
     def create(self, spec: ContainerSpec) -> str:
         mounts = [
-            {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only}
-            for m in spec.mounts
+            Mount(m.target, m.source, type="bind", read_only=m.read_only) for m in spec.mounts
         ]
         host = self._api.create_host_config(
             init=True,
@@ -177,12 +172,12 @@ class DockerEngine:
                 container, list(argv), environment=dict(env), workdir=workdir,
                 stdin=stdin is not None,
             )  # fmt: skip
-            stream = self._api.exec_start(made["Id"], socket=True)
+            stream: Any = self._api.exec_start(made["Id"], socket=True)
             stream._sock.settimeout(None)  # a command may be silent for hours
             if stdin is not None:
                 pump = threading.Thread(target=_pump, args=(stdin, stream._sock), daemon=True)
                 pump.start()
-            for kind, data in frames_iter(stream, tty=False):
+            for kind, data in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
                 target = stderr if kind == 2 else stdout
                 target.write(data)
                 target.flush()
@@ -191,15 +186,21 @@ class DockerEngine:
     def image(self, name: str) -> str | None:
         with _translated():
             try:
-                return cast(str, self._api.inspect_image(name)["Id"])
+                found = self._api.inspect_image(name)  # type: ignore[no-untyped-call]
+                return cast(str, found["Id"])
             except ImageNotFound:
                 return None
 
-    def pull(self, name: str) -> None:
-        with _translated():
-            for line in self._api.pull(name, stream=True, decode=True):
-                if "error" in line:
-                    raise EngineFailed(f"The image {name} could not be pulled: {line['error']}")
+    def pull(self, name: str, patience: float) -> None:
+        impatient = _connect(patience)
+        try:
+            with _translated():
+                for line in impatient.pull(name, stream=True, decode=True):
+                    if "error" in line:
+                        raise EngineFailed(f"{name} could not be pulled: {line['error']}")
+        except EngineUnavailable as error:
+            if self.image(name) is None:  # the engine is there; the registry is silent
+                raise EngineFailed(f"{name} could not be pulled: no registry answers") from error
 
     def tag(self, image: str, name: str) -> None:
         repository, _, tag = name.partition(":")
@@ -214,12 +215,10 @@ class DockerEngine:
 
     def build(
         self,
-        context: BinaryIO,
+        context: Path,
         name: str,
         *,
-        dockerfile: str,
         args: Mapping[str, str],
-        labels: Mapping[str, str],
         say: Callable[[str], None],
         timeout: float,
     ) -> None:
@@ -228,12 +227,10 @@ class DockerEngine:
         self.ensure_network()
         with _translated():
             answer = self._api.build(
-                fileobj=context,
-                custom_context=True,
-                dockerfile=dockerfile,
+                path=str(context),
                 tag=name,
                 buildargs=dict(args),
-                labels={names.LABEL: "image", **labels},
+                labels={names.LABEL: "image"},
                 container_limits={"memory": BUILD_MEMORY, "memswap": BUILD_MEMORY},
                 network_mode=names.NETWORK,
                 rm=True,
@@ -264,6 +261,14 @@ class DockerEngine:
             except APIError as error:
                 if error.status_code != 409:  # in use
                     raise
+
+
+def _connect(timeout: float) -> docker.APIClient:
+    try:
+        # kwargs_from_env reads DOCKER_HOST and friends as the docker command does.
+        return docker.APIClient(version="auto", timeout=int(timeout), **kwargs_from_env())
+    except (DockerException, requests.exceptions.RequestException) as error:
+        raise _unavailable() from error
 
 
 def _pump(source: BinaryIO, sink: Any) -> None:

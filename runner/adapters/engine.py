@@ -6,6 +6,7 @@ holds both to the same behaviour. This module imports nothing heavy.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from runner.domain import container as names
@@ -118,8 +119,11 @@ class Engine(Protocol):
     def image(self, name: str) -> str | None:
         """The id of the image of this name, or None."""
 
-    def pull(self, name: str) -> None:
-        """Fetch an image from a registry. Raises EngineFailed where there is none to be had."""
+    def pull(self, name: str, patience: float) -> None:
+        """Fetch an image from a registry that is never silent for `patience` seconds.
+
+        Raises EngineFailed where there is none to be had.
+        """
 
     def tag(self, image: str, name: str) -> None:
         """Give an image one more name, 'repository:tag'."""
@@ -129,16 +133,15 @@ class Engine(Protocol):
 
     def build(
         self,
-        context: BinaryIO,
+        context: Path,
         name: str,
         *,
-        dockerfile: str,
         args: Mapping[str, str],
-        labels: Mapping[str, str],
         say: Callable[[str], None],
         timeout: float,
     ) -> None:
-        """Build the tar `context` into an image, passing each line of output to `say`.
+        """Build the folder `context` (its Dockerfile, less what its .dockerignore names) into an
+        image, passing each line of output to `say`.
 
         On treedock's network, with at most 4 GiB of memory, for at most `timeout` seconds.
         Raises ImageBuildFailed with the last lines.

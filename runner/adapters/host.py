@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from runner.adapters import disk
 from runner.domain.errors import EngineUnavailable, Unavailable
@@ -36,7 +37,7 @@ def machine() -> Machine:
     return Machine(
         user=user,
         root=os.geteuid() == 0,
-        debian=_is_debian(text_of(Path("/etc/os-release"))) and which("apt-get") is not None,
+        debian=is_debian(text_of(Path("/etc/os-release"))) and which("apt-get") is not None,
         systemd=Path("/run/systemd/system").is_dir(),
         dockerd=which("dockerd") is not None,
         grouped=_is_member(user, "docker"),
@@ -171,14 +172,12 @@ def start_engine(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/",
-            start_new_session=True,
-        )  # fmt: skip
+        process = _spawn(argv, stdout=file, stderr=file, cwd="/", start_new_session=True)
     deadline = time.monotonic() + timeout
     while socket_state(answers_at) != "answers":
         ended = process.poll() is not None
         if ended or time.monotonic() > deadline:
+            _end(process)
             how = "ended at once" if ended else f"did not answer within {timeout:g} seconds"
             last = "\n".join(disk.tail_untrusted(log, _LAST_LINES))
             raise EngineUnavailable(
@@ -193,9 +192,9 @@ def run(argv: Sequence[str], say: Say) -> None:
     """Run a command, telling each line of its output. Raises Unavailable with the last lines."""
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
     lines: list[str] = []
-    with subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=quiet, text=True, errors="replace",
+    with _spawn(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=quiet, text=True,
+        errors="replace",
     ) as process:  # fmt: skip
         for line in process.stdout or ():
             lines.append(line.rstrip())
@@ -206,6 +205,25 @@ def run(argv: Sequence[str], say: Say) -> None:
             f"{' '.join(argv)} failed (exit code {process.returncode}). Its last lines:\n{last}",
             hint="Run that command yourself, mend what it complains about, and try again.",
         )
+
+
+def _spawn(argv: Sequence[str], **how: Any) -> subprocess.Popen[Any]:
+    try:
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, **how)
+    except FileNotFoundError as error:
+        raise Unavailable(
+            f"There is no command {argv[0]} on this machine.", hint="Install it and try again."
+        ) from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """An engine that does not answer must not be in the way of the next one."""
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _await(path: Path, timeout: float) -> None:
@@ -232,7 +250,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _is_debian(os_release: str) -> bool:
+def is_debian(os_release: str) -> bool:
     pairs = dict(line.partition("=")[::2] for line in os_release.splitlines())
     families = f"{pairs.get('ID', '')} {pairs.get('ID_LIKE', '')}".replace('"', "").split()
     return not {"debian", "ubuntu"}.isdisjoint(families)

@@ -84,7 +84,7 @@ def age(created_at: str) -> str:
 def _row(view: View) -> list[str]:
     ports = ",".join(str(port) for port in view.ports.values())
     url = view.urls.get("frontend") or next(iter(view.urls.values()), "")
-    state = view.state or "?"
+    state: str = view.state or "?"
     if view.missing:
         state += f" (no {', no '.join(view.missing)})"
     return [view.id, state, view.branch, ports, url, age(view.created_at), view.task or ""]

@@ -7,7 +7,7 @@ import click
 
 from runner.cli import output
 from runner.cli.progress import narration
-from runner.controller.opening import open_project, open_repository
+from runner.controller.opening import Project, open_project, open_repository
 from runner.domain.errors import RunnerError
 
 
@@ -118,7 +118,7 @@ def version_command(json_: bool) -> None:
         click.echo(f"treedock {__version__}")
 
 
-def _project_if_any() -> "object | None":
+def _project_if_any() -> Project | None:
     try:
         return open_project(open_repository())
     except RunnerError:

@@ -15,7 +15,7 @@ _LEFT_BY_RUNS = shutil.ignore_patterns(
 )
 
 
-def ensure_demo(folder: Path) -> Path:
+def copy_demo(folder: Path) -> Path:
     """See to it that `folder` is the demo's repository, with one commit on main; returns it.
 
     One that is there stays as it is. Raises Refused where something else is in the way.

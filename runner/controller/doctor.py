@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from runner.adapters import disk, git, host, locks
@@ -22,10 +21,12 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
 
     With `fix` the safe ways out are taken, and the findings tell what is left afterwards.
     """
-    engine, findings = _engine(project, fix=fix, emit=emit)
+    findings = [_git()]
+    engine, info, found = _engine(project, fix=fix, emit=emit)
+    findings += found
     if engine:
         findings.append(_base_image(engine, fix=fix, emit=emit))
-    findings = [_git(), *findings, _disk(project, engine), _ports(project), _exposed()]
+    findings += [_disk(project, info), _ports(project), _exposed()]
     if project:
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
@@ -41,26 +42,26 @@ def _git() -> Finding:
 
 def _engine(
     project: Project | None, *, fix: bool, emit: Emit
-) -> tuple[Engine | None, list[Finding]]:
-    """The engine, unless something is the matter with it, and what was found."""
+) -> tuple[Engine | None, EngineInfo | None, list[Finding]]:
+    """The engine and what it says of itself, unless something is the matter with it."""
     fixed = False
     ailment = _ailment()
     if ailment and fix and health.is_mendable(ailment, host.machine()):
         try:
             _mend_engine(emit)
         except RunnerError as error:
-            return None, [_failed("engine", error)]
+            return None, None, [_failed("engine", error)]
         ailment, fixed = _ailment(), True
-    try:
-        engine = None if ailment else (project.repository.engine if project else connect())
-        info = engine.info() if engine else None
-    except RunnerError:
-        local = host.engine_socket(os.environ) == host.SOCKET
-        engine, info, ailment = None, None, "silent" if local else "elsewhere"
-    if engine is None or info is None:
-        address = os.environ.get("DOCKER_HOST") or str(host.SOCKET)
-        return None, [health.engine_finding(ailment or "silent", host.machine(), address)]
-    return engine, [_version(info, fixed=fixed), *_docker_command()]
+    if ailment is None:
+        try:
+            engine = project.repository.engine if project else connect()
+            info = engine.info()
+        except RunnerError:
+            ailment = "silent" if _is_own_socket() else "elsewhere"
+        else:
+            return engine, info, [_version(info, fixed=fixed), *_docker_command()]
+    address = os.environ.get("DOCKER_HOST") or str(host.SOCKET)
+    return None, None, [health.engine_finding(ailment, host.machine(), address)]
 
 
 def _ailment() -> Ailment | None:
@@ -70,4 +71,102 @@ def _ailment() -> Ailment | None:
     if state == "answers":
         return None
     installed = host.machine().dockerd
-    return health.ailment_of(state, own_socket=socket == host.SOCKET, installed=installed)
+    return health.ailment_of(state, own_socket=_is_own_socket(), installed=installed)
+
+
+def _is_own_socket() -> bool:
+    return host.engine_socket(os.environ) == host.SOCKET
+
+
+def _mend_engine(emit: Emit) -> None:
+    """Install the engine if need be, and start it. Raises Unavailable."""
+
+    def say(line: str) -> None:
+        emit(Output("", line))
+
+    with locks.hold(_LOCK, waiting=lambda who: emit(Said("", f"waiting for {who}"))):
+        machine = host.machine()
+        if not machine.dockerd:
+            emit(Said("", "installing the engine (docker.io)"))
+            host.install_engine(say, systemd=machine.systemd)
+        if _ailment() is None:
+            return  # the package started it, or whoever we waited for
+        emit(Said("", "starting the engine"))
+        start = host.start_by_systemd if machine.systemd else host.start_own
+        start(say)
+
+
+def _version(info: EngineInfo, *, fixed: bool) -> Finding:
+    found = health.version_finding(info.version, info.api_version)
+    if not fixed or found.status != "ok":
+        return found
+    return Finding("engine", "ok", f"{found.message}; it runs now", fixed=True)
+
+
+def _docker_command() -> list[Finding]:
+    """Only a terminal in `exec` and `shell` needs the docker command."""
+    if shutil.which("docker"):
+        return []
+    return [
+        Finding(
+            "docker-command",
+            "warning",
+            "There is no docker command; exec and shell need it on a terminal.",
+            "Install it (Debian: docker.io up to 12, docker-cli from 13).",
+        )
+    ]
+
+
+def _base_image(engine: Engine, *, fix: bool, emit: Emit) -> Finding:
+    """Missing it is no problem: the first `up` makes it. Failing to make it is one."""
+    from runner.controller import images
+
+    name = images.base_name()
+    try:
+        missing = engine.image(name) is None
+        if missing and fix:
+            images.ensure_base(engine, emit)
+    except RunnerError as error:
+        return _failed("base-image", error)
+    if missing and not fix:
+        return Finding(
+            "base-image",
+            "warning",
+            f"The base image {name} is not there yet.",
+            "The first treedock up makes it, and so does: treedock doctor --fix",
+        )
+    return Finding("base-image", "ok", name, fixed=missing)
+
+
+def _disk(project: Project | None, info: EngineInfo | None) -> Finding:
+    """The disk of the repository and, where it is another one on this host, the engine's."""
+    from runner.domain.config import Limits
+
+    here = project.repository.checkout if project else Path.cwd()
+    places = {here: str(here)}
+    root = info.data_root if info else None
+    if root and host.device(Path(root)) != host.device(here):
+        places[Path(root)] = f"the engine ({root})"
+    free = {name: disk.free_bytes(path) for path, name in places.items()}
+    return health.disk_finding(free, (project.config.limits if project else Limits()).disk_free)
+
+
+def _ports(project: Project | None) -> Finding:
+    from runner.domain.config import Config
+
+    ranges = (project.config if project else Config()).ports
+    return health.ports_finding(ranges, health.parse_ephemeral(host.ephemeral_range()))
+
+
+def _exposed() -> Finding:
+    found = health.exposed(host.listening_tables())
+    names = host.processes_of({inode for inodes in found.values() for inode in inodes})
+    ports = {
+        port: ", ".join(sorted({names[inode] for inode in inodes if inode in names}))
+        for port, inodes in found.items()
+    }
+    return health.exposed_finding(ports)
+
+
+def _failed(check: str, error: RunnerError) -> Finding:
+    return Finding(check, "problem", error.message, error.hint)

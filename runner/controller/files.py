@@ -3,11 +3,10 @@
 Nothing of it shows in `git status`, nothing follows a symlink, nothing tracked is touched.
 """
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from runner.adapters import disk
+from runner.adapters import disk, env_file
 from runner.controller.work import ProjectWork
 from runner.domain import environment
 
@@ -40,11 +39,8 @@ def write_files(work: ProjectWork, values: Mapping[str, str]) -> None:
 
 def env_file_values(work: ProjectWork) -> dict[str, str]:
     """What the instance's .env holds, for the container's environment."""
-    from dotenv import dotenv_values
-
     data = disk.read_untrusted(Path(work.record.worktree) / ENV_FILE, 2**20) or b""
-    found = dotenv_values(stream=io.StringIO(data.decode(errors="replace")), interpolate=False)
-    return {key: value for key, value in found.items() if value is not None and "\0" not in value}
+    return env_file.values(data.decode(errors="replace"))
 
 
 def _to_copy(work: ProjectWork) -> list[str]:

@@ -23,6 +23,14 @@ class Found:
     found: tuple[str, ...]
     unsure: tuple[str, ...]
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it, for a person to read."""
+        return (
+            *(f"found {line}" for line in self.found),
+            *(f"look at this: {line}" for line in self.unsure),
+        )
+
 
 def init(checkout: Path, *, force: bool) -> Found:
     """Write treedock.yaml into the main checkout that `checkout` belongs to.

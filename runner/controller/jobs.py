@@ -48,7 +48,8 @@ def start_job(
     """Start `command` as `job` in a session of its own, and wait until it has begun."""
     jobs = run_folder(work)
     jobs.forget(job)
-    argv = ["sh", "-c", WRAPPER, "treedock", job, restart, f"{WORKSPACE}/{folder}", command]
+    argv = ["sh", "-c", WRAPPER, "treedock"]
+    argv += [f"{RUN}/{job}", restart, f"{WORKSPACE}/{folder}", command]
     work.engine.exec_detached(container, argv, env=env, workdir=WORKSPACE)
     deadline = time.monotonic() + START_TIMEOUT
     while jobs.job(job).pid is None:

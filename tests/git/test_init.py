@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.controller.demo import ensure_demo
+from runner.controller.demo import copy_demo
 from runner.controller.init import init
 from runner.domain.config import Config
 from runner.domain.errors import NotFound, Refused
@@ -46,6 +46,7 @@ def test_init_writes_what_it_found_and_tells_it(shop: Path) -> None:
     found = init(shop, force=False)
     assert found.path == shop / "treedock.yaml"
     assert any(line.startswith("main.py (FastAPI) → services.backend") for line in found.found)
+    assert any(line.startswith("found main.py (FastAPI)") for line in found.sentences)
     config = config_of(shop)
     assert config.name == "corner-shop"
     assert config.services["backend"].run.startswith(".venv/bin/uvicorn main:app")
@@ -105,7 +106,7 @@ def test_init_outside_of_a_repository_says_so(tmp_path: Path) -> None:
 
 
 def test_the_demo_becomes_a_clean_repository_with_one_commit(tmp_path: Path) -> None:
-    folder = ensure_demo(tmp_path / "new" / "demo")
+    folder = copy_demo(tmp_path / "new" / "demo")
     assert git(folder, "log", "--format=%an %D") == "treedock HEAD -> main\n"
     assert git(folder, "status", "--porcelain") == ""
     assert (folder / "scripts" / "reset_db.sh").stat().st_mode & 0o111
@@ -114,21 +115,21 @@ def test_the_demo_becomes_a_clean_repository_with_one_commit(tmp_path: Path) -> 
 
 
 def test_the_demo_is_left_alone_where_it_is_already(tmp_path: Path) -> None:
-    folder = ensure_demo(tmp_path / "demo")
+    folder = copy_demo(tmp_path / "demo")
     (folder / "mine.txt").write_text("work")
-    assert ensure_demo(folder) == folder
+    assert copy_demo(folder) == folder
     assert (folder / "mine.txt").read_text() == "work"
 
 
 def test_the_demo_takes_no_folder_that_holds_something_else(tmp_path: Path) -> None:
     (tmp_path / "work.txt").write_text("work")
     with pytest.raises(Refused, match="not the demo"):
-        ensure_demo(tmp_path)
+        copy_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["work.txt"]
 
 
 def test_the_demos_reset_makes_a_database_that_names_the_instance(tmp_path: Path) -> None:
-    folder = ensure_demo(tmp_path / "demo")
+    folder = copy_demo(tmp_path / "demo")
     for instance in ("auth", "search"):
         subprocess.run(
             ["./scripts/reset_db.sh"], cwd=folder, check=True, env={"TREEDOCK_ID": instance}

@@ -1,0 +1,197 @@
+"""What a repository has left over: locks of instances that are gone, and instances of which
+record, worktree and container do not agree."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters import locks
+from runner.adapters.engine import Container, Engine
+from runner.controller.clean import clean
+from runner.controller.opening import Project, Repository
+from runner.controller.work import Work
+from runner.domain.errors import ConfigError, RunnerError
+from runner.domain.events import Emit
+from runner.domain.health import Finding, Leftover, Parts, leftover_of
+from runner.domain.instance import check_id
+
+_CHECK = "leftovers"
+
+
+@dataclass(frozen=True)
+class _Remains:
+    """An instance of which not all parts are there. `worktree` is where it is or would be."""
+
+    id: str
+    kind: Leftover
+    folder: Path
+    worktree: Path
+    containers: list[Container]
+
+
+@dataclass(frozen=True)
+class _World:
+    """What git and the engine know, seen at one moment; `containers` is None without an engine."""
+
+    worktrees: set[Path]
+    containers: list[Container] | None
+
+
+def stale_locks(repository: Repository, *, fix: bool) -> Finding:
+    """Lock files whose instance is gone and that nobody holds."""
+    stale = list(_stale_locks(repository))
+    if not stale:
+        return Finding("stale-locks", "ok", "no lock is left of an instance that is gone")
+    said = ", ".join(path.name for path in stale)
+    if not fix:
+        message = f"Locks of instances that are gone: {said}."
+        return Finding("stale-locks", "warning", message, "treedock doctor --fix removes them.")
+    for path in stale:
+        # Removed while held: whoever opened it meanwhile notices and makes a new one.
+        with locks.hold(path):
+            path.unlink(missing_ok=True)
+    return Finding("stale-locks", "ok", f"removed: {said}", fixed=True)
+
+
+def leftovers(project: Project, engine: Engine | None, *, fix: bool, emit: Emit) -> list[Finding]:
+    """Where record, worktree and container of an instance do not agree.
+
+    `fix` removes what cannot hold work; the rest is told with the command that mends it. Without
+    an engine only records and worktrees are compared, and nothing is removed.
+    """
+    found: list[Finding] = []
+    try:
+        world = _observe(project, engine)
+        for instance in _ids(project, world):
+            try:
+                remains = _look(project, instance, world)
+                if remains:
+                    mend = fix and engine is not None
+                    found.append(_mended(project, remains, emit) if mend else _told(remains))
+            except RunnerError as error:
+                found.append(Finding(_CHECK, "problem", error.message, error.hint))
+    except RunnerError as error:
+        found.append(Finding(_CHECK, "problem", error.message, error.hint))
+    return found or [Finding(_CHECK, "ok", "records, worktrees and containers agree")]
+
+
+def _stale_locks(repository: Repository) -> Iterator[Path]:
+    known = set(repository.records.ids())
+    folder = repository.records.repository_lock.parent
+    for path in sorted(folder.glob("instance-*.lock")):
+        instance = path.name.removeprefix("instance-").removesuffix(".lock")
+        if instance not in known and not locks.is_held(path):
+            yield path
+
+
+def _observe(project: Project, engine: Engine | None) -> _World:
+    repository = project.repository
+    return _World(
+        worktrees={worktree.path for worktree in repository.git.worktrees()},
+        containers=engine.containers(repository=repository.key) if engine else None,
+    )
+
+
+def _ids(project: Project, world: _World) -> list[str]:
+    """Every id that a folder, a worktree of ours or a container bears."""
+    ours = {path.name for path in world.worktrees if path.parent == project.worktrees}
+    theirs = {container.instance for container in world.containers or ()}
+    found = {*project.repository.records.ids(), *ours, *theirs}
+    return sorted(filter(_is_id, found))
+
+
+def _look(project: Project, instance: str, world: _World) -> _Remains | None:
+    """What is left of an instance; None when all of it is there. Raises RunnerError where its
+    record is damaged."""
+    records = project.repository.records
+    folder, record = records.folder(instance), records.read(instance)
+    worktree = Path(record.worktree) if record else project.worktrees / instance
+    own = [c for c in world.containers or () if c.instance == instance]
+    kind = leftover_of(
+        Parts(
+            record=record is not None,
+            folder=folder.is_dir(),
+            worktree=worktree.is_dir(),
+            registered=worktree in world.worktrees,
+            container=None if world.containers is None else bool(own),
+            busy=locks.is_held(records.lock(instance)),
+        )
+    )
+    return None if kind == "whole" else _Remains(instance, kind, folder, worktree, own)
+
+
+def _told(remains: _Remains) -> Finding:
+    message, way_out = _sentences(remains)
+    return Finding(_CHECK, "warning", message, way_out)
+
+
+def _mended(project: Project, remains: _Remains, emit: Emit) -> Finding:
+    """Remove what cannot hold work, else tell. Raises RunnerError, `clean`'s refusals included."""
+    repository = project.repository
+    if remains.kind == "stripped":
+        now = _look(project, remains.id, _observe(project, repository.engine))
+        if now and now.kind == "stripped":  # an `up` may have been quicker
+            removed = clean(repository, remains.id, emit).removed
+            return Finding(_CHECK, "ok", f"removed: {', '.join(removed)}", fixed=True)
+    # A git directory of the instance's own may hold commits that nobody else has.
+    if remains.kind == "unrecorded" and not (remains.folder / "git").exists():
+        removed = _remove_unrecorded(Work(repository, remains.id, emit))
+        return Finding(_CHECK, "ok", f"removed: {', '.join(removed)}", fixed=True)
+    return _told(remains)
+
+
+def _remove_unrecorded(work: Work) -> list[str]:
+    removed = []
+    with work.locked():
+        if not work.has_record():
+            for container in work.engine.containers(
+                repository=work.repository.key, instance=work.id
+            ):
+                work.engine.remove(container.id)
+                removed.append(f"container {container.name}")
+            if work.records.folder(work.id).is_dir():
+                work.records.remove(work.id)
+                removed.append(f"folder {work.records.folder(work.id)}")
+            work.records.lock(work.id).unlink(missing_ok=True)
+    return removed
+
+
+def _sentences(remains: _Remains) -> tuple[str, str]:
+    """What is the matter, and the way out."""
+    id_, worktree = remains.id, remains.worktree
+    rest = f"treedock clean {id_} removes the rest"
+    match remains.kind:
+        case "stray":
+            return (
+                f"The worktree {worktree} has no record: it is no instance.",
+                f"Save what you need of it, then: git worktree remove {worktree}",
+            )
+        case "stripped":
+            return (
+                f"{id_} has neither worktree nor container.",
+                f"treedock up {id_} makes them again from its branch; {rest}.",
+            )
+        case "lost-worktree":
+            return (
+                f"The worktree of {id_}, {worktree}, is gone.",
+                f"treedock down {id_}, then treedock up {id_}, makes it again from its branch; "
+                f"{rest}.",
+            )
+        case "unregistered":
+            return (
+                f"git no longer knows the worktree of {id_}, {worktree}.",
+                f"Save what you need of it, then: treedock clean {id_} --force",
+            )
+        case "lost-container":
+            return f"{id_} has no container.", f"treedock up {id_} makes it; {rest}."
+    names = [f"the container {container.name}" for container in remains.containers]
+    if remains.folder.is_dir():
+        names.append(f"the folder {remains.folder}")
+    return f"{' and '.join(names)}: no instance has them.", "treedock doctor --fix removes them."
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return check_id(text) == text
+    except ConfigError:
+        return False

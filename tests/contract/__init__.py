@@ -1,0 +1,1 @@
+"""One suite for both engines: the fake and the real one."""

@@ -1,0 +1,52 @@
+"""The treedock command as a person runs it: a process with an exit code and two streams."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Runs treedock with the interpreter under test, in `folder` unless told otherwise."""
+
+    folder: Path
+
+    def __call__(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 120,
+    ) -> Answer:
+        done = subprocess.run(
+            [sys.executable, "-m", "runner", *arguments],
+            cwd=cwd or self.folder,
+            env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | dict(env or {}),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)

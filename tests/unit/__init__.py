@@ -1,0 +1,1 @@
+"""Decisions, files and processes: no engine, and git only as a setting."""

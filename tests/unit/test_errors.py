@@ -1,0 +1,49 @@
+"""Exit codes and the stable codes of errors."""
+
+import pytest
+
+from runner.domain import errors
+from runner.domain.errors import (
+    BranchExists,
+    CommandFailed,
+    ConfigError,
+    EngineUnavailable,
+    GitFailed,
+    NotFound,
+    Refused,
+    RunnerError,
+    exit_code_of,
+)
+
+ALL = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "exit_code"),
+    [(CommandFailed, 1), (ConfigError, 2), (NotFound, 3), (Refused, 4), (GitFailed, 5)],
+)
+def test_each_family_has_its_exit_code(kind: type[RunnerError], exit_code: int) -> None:
+    family = [one for one in ALL if issubclass(one, kind)]
+    assert {one.exit_code for one in family} == {exit_code}
+
+
+def test_every_error_has_a_code_of_its_own_and_stands_in_the_tree() -> None:
+    assert len({kind.code for kind in ALL}) == len(ALL)
+    assert all(kind.__name__ in (errors.__doc__ or "") for kind in ALL)
+
+
+@pytest.mark.parametrize(
+    ("failures", "code"),
+    [
+        ([], 0),
+        ([Refused("x")], 4),
+        ([Refused("x"), BranchExists("y")], 4),
+        ([Refused("x"), EngineUnavailable("y")], 5),
+        ([CommandFailed("x"), CommandFailed("y")], 1),
+        ([CommandFailed("x"), ConfigError("y")], 5),
+    ],
+)
+def test_failures_that_agree_keep_their_code_and_others_are_5(
+    failures: list[RunnerError], code: int
+) -> None:
+    assert exit_code_of(failures) == code

@@ -1,0 +1,32 @@
+"""What reaches a terminal."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.cli.output import printable, printable_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("feature/auth", "feature/auth"),
+        ("grün →", "grün →"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("a\rb", "a\\x0db"),
+        ("a\nb", "a\\x0ab"),
+        ("\x9b31m", "\\x9b31m"),
+        ("txt.\u202eexe", "txt.\\x202eexe"),
+    ],
+)
+def test_what_controls_a_terminal_is_shown_and_not_obeyed(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@given(st.text())
+def test_nothing_unprintable_gets_through(text: str) -> None:
+    assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in printable(text))
+
+
+def test_line_breaks_stay_where_lines_are_wanted() -> None:
+    assert printable_lines("a\x07\nb") == "a\\x07\nb"
