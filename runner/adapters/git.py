@@ -260,8 +260,9 @@ class Git:
         6 to 11 failed without one.
         """
         new = ["-b", branch] if commit else []
-        # Twice --force: take over the entry of a worktree whose folder somebody deleted.
-        again = ["--force", "--force"] if self._registered(path) and not path.exists() else []
+        # Twice --force: take over the entry of a worktree whose folder somebody deleted, or that
+        # git itself had no time to finish (it locks such an entry).
+        again = ["--force", "--force"] if self._registered(path) else []
         self._run(
             *("worktree", "add", "--quiet", "--no-track", "--no-checkout", *again, *new),
             *("--", str(path), commit or branch),

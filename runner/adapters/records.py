@@ -1,6 +1,8 @@
 """The instances' folders below <git common dir>/treedock: records, events, run state."""
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,9 +58,18 @@ class Records:
         disk.write_atomically(self.folder(record.id) / "record.json", text.encode())
 
     def remove(self, instance: str) -> None:
-        """Forget the instance. The record goes first: the rest without it is a leftover."""
-        (self.folder(instance) / "record.json").unlink(missing_ok=True)
-        disk.remove_tree(self.folder(instance))
+        """Forget the instance, at once: its folder is moved aside before it is deleted."""
+        aside = self.trash / f"{instance}-{os.getpid()}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        disk.remove_tree(aside)
+        with contextlib.suppress(FileNotFoundError):
+            self.folder(instance).rename(aside)
+        disk.remove_tree(aside)
+
+    @property
+    def trash(self) -> Path:
+        """Where forgotten instances' folders are until they are deleted."""
+        return self.root / "trash"
 
     def note(self, instance: str, kind: str, **details: Any) -> None:
         """Append to the instance's events.jsonl what happened, with the time (UTC)."""

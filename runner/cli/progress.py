@@ -81,6 +81,4 @@ def _sentence(event: Event, *, timings: bool) -> str:
             return printable(f"{who}{event.text}")
         case Warned():
             return click.style(printable(f"{who}warning: {event.text}"), fg="yellow")
-        case Output():
-            return printable(f"{who}{event.line}")
-    return ""
+    return ""  # Output is for the live line; an error carries the last lines anyway

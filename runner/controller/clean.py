@@ -35,12 +35,13 @@ def clean(
     repository.record(instance)
     work = Work(repository, instance, emit)
     with work.locked():
-        if not force:
+        if not (force or work.record.cleaning):
             _require_committed(work)
             _require_commits_elsewhere(work)
         if dry_run:
             return Cleaned(instance, _parts(work))
         removed = _parts(work)
+        work.change(cleaning=True)
         _remove(work)
     repository.records.lock(instance).unlink(missing_ok=True)
     return Cleaned(instance, removed)

@@ -8,7 +8,7 @@ from pathlib import Path
 from runner.adapters import disk, sockets
 from runner.adapters.engine import Container, ports_label
 from runner.controller.files import env_file_values
-from runner.controller.work import ProjectWork
+from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Mount
 from runner.domain.container import Limits as ContainerLimits
@@ -75,6 +75,16 @@ def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Run
             moved = not _start_or_move(work, found.id)
         if not moved:
             return Running(found.id, fresh=True, env=env)
+
+
+def ensure_stopped(work: Work) -> bool:
+    """Stop the instance's container. Returns whether it ran."""
+    container = work.container()
+    if container is None or container.status not in ("running", "paused"):
+        return False
+    with work.step("stopping"):
+        work.engine.stop(container.id, STOP_TIMEOUT)
+    return True
 
 
 def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSpec:

@@ -1,6 +1,6 @@
 """`down`: stop containers and keep everything else."""
 
-from runner.controller.containers import STOP_TIMEOUT
+from runner.controller.containers import ensure_stopped
 from runner.controller.opening import Repository
 from runner.controller.work import Work
 from runner.domain.events import Emit
@@ -14,10 +14,7 @@ def down(repository: Repository, instance: str, emit: Emit) -> bool:
     repository.record(instance)
     work = Work(repository, instance, emit)
     with work.locked():
-        container = work.container()
-        if container is None or container.status not in ("running", "paused"):
-            return False
-        with work.step("stopping"):
-            work.engine.stop(container.id, STOP_TIMEOUT)
-        work.note("down")
-        return True
+        stopped = ensure_stopped(work)
+        if stopped:
+            work.note("down")
+        return stopped

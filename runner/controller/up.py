@@ -9,7 +9,7 @@ from typing import BinaryIO
 from runner.adapters import disk
 from runner.adapters.engine import Container
 from runner.controller import images
-from runner.controller.containers import ensure_running, prepare_folder
+from runner.controller.containers import ensure_running, ensure_stopped, prepare_folder
 from runner.controller.describing import describe
 from runner.controller.files import write_files
 from runner.controller.opening import Project, base_branch
@@ -79,7 +79,8 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
     ensure_record(work, wish, ground.containers)
     was_ready = work.record.ready
     try:
-        ensure_worktree(work)
+        if ensure_worktree(work):
+            ensure_stopped(work)  # a container from before has a mount of the folder that is gone
         prepare_folder(work)
         write_files(work, values_of(work.id, work.record.ports, work.config.env.set_))
         running = ensure_running(work, ground.image, ground.authority)

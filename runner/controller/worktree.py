@@ -80,13 +80,14 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
         work.note("created", branch=branch, base=base, commit=commit, slot=slot, ports=ports)
 
 
-def ensure_worktree(work: ProjectWork) -> None:
-    """Branch, worktree and files, whatever of them is missing."""
+def ensure_worktree(work: ProjectWork) -> bool:
+    """Branch, worktree and files, whatever of them is missing. Returns whether the worktree was."""
     record = work.record
     path = Path(record.worktree)
+    missing = not (path / ".git").exists()
     with work.repository_locked():
         work.git.exclude(exclude_patterns(work))
-        if not path.exists():
+        if missing:
             path.parent.mkdir(parents=True, exist_ok=True)
             branch_there = work.git.branch(record.branch) is not None
             with work.step("adding the worktree"):
@@ -95,10 +96,16 @@ def ensure_worktree(work: ProjectWork) -> None:
     if not work.git.is_checked_out(path):
         with work.step("checking out the files"):
             work.git.check_out(path)
+    return missing
 
 
 def _require_same(work: ProjectWork, wish: Wish) -> None:
     record = work.record
+    if record.cleaning:
+        raise Refused(
+            f"A clean of {wish.id!r} was interrupted.",
+            hint=f"Complete it with: treedock clean {wish.id}",
+        )
     if wish.base and wish.base not in (record.base, record.base_commit):
         raise Refused(
             f"The instance {wish.id!r} exists already and started from {record.base}.",

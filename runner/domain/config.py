@@ -356,7 +356,9 @@ def _keys_at(model: type[Model], steps: list[Any]) -> list[str]:
         if isinstance(step, int):
             here = here.get("items", {})
         else:
-            here = here.get("properties", {}).get(step, here.get("additionalProperties", {}))
+            patterns = list(here.get("patternProperties", {}).values())  # dict[Name, ...]
+            others = patterns[0] if patterns else here.get("additionalProperties", {})
+            here = here.get("properties", {}).get(step, others)
         here = here if isinstance(here, dict) else {}
     return list(here.get("properties", {}))
 

@@ -9,7 +9,7 @@ BLOCK_START = "# >>> treedock: generated, replaced by every `treedock up` >>>"
 BLOCK_END = "# <<< treedock <<<"
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=~-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 
 
 def port_variable(name: str) -> str:
@@ -75,9 +75,15 @@ def with_block(text: str, values: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
+    """The value as `sh` and python-dotenv both read it.
+
+    dotenv has escapes in single quotes too, and in double quotes none for $ and `. A value with
+    one of those and with a quote or backslash suits only one reader: the shell's rules win.
+    """
     if _PLAIN.fullmatch(value):
         return value
-    if "'" not in value:
+    expands = "$" in value or "`" in value
+    if "'" not in value and (expands or "\\" not in value):
         return f"'{value}'"
     escaped = re.sub(r'(["\\$`])', r"\\\1", value)
     return f'"{escaped}"'

@@ -44,7 +44,8 @@ class Record:
     `created_branch` is false for an attached branch, which `clean` therefore leaves alone.
     `setup_done` holds the keys of the set-up steps that ended well, in order; `reset_key` that of
     the reset that did; `services` that of each service's definition when it was started.
-    `error` is what the last `up` ended with; `ready` says it ended well.
+    `error` is what the last `up` ended with; `ready` says it ended well. `cleaning` says that a
+    `clean` has begun to remove it, after its checks.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Record:
     reset_at: str | None = None
     services: dict[str, str] = field(default_factory=dict)
     ready: bool = False
+    cleaning: bool = False
     error: Failure | None = None
 
     def to_json(self) -> dict[str, Any]:

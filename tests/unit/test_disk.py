@@ -1,0 +1,166 @@
+"""Files that a container can write too: nothing is followed, nothing blocks, nothing is torn."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.adapters import disk
+from runner.domain.errors import ConfigError, Refused
+
+WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+from runner.adapters import disk
+while True:
+    for letter in b"ab":
+        disk.write_atomically(Path(sys.argv[1]), bytes([letter]) * 200_000)
+"""
+
+
+@pytest.fixture
+def worktree(tmp_path: Path) -> Path:
+    folder = tmp_path / "worktree"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder of the host that a branch would like to write to."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "secret").write_text("secret")
+    return folder
+
+
+def test_a_file_is_written_below_the_worktree_with_its_folders(worktree: Path) -> None:
+    disk.write_below(worktree, "a/b/.env", b"A=1\n", mode=0o600)
+    disk.write_below(worktree, "a/b/.env", b"A=2\n", mode=0o640)
+    assert (worktree / "a/b/.env").read_text() == "A=2\n"
+    assert (worktree / "a/b/.env").stat().st_mode & 0o777 == 0o640
+    assert os.listdir(worktree / "a/b") == [".env"]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_no_folder_on_the_way_is_a_symlink_that_is_followed(
+    worktree: Path, outside: Path, depth: int
+) -> None:
+    parts = ["a", "b", "c"]
+    link = worktree.joinpath(*parts[:depth])
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(Refused, match="cannot be written"):
+        disk.write_below(worktree, "a/b/c/.env", b"A=1\n")
+    assert os.listdir(outside) == ["secret"]
+
+
+def test_a_symlink_at_the_end_is_replaced_and_not_followed(worktree: Path, outside: Path) -> None:
+    (worktree / ".env").symlink_to(outside / "secret")
+    disk.write_below(worktree, ".env", b"A=1\n")
+    assert (outside / "secret").read_text() == "secret"
+    assert (worktree / ".env").read_text() == "A=1\n"
+    assert not (worktree / ".env").is_symlink()
+
+
+def test_a_symlink_planted_as_the_temporary_file_is_not_followed(
+    worktree: Path, outside: Path
+) -> None:
+    (worktree / "..env.treedock-new").symlink_to(outside / "secret")
+    disk.write_below(worktree, ".env", b"A=1\n")
+    assert (outside / "secret").read_text() == "secret"
+
+
+@pytest.mark.parametrize("planted", [".env", "..env.treedock-new"])
+def test_a_folder_in_the_way_is_refused_with_its_path(worktree: Path, planted: str) -> None:
+    (worktree / planted / "full").mkdir(parents=True)
+    with pytest.raises(Refused, match="cannot be written"):
+        disk.write_below(worktree, ".env", b"A=1\n")
+
+
+def test_a_symlink_is_not_read(worktree: Path, outside: Path) -> None:
+    (worktree / "log").symlink_to(outside / "secret")
+    assert disk.read_untrusted(worktree / "log") is None
+    assert disk.tail_untrusted(worktree / "log", 10) == []
+
+
+@pytest.mark.timeout(10)
+def test_nothing_that_could_block_or_never_end_is_read(worktree: Path) -> None:
+    os.mkfifo(worktree / "fifo")
+    (worktree / "folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(worktree / "socket"))
+        for path in (*worktree.iterdir(), worktree / "absent", Path("/dev/zero")):
+            assert disk.read_untrusted(path) is None
+
+
+def test_a_read_is_bounded(worktree: Path) -> None:
+    (worktree / "log").write_bytes(b"12345678\n" * 1000)
+    assert disk.read_untrusted(worktree / "log", 4) == b"1234"
+    assert disk.tail_untrusted(worktree / "log", 100, bound=20) == ["8", "12345678", "12345678"]
+    assert disk.tail_untrusted(worktree / "log", 1) == ["12345678"]
+    assert disk.tail_untrusted(worktree / "log", 0) == []
+
+
+def test_what_lies_at_a_path_is_told_without_following_anything(
+    worktree: Path, outside: Path
+) -> None:
+    (worktree / "file").touch()
+    (worktree / "folder").mkdir()
+    (worktree / "link").symlink_to(outside)
+    os.mkfifo(worktree / "fifo")
+    kinds = {name: disk.entry_kind(worktree, name) for name in ("file", "folder", "link", "fifo")}
+    assert kinds == {"file": "file", "folder": "folder", "link": "symlink", "fifo": "other"}
+    assert disk.entry_kind(worktree, "link/secret") == "symlink"
+    assert disk.entry_kind(worktree, "file/below") == "absent"
+    assert disk.entry_kind(worktree, "absent") == "absent"
+
+
+def test_a_configured_path_through_a_symlink_is_refused(worktree: Path, outside: Path) -> None:
+    (worktree / "link").symlink_to(outside)
+    assert disk.inside(worktree, "a/b", "worktrees") == worktree / "a/b"
+    with pytest.raises(ConfigError, match="worktrees: link/x leads through the symlink"):
+        disk.inside(worktree, "link/x", "worktrees")
+
+
+def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(path)]) as writer:
+            while not path.exists():
+                assert writer.poll() is None
+            for _ in range(10):
+                assert path.read_bytes() in (b"a" * 200_000, b"b" * 200_000)
+            writer.kill()
+        assert path.read_bytes() in (b"a" * 200_000, b"b" * 200_000)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    disk.write_atomically(path, b"old")
+    with pytest.raises(TypeError):
+        disk.write_atomically(path, "no bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["record.json"]
+
+
+def test_a_tree_goes_with_its_unwritable_folders_and_without_what_it_links_to(
+    worktree: Path, outside: Path
+) -> None:
+    (worktree / "locked").mkdir()
+    (worktree / "locked" / "file").touch()
+    (worktree / "link").symlink_to(outside)
+    (worktree / "locked").chmod(0o500)
+    disk.remove_tree(worktree)
+    disk.remove_tree(worktree)
+    assert not worktree.exists()
+    assert os.listdir(outside) == ["secret"]
+
+
+def test_a_symlink_in_the_place_of_a_tree_is_left_alone(worktree: Path, outside: Path) -> None:
+    (worktree / "link").symlink_to(outside)
+    disk.remove_tree(worktree / "link")
+    assert os.listdir(outside) == ["secret"]

@@ -1,0 +1,89 @@
+"""The house: imports point down only, and what is heavy is imported late."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import CHECKOUT
+
+FLOORS = {"domain": 1, "adapters": 2, "controller": 3, "cli": 4}
+BESIDES = {"runner.resources": 0, "runner.__init__": 0, "runner.__main__": 5}
+
+# What each floor may import besides the standard library and the floors below it.
+OUTSIDE = {
+    "domain": {"pydantic"},
+    "adapters": {"docker", "dotenv", "portpicker", "requests", "yaml"},
+    "controller": set[str](),
+    "cli": {"click", "rich"},
+}
+# Standard modules that talk to the world; decisions are made without them.
+WORLD = {"socket", "subprocess", "os", "pathlib", "shutil", "tempfile", "time", "fcntl", "urllib"}
+
+MODULES = sorted((CHECKOUT / "runner").rglob("*.py"))
+
+
+def test_there_are_modules_to_look_at() -> None:
+    assert {path.parent.name for path in MODULES} >= set(FLOORS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))
+def test_imports_point_down_only(path: Path) -> None:
+    own = level(name_of(path))
+    upwards = [name for name in imports(path) if name.startswith("runner.") and level(name) > own]
+    assert upwards == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))
+def test_only_adapters_import_what_they_wrap(path: Path) -> None:
+    floor = floor_of(name_of(path))
+    allowed = OUTSIDE.get(floor, {"runner"}) | {"runner"} | sys.stdlib_module_names
+    found = {name.partition(".")[0] for name in imports(path)}
+    assert found <= allowed
+    if floor in ("controller", "cli"):
+        assert not found & {"subprocess", "socket", "fcntl"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if "domain" in p.parts], ids=str)
+def test_the_domain_asks_the_world_nothing(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(path)} & (WORLD - {"pathlib"})
+
+
+@pytest.mark.parametrize(
+    "module", ["runner.cli.main", "runner.cli.looking", "runner.controller.listing"]
+)
+def test_list_does_not_pay_for_what_it_does_not_use(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT
+    )
+    loaded = set(done.stdout.split())
+    assert module in loaded
+    heavy = {"docker", "dotenv", "portpicker", "pydantic", "requests", "rich", "urllib3", "yaml"}
+    assert not loaded & heavy
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
+
+
+def floor_of(module: str) -> str:
+    return (module.split(".") + [""])[1]
+
+
+def level(module: str) -> int:
+    """The floor's number; what lies on no floor is below or above all of them."""
+    return FLOORS.get(floor_of(module), BESIDES.get(module, 0))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports anywhere, as 'runner.domain.ports'."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the floor"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
