@@ -284,12 +284,10 @@ def _translated() -> Iterator[None]:
     """docker-py's errors as treedock's, by type."""
     try:
         yield
-    except requests.exceptions.RequestException as error:
-        # An engine that goes away raises this, which is no DockerException.
-        raise _unavailable() from error
-    except APIError as error:
+    except APIError as error:  # a RequestException too: it has to come first
         raise EngineFailed(f"The engine refused: {error.explanation or error}") from error
-    except DockerException as error:
+    except (DockerException, requests.exceptions.RequestException) as error:
+        # An engine that goes away raises the latter, which is no DockerException.
         raise _unavailable() from error
 
 

@@ -190,8 +190,11 @@ class Git:
         return self._out("cherry", base, squashed).startswith("-")
 
     def tracked(self, worktree: Path, paths: list[str]) -> set[str]:
-        """Which of `paths` are tracked in a worktree."""
-        out = self._in(worktree, "--literal-pathspecs", "ls-files", "-z", "--", *paths)
+        """Which of `paths` are tracked in a linked worktree."""
+        git_dir = self.worktree_dir(worktree)
+        out = self._in(
+            worktree, "--literal-pathspecs", "ls-files", "-z", "--", *paths, git_dir=git_dir
+        )
         return set(out.split("\0")) - {""}
 
     def files(self, checkout: Path) -> list[str]:
@@ -224,10 +227,10 @@ class Git:
         return [name for name in names if name in ignored]
 
     def dirty(self, worktree: Path) -> list[str]:
-        """Paths with uncommitted changes, untracked ones included."""
+        """Paths of a linked worktree with uncommitted changes, untracked ones included."""
         out = self._in(
             worktree, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
-            "--ignore-submodules=all",
+            "--ignore-submodules=all", git_dir=self.worktree_dir(worktree),
         )  # fmt: skip
         # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
         fields = {"1": 8, "u": 10, "?": 1}
@@ -259,12 +262,12 @@ class Git:
         the existing branch where `commit` is None. Needs the repository lock: of 20 at once
         6 to 11 failed without one.
         """
-        new = ["-b", branch] if commit else []
+        new = ["--no-track", "-b", branch] if commit else []
         # Twice --force: take over the entry of a worktree whose folder somebody deleted, or that
         # git itself had no time to finish (it locks such an entry).
         again = ["--force", "--force"] if self._registered(path) else []
         self._run(
-            *("worktree", "add", "--quiet", "--no-track", "--no-checkout", *again, *new),
+            *("worktree", "add", "--quiet", "--no-checkout", *again, *new),
             *("--", str(path), commit or branch),
         )
 
@@ -274,8 +277,10 @@ class Git:
 
     def check_out(self, worktree: Path) -> None:
         """Write the files of HEAD into a worktree that add_worktree registered."""
-        (self.worktree_dir(worktree) / "index.lock").unlink(missing_ok=True)  # of a killed one
-        self._in(worktree, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
+        git_dir = self.worktree_dir(worktree)
+        (git_dir / "index.lock").unlink(missing_ok=True)  # of a killed one
+        arguments = ["-c", "checkout.workers=0", "reset", "--quiet", "--hard"]
+        self._in(worktree, *arguments, git_dir=git_dir)
 
     def remove_worktree(self, path: Path) -> None:
         """Delete a worktree's files and its entry; each may be gone already. Repository lock."""
@@ -313,8 +318,9 @@ class Git:
         Raises Refused where it is not what git wrote: something tampered with it.
         """
         text = os.fsdecode(disk.read_untrusted(worktree / ".git", 4096) or b"")
-        found = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
-        if not text.startswith("gitdir: ") or found.parent.resolve() != self._linked:
+        found = worktree / text.removeprefix("gitdir: ").removesuffix("\n")
+        genuine = text.startswith("gitdir: ") and found.parent.resolve() == self._linked
+        if not (genuine and _leads_back(found, worktree)):
             raise Refused(
                 f"{worktree / '.git'} is not the file that git wrote there.",
                 hint="Look at it before you run git there; treedock clean ID --force removes it.",
@@ -331,13 +337,13 @@ class Git:
     def _tree(self, commit: str) -> str:
         return self._out("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
 
-    def _in(self, checkout: Path, *arguments: str) -> str:
+    def _in(self, checkout: Path, *arguments: str, git_dir: Path | None = None) -> str:
         """The output of a command about the files of a checkout, main or linked."""
-        return os.fsdecode(
-            self._run(*arguments, git_dir=self._git_dir(checkout), work_tree=checkout).stdout
-        )
+        where = git_dir or self._git_dir(checkout)
+        return os.fsdecode(self._run(*arguments, git_dir=where, work_tree=checkout).stdout)
 
     def _git_dir(self, checkout: Path) -> Path:
+        """The git directory of the user's own checkout, which no container can write."""
         text = os.fsdecode(disk.read_untrusted(checkout / ".git", 4096) or b"")
         named = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
         # A main checkout has a folder there, or a file when made with --separate-git-dir.
@@ -370,6 +376,13 @@ class Git:
         if check and done.returncode:
             raise _failed(done)
         return done
+
+
+def _leads_back(git_dir: Path, worktree: Path) -> bool:
+    """Whether a linked git directory belongs to this worktree, and not to a sibling."""
+    text = os.fsdecode(disk.read_untrusted(git_dir / "gitdir", 4096) or b"")
+    back = git_dir / text.removesuffix("\n")
+    return back.name == ".git" and back.parent.resolve() == worktree.resolve()
 
 
 def _flags() -> list[str]:

@@ -178,7 +178,7 @@ def start_engine(
         ended = process.poll() is not None
         if ended or time.monotonic() > deadline:
             _end(process)
-            how = "ended at once" if ended else f"did not answer within {timeout:g} seconds"
+            how = "ended" if ended else f"did not answer within {timeout:g} seconds"
             last = "\n".join(disk.tail_untrusted(log, _LAST_LINES))
             raise EngineUnavailable(
                 f"{argv[0]} was started but {how}. Its last lines:\n{last}",

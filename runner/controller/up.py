@@ -80,7 +80,9 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
     was_ready = work.record.ready
     try:
         if ensure_worktree(work):
-            ensure_stopped(work)  # a container from before has a mount of the folder that is gone
+            # What an earlier worktree held is gone: its dependencies, its database, its mount.
+            work.change(setup_done=(), verified=None, reset_key=None)
+            ensure_stopped(work)
         prepare_folder(work)
         write_files(work, values_of(work.id, work.record.ports, work.config.env.set_))
         running = ensure_running(work, ground.image, ground.authority)

@@ -134,7 +134,7 @@ def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> Non
     if there and not attach:
         raise BranchExists(
             f"The branch {branch} exists already.",
-            hint=f"ProjectWork on it with: treedock up {work.id} --attach",
+            hint=f"Work on it with: treedock up {work.id} --attach",
         )
     if attach and not there:
         raise Refused(

@@ -250,7 +250,7 @@ def test_the_exclude_block_grows_once_and_keeps_what_others_wrote(repo: Path, ow
     own.exclude(["/.ports.env"])
     assert path.read_text().count("treedock >>>") == 1
     write(repo, {"trees/x": "", ".env": "", ".ports.env": "", "mine": ""})
-    assert own.dirty(repo) == []
+    assert git(repo, "status", "--porcelain") == ""
 
 
 def test_a_repository_without_an_exclude_file_gets_one(repo: Path, own: Git) -> None:
@@ -258,7 +258,7 @@ def test_a_repository_without_an_exclude_file_gets_one(repo: Path, own: Git) -> 
     (repo / ".git" / "info").rmdir()
     own.exclude(["/trees/"])
     write(repo, {"trees/x": ""})
-    assert own.dirty(repo) == []
+    assert git(repo, "status", "--porcelain") == ""
 
 
 # --- worktrees ------------------------------------------------------------------------------
@@ -420,6 +420,19 @@ def test_a_planted_git_file_is_refused_by_every_question(
         own.worktree_dir(tree)
 
 
+def test_a_git_file_that_names_a_sibling_or_the_main_checkout_is_refused(
+    repo: Path, own: Git, tree: Path
+) -> None:
+    add(own, repo / "trees" / "pay", "feature/pay")
+    for name in (f"{repo}/.git/worktrees/pay", f"{repo}/.git", f"{repo}/.git/worktrees/.."):
+        (tree / ".git").write_text(f"gitdir: {name}\n")
+        for question in (own.dirty, own.check_out, own.is_checked_out):
+            with pytest.raises(Refused):
+                question(tree)
+        with pytest.raises(Refused):
+            own.tracked(tree, ["README.md"])
+
+
 def test_git_is_not_run_with_a_git_directory_that_was_planted(
     own: Git, tree: Path, tmp_path: Path
 ) -> None:
@@ -427,12 +440,9 @@ def test_git_is_not_run_with_a_git_directory_that_was_planted(
     (evil / "hook").write_text(f"#!/bin/sh\ntouch {tmp_path}/canary\n")
     (evil / "hook").chmod(0o755)
     git(evil, "config", "core.fsmonitor", str(evil / "hook"))
-    for planted in (evil / ".git", "symlink"):
+    for plant in (Path.symlink_to, lambda path, at: path.write_text(f"gitdir: {at}\n")):
         (tree / ".git").unlink()
-        if planted == "symlink":
-            (tree / ".git").symlink_to(evil / ".git")
-        else:
-            (tree / ".git").write_text(f"gitdir: {planted}\n")
+        plant(tree / ".git", evil / ".git")
         for question in (own.dirty, own.is_checked_out, own.check_out):
             with pytest.raises(Refused):
                 question(tree)
@@ -477,7 +487,6 @@ def environment(**values: str) -> Iterator[None]:
 def test_a_git_dir_in_the_environment_is_ignored(repo: Path, own: Git, tmp_path: Path) -> None:
     other = make_repository(tmp_path / "other")
     commit(other, {"x": "1"})
-    write(repo, {"new": "x"})
     foreign = {
         "GIT_DIR": f"{other}/.git",
         "GIT_WORK_TREE": str(other),
@@ -488,9 +497,10 @@ def test_a_git_dir_in_the_environment_is_ignored(repo: Path, own: Git, tmp_path:
         "GIT_CONFIG_VALUE_0": "true",
     }
     with environment(**foreign):
-        assert own.dirty(repo) == ["new"]
         assert own.branch("main") != head_of(other)
         add(own, repo / "trees" / "auth", "feature/auth")
+        write(repo / "trees" / "auth", {"new": "x"})
+        assert own.dirty(repo / "trees" / "auth") == ["new"]
         place = adapter.locate(repo)
     assert place is not None
     assert place.checkout == repo
