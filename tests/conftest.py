@@ -11,8 +11,11 @@ from runner.adapters.docker_engine import DockerEngine
 from runner.controller.opening import Repository
 from runner.domain.errors import EngineUnavailable
 from tests import waiting
+from tests.contract.fake_engine import FakeEngine
+from tests.free_ports import free_block
 from tests.real_git import commit, git, make_repository
 from tests.running import Cli
+from tests.shop import Shop
 
 CONFIG = """\
 version: 1
@@ -41,19 +44,27 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test with the mark `engine` is skipped without one, unless TREEDOCK_TEST_ENGINE is 1."""
-    if item.get_closest_marker("engine") and not _engine_answers():
+    if item.get_closest_marker("engine") and _engine() is None:
         if os.environ.get("TREEDOCK_TEST_ENGINE") == "1":
             pytest.fail("TREEDOCK_TEST_ENGINE is 1, but no container engine answers")
         pytest.skip("no container engine answers (treedock doctor --fix starts one)")
 
 
 @cache
-def _engine_answers() -> bool:
+def _engine() -> DockerEngine | None:
+    """The real engine, or None; one connection for all tests."""
     try:
-        DockerEngine().info()
+        return DockerEngine()
     except EngineUnavailable:
-        return False
-    return True
+        return None
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> DockerEngine:
+    """The real engine, for tests with the mark `engine`."""
+    found = _engine()
+    assert found is not None, "the test needs the mark `engine`"
+    return found
 
 
 @pytest.fixture
@@ -62,8 +73,8 @@ def repo(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     folder = make_repository(tmp_path / "shop")
     commit(folder, {"treedock.yaml": CONFIG, "README.md": "# shop\n"}, "first")
     yield folder
-    if request.node.get_closest_marker("engine"):
-        engine = DockerEngine()
+    engine = _engine() if request.node.get_closest_marker("engine") else None
+    if engine:
         for container in engine.containers(repository=Repository(folder, folder / ".git").key):
             engine.remove(container.id)
 
@@ -72,6 +83,19 @@ def repo(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 def cli(repo: Path) -> Cli:
     """The treedock command, run in `repo`."""
     return Cli(repo)
+
+
+@pytest.fixture
+def shop(repo: Path) -> Iterator[Shop]:
+    """The project in `repo` on a fake engine, with port ranges of its own for 5 slots."""
+    engine = FakeEngine(images=["tiny"])
+    shop = Shop(repo, engine)
+    first = free_block(10)
+    ports = {"backend": f"{first}-{first + 4}", "frontend": f"{first + 5}-{first + 9}"}
+    shop.configure(image={"name": "tiny"}, ports=ports, limits={"disk_free": 0})
+    git(repo, "commit", "--quiet", "--all", "--message", "configured")
+    yield shop
+    engine.close()
 
 
 @pytest.fixture

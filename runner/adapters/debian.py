@@ -1,56 +1,54 @@
-"""Debian as a place to get things from: packages of this host, and a root file system."""
+"""Debian as a place to get things from: a root file system, built from its packages."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from runner.adapters import host
 from runner.domain.errors import Unavailable
 
-SUITE = "bookworm"
-PACKAGES = ("ca-certificates",)
-TIMEOUT = 1800  # seconds, for one command
+# No mirror: mmdebstrap knows Debian's own, and this host's apt settings are nobody's business in
+# an image. What debian:bookworm-slim leaves out is left out here too; the image remembers that, so
+# packages installed on top come without it as well.
+_RECIPE = (
+    "--variant=minbase",
+    "--include=ca-certificates",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt=path-exclude=/usr/share/info/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "bookworm",
+)
+
+
+def root_recipe() -> str:
+    """What decides the content of a root file system; changes exactly when that does."""
+    return " ".join(_RECIPE)
 
 
 def build_root(tarball: Path, say: Callable[[str], None]) -> None:
-    """Write the tar of a minimal Debian to `tarball`, built from packages by mmdebstrap.
+    """Write the tar of a minimal Debian to `tarball`; its folder has to be readable by everybody.
 
-    Installs mmdebstrap where it is missing and we may; raises Unavailable with the command
-    otherwise, and when the build fails.
+    Installs mmdebstrap where it is missing and we may. Raises Unavailable with the command
+    otherwise, and with the last lines when the build fails.
     """
-    if shutil.which("mmdebstrap") is None:
+    if host.which("mmdebstrap") is None:
         _install_mmdebstrap(say)
-    include = ",".join(PACKAGES)
-    command = ["mmdebstrap", "--variant=minbase", f"--include={include}", SUITE, str(tarball)]
-    _run(command, say, "Building a Debian root file system")
+    host.run(["mmdebstrap", *_RECIPE, os.fspath(tarball)], say)
 
 
 def _install_mmdebstrap(say: Callable[[str], None]) -> None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+    machine = host.machine()
+    if not (machine.root and machine.debian):
         raise Unavailable(
-            "The base image cannot be pulled, and mmdebstrap, which builds it from Debian's "
+            "No registry has the base image, and mmdebstrap, which builds it from Debian's "
             "packages, is not installed.",
-            hint="sudo apt-get install mmdebstrap, then: treedock doctor --fix",
+            hint="sudo apt-get install mmdebstrap debian-archive-keyring"
+            if machine.debian
+            else "Install mmdebstrap with this system's package manager and try again.",
         )
-    _run(["apt-get", "update"], say, "apt-get update")
-    _run(["apt-get", "install", "--yes", "mmdebstrap"], say, "Installing mmdebstrap")
-
-
-def _run(command: list[str], say: Callable[[str], None], what: str) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    done = subprocess.Popen(
-        command, env=environment, text=True, errors="replace", stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    lines: list[str] = []
-    with done:
-        for line in done.stdout or ():
-            lines.append(line.rstrip())
-            say(line.rstrip())
-    if done.returncode:
-        last = "\n".join(lines[-15:])
-        raise Unavailable(
-            f"{what} failed (exit code {done.returncode}):\n{last}",
-            hint=f"Try it by hand: {' '.join(command)}",
-        )
+    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
+    packages = ["mmdebstrap", "debian-archive-keyring"]
+    host.run([*apt, "update"], say)
+    host.run([*apt, "install", "-y", "--no-install-recommends", *packages], say)

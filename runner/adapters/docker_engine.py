@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import docker
 import requests.exceptions
+import urllib3.exceptions
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount
 from docker.utils import kwargs_from_env
@@ -23,7 +24,11 @@ from runner.domain.instance import ContainerStatus
 
 CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays far below
 BUILD_MEMORY = 4 * 2**30
+BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
+
+# An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
+_GONE = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
 
 _STATUS: dict[str, ContainerStatus] = {
     "created": "created",
@@ -177,10 +182,11 @@ class DockerEngine:
             if stdin is not None:
                 pump = threading.Thread(target=_pump, args=(stdin, stream._sock), daemon=True)
                 pump.start()
-            for kind, data in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
-                target = stderr if kind == 2 else stdout
-                target.write(data)
-                target.flush()
+            with contextlib.closing(stream._sock), contextlib.closing(stream):
+                for kind, data in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
+                    target = stderr if kind == 2 else stdout
+                    target.write(data)
+                    target.flush()
             return cast(int, self._api.exec_inspect(made["Id"])["ExitCode"])
 
     def image(self, name: str) -> str | None:
@@ -192,15 +198,12 @@ class DockerEngine:
                 return None
 
     def pull(self, name: str, patience: float) -> None:
-        impatient = _connect(patience)
-        try:
-            with _translated():
-                for line in impatient.pull(name, stream=True, decode=True):
-                    if "error" in line:
-                        raise EngineFailed(f"{name} could not be pulled: {line['error']}")
-        except EngineUnavailable as error:
-            if self.image(name) is None:  # the engine is there; the registry is silent
-                raise EngineFailed(f"{name} could not be pulled: no registry answers") from error
+        _require_registry(name, patience)
+        with _translated():
+            # Once a registry has answered, docker-py waits for it without end.
+            for line in self._api.pull(name, stream=True, decode=True):
+                if "error" in line:
+                    raise EngineFailed(f"{name} could not be pulled: {line['error']}")
 
     def tag(self, image: str, name: str) -> None:
         repository, _, tag = name.partition(":")
@@ -225,13 +228,17 @@ class DockerEngine:
         deadline = time.monotonic() + timeout
         lines: list[str] = []
         self.ensure_network()
-        with _translated():
+        try:
             answer = self._api.build(
                 path=str(context),
                 tag=name,
                 buildargs=dict(args),
                 labels={names.LABEL: "image"},
-                container_limits={"memory": BUILD_MEMORY, "memswap": BUILD_MEMORY},
+                container_limits={
+                    "memory": BUILD_MEMORY,
+                    "memswap": BUILD_MEMORY,
+                    "cpushares": BUILD_CPU_SHARES,
+                },
                 network_mode=names.NETWORK,
                 rm=True,
                 forcerm=True,
@@ -246,8 +253,13 @@ class DockerEngine:
                 if "error" in part:
                     raise _build_failed(name, lines)
                 if time.monotonic() > deadline:
-                    lines.append(f"stopped after {timeout:.0f} seconds")
-                    raise _build_failed(name, lines)
+                    raise _build_failed(name, [*lines, f"stopped after {timeout:.0f} seconds"])
+        except APIError as error:  # the Dockerfile is no Dockerfile
+            raise _build_failed(name, [*lines, str(error.explanation or error)]) from error
+        except _GONE as error:
+            if time.monotonic() < deadline:
+                raise _unavailable() from error
+            raise _build_failed(name, [*lines, f"silent for {timeout:.0f} seconds"]) from error
 
     def images(self) -> list[tuple[str, str]]:
         with _translated():
@@ -267,8 +279,23 @@ def _connect(timeout: float) -> docker.APIClient:
     try:
         # kwargs_from_env reads DOCKER_HOST and friends as the docker command does.
         return docker.APIClient(version="auto", timeout=int(timeout), **kwargs_from_env())
-    except (DockerException, requests.exceptions.RequestException) as error:
+    except (DockerException, *_GONE) as error:
         raise _unavailable() from error
+
+
+def _require_registry(name: str, patience: float) -> None:
+    """Raises EngineFailed unless a registry has the image and says so within `patience` seconds."""
+    try:
+        with _translated(), contextlib.closing(_connect(patience)) as client:
+            client.inspect_distribution(name)  # type: ignore[no-untyped-call]
+    except EngineFailed as error:
+        raise EngineFailed(f"{name} could not be pulled: {error.message}") from error
+    except EngineUnavailable as error:
+        if not isinstance(error.__cause__, requests.exceptions.Timeout):
+            raise
+        raise EngineFailed(
+            f"{name} could not be pulled: no registry answered within {patience:.0f} seconds"
+        ) from error
 
 
 def _pump(source: BinaryIO, sink: Any) -> None:
@@ -286,8 +313,7 @@ def _translated() -> Iterator[None]:
         yield
     except APIError as error:  # a RequestException too: it has to come first
         raise EngineFailed(f"The engine refused: {error.explanation or error}") from error
-    except (DockerException, requests.exceptions.RequestException) as error:
-        # An engine that goes away raises the latter, which is no DockerException.
+    except (DockerException, *_GONE) as error:
         raise _unavailable() from error
 
 

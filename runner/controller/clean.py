@@ -43,8 +43,9 @@ def clean(
         removed = _parts(work)
         work.change(cleaning=True)
         _remove(work)
-    repository.records.lock(instance).unlink(missing_ok=True)
-    return Cleaned(instance, removed)
+        # While it is held: whoever waits for it notices that the file is another one.
+        repository.records.lock(instance).unlink(missing_ok=True)
+        return Cleaned(instance, removed)
 
 
 def _require_committed(work: Work) -> None:

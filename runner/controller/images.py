@@ -10,7 +10,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -27,12 +27,13 @@ from runner.domain.events import Emit, Output, Said
 Archive = Callable[[str, BinaryIO], None]
 
 BUILD_TIMEOUT = 30 * 60.0  # seconds
-PULL_PATIENCE = 15.0  # seconds without a word from a registry
+BASE_PATIENCE = 10  # seconds until a registry has to answer; without one the base is built
+PULL_PATIENCE = 60  # seconds; some registries ask another one first
 BASE_NEEDS = 2 * 2**30  # bytes, for the root file system, its tar and the image
 PULLED_BASE = "debian:bookworm-slim"
 
 # Where distributions keep the bundle: Debian and Arch, Fedora, openSUSE, Alpine.
-_BUNDLES = (
+BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -40,28 +41,33 @@ _BUNDLES = (
 )
 
 
-def host_ca(wanted: str) -> Path | None:
+def host_ca(
+    wanted: str,
+    environment: Mapping[str, str] = os.environ,
+    bundles: Sequence[str] = BUNDLES,
+) -> Path | None:
     """The host's certificate bundle, or None where instances get none.
 
-    `wanted` is network.ca: 'auto' takes what the environment names, 'host' any there is.
+    `wanted` is network.ca: 'auto' takes what the environment names, 'host' one of `bundles` too.
     Raises ConfigError where 'host' finds nothing.
     """
     if wanted == "none":
         return None
-    named = [os.environ[name] for name in CA_VARIABLES if os.environ.get(name)]
-    candidates = named + (list(_BUNDLES) if wanted == "host" else [])
-    found = next((Path(name).resolve() for name in candidates if Path(name).is_file()), None)
-    if found is None and wanted == "host":
+    named = [environment[name] for name in CA_VARIABLES if environment.get(name)]
+    for name in [*named, *bundles] if wanted == "host" else named:
+        if Path(name).is_file() and os.access(name, os.R_OK):
+            return Path(name).resolve()
+    if wanted == "host":
         raise ConfigError(
-            "network.ca is `host`, but this host has no certificate bundle that I know of.",
+            "network.ca is `host`, but no certificate bundle was found on this host.",
             hint="Set SSL_CERT_FILE to it, or write network: {ca: none}.",
         )
-    return found
+    return None
 
 
 def base_name() -> str:
     """The tag of the base image, whether pulled or built."""
-    recipe = " ".join(["1", PULLED_BASE, debian.SUITE, *debian.PACKAGES])
+    recipe = f"{PULLED_BASE} or {debian.root_recipe()}"
     return f"treedock/base:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
@@ -71,12 +77,12 @@ def ensure_base(engine: Engine, emit: Emit) -> str:
     with _building(name, emit):
         if engine.image(name) is None:
             try:
-                engine.pull(PULLED_BASE, PULL_PATIENCE)
+                engine.pull(PULLED_BASE, BASE_PATIENCE)
             except EngineFailed:
                 emit(Said("", f"no registry has {PULLED_BASE}; building it from packages"))
                 _build_base(engine, name, emit)
             else:
-                engine.tag(PULLED_BASE, name)
+                _adopt_base(engine, name, emit)
     return name
 
 
@@ -103,14 +109,14 @@ def ensure_image(
 
 
 def _ensure_own(engine: Engine, name: str, ca: bytes | None, emit: Emit) -> str:
-    with tempfile.TemporaryDirectory(prefix="treedock-") as scratch:
-        context = Path(scratch) / "context"
+    build = Build(args={"BASE": base_name()})
+    with _scratch() as scratch:
+        context = scratch / "context"
         shutil.copytree(resources.images() / name, context)
-        args = {"BASE": base_name()}
-        tag = _prepare(context, "Dockerfile", f"treedock/{name}", args, ca)
+        tag = _prepare(context, build, f"treedock/{name}", ca)
         if engine.image(tag) is None:
             ensure_base(engine, emit)
-            _build(engine, context, tag, args, emit)
+            _build(engine, context, build, tag, emit)
         return tag
 
 
@@ -118,12 +124,12 @@ def _ensure_pulled(engine: Engine, name: str, emit: Emit) -> str:
     if engine.image(name) is None:
         emit(Said("", f"pulling {name}"))
         try:
-            engine.pull(name, BUILD_TIMEOUT)
+            engine.pull(name, PULL_PATIENCE)
         except EngineFailed as error:
             raise EngineFailed(
-                f"image: {error.message}",
-                hint="Is the name right? docker pull tells more. `image: fullstack` needs no "
-                "registry.",
+                f"image.name: {error.message}",
+                hint=f"Is the name right? docker pull {name} tells more. `image: fullstack` needs "
+                "no registry.",
             ) from error
     return name
 
@@ -131,38 +137,36 @@ def _ensure_pulled(engine: Engine, name: str, emit: Emit) -> str:
 def _ensure_built(
     engine: Engine, build: Build, project: str, archive: Archive, ca: bytes | None, emit: Emit
 ) -> str:
-    with tempfile.TemporaryDirectory(prefix="treedock-") as scratch:
-        context = Path(scratch) / "context"
-        with (Path(scratch) / "context.tar").open("w+b") as file:
+    with _scratch() as scratch:
+        context = scratch / "context"
+        with (scratch / "context.tar").open("w+b") as file:
             archive(build.context, file)
             file.seek(0)
             _extract(file, context)
-        if not (context / build.dockerfile).is_file():
+        if not disk.inside(context, build.dockerfile, "image.build.dockerfile").is_file():
             raise ConfigError(
                 f"image.build: base has no {build.dockerfile} in {build.context}.",
                 hint="Commit it to base; images are built from what is committed there.",
             )
-        tag = _prepare(context, build.dockerfile, f"treedock/{project}", build.args, ca)
+        tag = _prepare(context, build, f"treedock/{project}", ca)
         if engine.image(tag) is None:
-            _build(engine, context, tag, build.args, emit)
+            _build(engine, context, build, tag, emit)
         return tag
 
 
-def _prepare(
-    context: Path, dockerfile: str, repository: str, args: dict[str, str], ca: bytes | None
-) -> str:
-    """Put Dockerfile and certificates into the context; returns the tag that covers all of it."""
-    text = (context / dockerfile).read_text()
+def _prepare(context: Path, build: Build, repository: str, ca: bytes | None) -> str:
+    """Put Dockerfile and certificates into place; returns the tag that covers all of it."""
+    dockerfile = (context / build.dockerfile).read_bytes()
+    # Files are replaced, never written to: a context may hold symlinks to anywhere.
     if ca is not None:
-        text = with_authorities(text)
-        (context / CA_FILE).write_bytes(ca)
-        ignored = context / ".dockerignore"
-        if ignored.is_file():
-            ignored.write_text(f"{ignored.read_text()}\n!{CA_FILE}\n")
-    (context / dockerfile).unlink()  # it may be a symlink
-    (context / "Dockerfile").unlink(missing_ok=True)
-    (context / "Dockerfile").write_text(text)
-    digest = hashlib.sha256(repr(sorted(args.items())).encode())
+        text = with_authorities(dockerfile.decode(errors="surrogateescape"))
+        dockerfile = text.encode(errors="surrogateescape")
+        disk.write_atomically(context / CA_FILE, ca)
+        ignore = context / ".dockerignore"
+        if ignore.is_file() and not ignore.is_symlink():
+            disk.write_atomically(ignore, ignore.read_bytes() + f"\n!{CA_FILE}\n".encode())
+    disk.write_atomically(context / "Dockerfile", dockerfile)
+    digest = hashlib.sha256(repr(sorted(build.args.items())).encode())
     for entry in sorted(context.rglob("*")):
         digest.update(repr(_fingerprint(context, entry)).encode())
     return f"{repository}:{digest.hexdigest()[:12]}"
@@ -179,27 +183,37 @@ def _fingerprint(context: Path, entry: Path) -> tuple[str, str, str]:
     return name, kind, hashlib.sha256(entry.read_bytes()).hexdigest()
 
 
-def _build(engine: Engine, context: Path, tag: str, args: dict[str, str], emit: Emit) -> None:
+def _build(engine: Engine, context: Path, build: Build, tag: str, emit: Emit) -> None:
     with _building(tag, emit):
         if engine.image(tag) is None:  # nobody built it while we waited
             emit(Said("", f"building the image {tag}; once, this takes a few minutes"))
             engine.build(
-                context, tag, args=args, say=lambda line: emit(Output("", line)),
+                context, tag, args=build.args, say=lambda line: emit(Output("", line)),
                 timeout=BUILD_TIMEOUT,
             )  # fmt: skip
 
 
+def _adopt_base(engine: Engine, name: str, emit: Emit) -> None:
+    """The pulled image under our name and label."""
+    with _scratch() as context:
+        (context / "Dockerfile").write_text(f"FROM {PULLED_BASE}\n")
+        engine.build(
+            context, name, args={}, say=lambda line: emit(Output("", line)),
+            timeout=BUILD_TIMEOUT,
+        )  # fmt: skip
+
+
 def _build_base(engine: Engine, name: str, emit: Emit) -> None:
-    scratch_root = Path(tempfile.gettempdir())
-    if disk.free_bytes(scratch_root) < BASE_NEEDS:
+    place = Path(tempfile.gettempdir())
+    if disk.free_bytes(place) < BASE_NEEDS:
         raise LimitReached(
-            f"The base image needs {BASE_NEEDS / 2**30:.0f} GiB of free space in {scratch_root}.",
+            f"The base image needs {BASE_NEEDS / 2**30:.0f} GiB of free space in {place}.",
             hint="Free some, or set TMPDIR to a folder on another disk.",
         )
-    with tempfile.TemporaryDirectory(prefix="treedock-") as scratch:
+    with _scratch() as scratch:
         # mmdebstrap gives up its rights and has to reach the folder as another user.
-        Path(scratch).chmod(0o755)
-        tarball = Path(scratch) / "base.tar"
+        scratch.chmod(0o755)
+        tarball = scratch / "base.tar"
         debian.build_root(tarball, lambda line: emit(Output("", line)))
         with tarball.open("rb") as file:
             engine.import_image(file, name)
@@ -212,6 +226,12 @@ def _building(name: str, emit: Emit) -> Iterator[None]:
     path = Path(state) / "treedock" / "locks" / f"image-{name.replace('/', '-')}.lock"
     with locks.hold(path, waiting=lambda who: emit(Said("", f"waiting for {who} to build {name}"))):
         yield
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="treedock-") as folder:
+        yield Path(folder)
 
 
 def _extract(file: BinaryIO, target: Path) -> None:

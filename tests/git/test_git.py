@@ -221,10 +221,11 @@ def squash_merge(repo: Path, tree: Path) -> None:
 # --- files ----------------------------------------------------------------------------------
 
 
-def test_tracked_and_ignored_are_told_for_literal_names(repo: Path, own: Git) -> None:
-    commit(repo, {".gitignore": ".env\n*.local\n", "a*": "x", "ab": "x"})
+def test_tracked_and_ignored_are_told_for_literal_names(repo: Path, own: Git, tree: Path) -> None:
+    commit(tree, {".gitignore": ".env\n*.local\n", "a*": "x", "ab": "x"})
+    assert own.tracked(tree, ["a*", ".env"]) == {"a*"}
+    commit(repo, {".gitignore": ".env\n*.local\n", "ab": "x"})
     write(repo, {".env": "", "x.local": "", "y": ""})
-    assert own.tracked(repo, ["a*", ".env"]) == {"a*"}
     assert own.ignored(repo, [".env", "x.local", "y", "ab"]) == {".env", "x.local"}
     assert own.ignored(repo, []) == set()
 

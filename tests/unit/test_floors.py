@@ -16,7 +16,7 @@ BESIDES = {"runner.resources": 0, "runner.__init__": 0, "runner.__main__": 5}
 # What each floor may import besides the standard library and the floors below it.
 OUTSIDE = {
     "domain": {"pydantic"},
-    "adapters": {"docker", "dotenv", "portpicker", "requests", "yaml"},
+    "adapters": {"docker", "dotenv", "portpicker", "requests", "urllib3", "yaml"},
     "controller": set[str](),
     "cli": {"click", "rich"},
 }

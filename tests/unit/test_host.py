@@ -139,11 +139,13 @@ def test_a_command_that_is_not_there_is_named() -> None:
 def test_a_started_engine_lives_in_a_session_of_its_own(tmp_path: Path) -> None:
     path, log = tmp_path / "new.sock", tmp_path / "logs" / "engine.log"
     process = host.start_engine([sys.executable, "-c", ENGINE, os.fspath(path)], path, log)
-    with process:
+    try:
         assert host.socket_state(path) == "answers"
         assert os.getsid(process.pid) == process.pid
         assert "API listen on" in log.read_text()
+    finally:
         process.terminate()
+        process.wait()
 
 
 def test_an_engine_that_ends_at_once_is_reported_with_its_last_words(tmp_path: Path) -> None:

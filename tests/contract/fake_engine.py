@@ -1,0 +1,310 @@
+"""An engine in memory, with this host as the inside of its containers.
+
+What a container binds is really bound, what runs inside really runs: commands are processes of
+this host, in the folders that the mounts name, and words that begin with a mount point
+('/workspace/app') are translated. There is no isolation, no image content and no network.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from runner.adapters.engine import Container, EngineInfo, Finished
+from runner.domain import container as names
+from runner.domain.container import ContainerSpec
+from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
+from runner.domain.instance import ContainerStatus
+
+
+@dataclass
+class _Made:
+    """A container as it is now."""
+
+    id: str
+    spec: ContainerSpec
+    status: ContainerStatus = "created"
+    sockets: list[socket.socket] = field(default_factory=list)
+    processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+
+    def outside(self, word: str) -> str:
+        """A word of a command line with its mount point, if it begins with one, translated."""
+        for mount in sorted(self.spec.mounts, key=lambda m: len(m.target), reverse=True):
+            if word == mount.target or word.startswith(f"{mount.target}/"):
+                return mount.source + word[len(mount.target) :]
+        return word
+
+
+class FakeEngine:
+    """Implements runner.adapters.engine.Engine. `registry` holds the images that can be pulled.
+
+    `calls` names every call so far; after `vanish(n)` the engine answers n more and then no more.
+    """
+
+    def __init__(self, images: Iterable[str] = (), registry: Iterable[str] = ()) -> None:
+        self.calls: list[str] = []
+        self._images = {name: _new_id() for name in images}
+        self._registry = set(registry)
+        self._own_images: set[str] = set()
+        self._containers: dict[str, _Made] = {}
+        self._left: int | None = None
+
+    def vanish(self, after: int = 0) -> None:
+        """Stop answering after so many more calls."""
+        self._left = after
+
+    def close(self) -> None:
+        """End everything that runs."""
+        for made in self._containers.values():
+            _halt(made, 0)
+
+    def info(self) -> EngineInfo:
+        self._answer("info")
+        return EngineInfo("20.10.24", "1.41", "overlay2", data_root=None, rootless=False)
+
+    def containers(self, **labels: str) -> list[Container]:
+        self._answer("containers")
+        wanted = {f"treedock.{key}": value for key, value in labels.items()}.items()
+        found = [self._shown(made) for made in self._containers.values()]
+        return [one for one in found if names.LABEL in one.labels and wanted <= one.labels.items()]
+
+    def ensure_network(self) -> None:
+        self._answer("ensure_network")
+
+    def create(self, spec: ContainerSpec) -> str:
+        self._answer("create")
+        if spec.image not in self._images:
+            raise EngineFailed(f"No such image: {spec.image}")
+        if any(made.spec.name == spec.name for made in self._containers.values()):
+            raise EngineFailed(f"The name {spec.name} is in use")
+        for mount in spec.mounts:
+            if not Path(mount.source).exists():
+                raise EngineFailed(f"bind source path does not exist: {mount.source}")
+        made = _Made(_new_id(), spec)
+        self._containers[made.id] = made
+        return made.id
+
+    def start(self, container: str) -> None:
+        self._answer("start")
+        made = self._find(container)
+        if made.status == "running":
+            return
+        try:
+            for port in made.spec.ports:
+                made.sockets.append(_listen(made.spec.publish, port))
+        except OSError as error:
+            _halt(made, 0)
+            raise EngineFailed(f"port is already allocated: {error}") from error
+        made.status = "running"
+
+    def stop(self, container: str, timeout: int) -> None:
+        self._answer("stop")
+        made = self._find(container)
+        if made.status == "running":
+            _halt(made, timeout)
+            made.status = "exited"
+
+    def remove(self, container: str) -> None:
+        self._answer("remove")
+        with contextlib.suppress(EngineFailed):
+            made = self._find(container)
+            _halt(made, 0)
+            del self._containers[made.id]
+
+    def exec_detached(
+        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
+    ) -> None:
+        self._answer("exec_detached")
+        made = self._running(container)
+        quiet = subprocess.DEVNULL
+        process = self._spawn(made, argv, env, workdir, stdin=quiet, stdout=quiet, stderr=quiet)
+        made.processes.append(process)
+
+    def exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str = "/",
+    ) -> Finished:
+        self._answer("exec")
+        made = self._running(container)
+        with self._spawn(
+            made, argv, env or {}, workdir,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as process:  # fmt: skip
+            output = process.communicate()[0]
+        return Finished(process.returncode, output)
+
+    def exec_attached(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        workdir: str,
+        stdin: BinaryIO | None,
+        stdout: BinaryIO,
+        stderr: BinaryIO,
+    ) -> int:
+        self._answer("exec_attached")
+        made = self._running(container)
+        pipe = subprocess.PIPE
+        with self._spawn(
+            made, argv, env, workdir, stdin=pipe, stdout=pipe, stderr=pipe
+        ) as process:
+            out, err = process.communicate(stdin.read() if stdin else b"")
+        stdout.write(out)
+        stderr.write(err)
+        return process.returncode
+
+    def image(self, name: str) -> str | None:
+        self._answer("image")
+        return self._images.get(name)
+
+    def pull(self, name: str, patience: float) -> None:
+        self._answer("pull")
+        if name not in self._registry:
+            raise EngineFailed(f"{name} could not be pulled: there is none")
+        self._images[name] = _new_id()
+
+    def tag(self, image: str, name: str) -> None:
+        self._answer("tag")
+        if image not in self._images:
+            raise EngineFailed(f"No such image: {image}")
+        self._images[name] = self._images[image]
+        if image in self._own_images:
+            self._own_images.add(name)
+
+    def import_image(self, tarball: BinaryIO, name: str) -> None:
+        self._answer("import_image")
+        tarball.read()
+        self._add(name)
+
+    def build(
+        self,
+        context: Path,
+        name: str,
+        *,
+        args: Mapping[str, str],
+        say: Callable[[str], None],
+        timeout: float,
+    ) -> None:
+        """Reads the Dockerfile and checks that FROM and COPY name what is there."""
+        self._answer("build")
+        lines = (context / "Dockerfile").read_text().splitlines()
+        said: list[str] = []
+        for number, line in enumerate(lines, start=1):
+            said.append(f"Step {number}/{len(lines)} : {line}")
+            say(said[-1])
+            word, _, rest = line.partition(" ")
+            known = rest in {"scratch", *self._images}
+            missing = word == "COPY" and not (context / rest.split()[0]).exists()
+            if missing or (word == "FROM" and not known):
+                said.append(f"{rest}: not found")
+                raise ImageBuildFailed(f"Building {name} failed:\n" + "\n".join(said))
+        self._add(name)
+
+    def images(self) -> list[tuple[str, str]]:
+        self._answer("images")
+        return [(name, self._images[name]) for name in sorted(self._own_images)]
+
+    def remove_image(self, name: str) -> None:
+        self._answer("remove_image")
+        if all(made.spec.image != name for made in self._containers.values()):
+            self._images.pop(name, None)
+            self._own_images.discard(name)
+
+    def _answer(self, call: str) -> None:
+        if self._left is not None:
+            if self._left == 0:
+                raise EngineUnavailable("The container engine does not answer.", hint="Start it.")
+            self._left -= 1
+        self.calls.append(call)
+
+    def _add(self, name: str) -> None:
+        self._images[name] = _new_id()
+        self._own_images.add(name)
+
+    def _find(self, container: str) -> _Made:
+        for made in self._containers.values():
+            if container in (made.id, made.spec.name):
+                return made
+        raise EngineFailed(f"No such container: {container}")
+
+    def _running(self, container: str) -> _Made:
+        made = self._find(container)
+        if made.status != "running":
+            raise EngineFailed(f"{container} is not running")
+        return made
+
+    def _shown(self, made: _Made) -> Container:
+        labels = {**made.spec.labels, names.LABEL_SPEC: made.spec.fingerprint}
+        return Container(made.id, made.spec.name, made.status, labels)
+
+    def _spawn(
+        self,
+        made: _Made,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        workdir: str,
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+    ) -> "subprocess.Popen[bytes]":
+        inside = {"PATH": os.environ["PATH"], **made.spec.secrets, **made.spec.environment, **env}
+        try:
+            return subprocess.Popen(
+                [made.outside(word) for word in argv],
+                cwd=made.outside(workdir),
+                env={key: made.outside(value) for key, value in inside.items()},
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EngineFailed(f"{argv[0]} cannot start: {error}") from error
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex * 2
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket()
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen()
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _halt(made: _Made, timeout: int) -> None:
+    """TERM to everything inside, KILL after `timeout` seconds; ports are let go."""
+    for process in made.processes:
+        _signal(process, signal.SIGTERM)
+    for process in made.processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout)
+        _signal(process, signal.SIGKILL)
+        process.wait()
+    made.processes.clear()
+    while made.sockets:
+        made.sockets.pop().close()
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

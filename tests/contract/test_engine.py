@@ -1,0 +1,304 @@
+"""What the controller relies on, asked of the fake and of the real engine alike."""
+
+import io
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.adapters import sockets
+from runner.adapters.docker_engine import DockerEngine
+from runner.adapters.engine import Container, Engine, ports_label
+from runner.domain import container as names
+from runner.domain.container import ContainerSpec, Limits, Mount
+from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
+from tests.contract.fake_engine import FakeEngine
+from tests.contract.tiny_image import tiny_image
+from tests.free_ports import free_block
+from tests.waiting import eventually
+
+IMAGE = f"treedock-test/tiny:{os.getpid()}"
+NEW_IMAGE = f"treedock-test/new:{os.getpid()}"
+
+
+@pytest.fixture(scope="module")
+def real(docker_engine: DockerEngine) -> Iterator[DockerEngine]:
+    docker_engine.import_image(tiny_image(), IMAGE)
+    docker_engine.ensure_network()
+    yield docker_engine
+    docker_engine.remove_image(IMAGE)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.engine)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """One engine after the other; what a test made is gone after it."""
+    if request.param == "real":
+        found: Engine = request.getfixturevalue("real")
+    else:
+        fake = FakeEngine()
+        fake.import_image(tiny_image(), IMAGE)
+        request.addfinalizer(fake.close)
+        found = fake
+    yield found
+    found.remove_image(NEW_IMAGE)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> ContainerSpec:
+    """A wanted container of a repository that nobody else has."""
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace").chmod(0o777)
+    port = free_block(2)
+    key = uuid.uuid4().hex[:12]
+    return ContainerSpec(
+        name=f"treedock-test-{key}",
+        image=IMAGE,
+        user=f"{os.getuid()}:{os.getgid()}",
+        hostname="auth",
+        ports=(port, port + 1),
+        mounts=(Mount(str(tmp_path / "workspace"), names.WORKSPACE),),
+        limits=Limits(memory=2**28, cpus=1, pids=64),
+        environment={"GREETING": "hello"},
+        secrets={"TOKEN": "secret"},
+        labels={
+            names.LABEL: "instance",
+            names.LABEL_PROJECT: "shop",
+            names.LABEL_REPOSITORY: key,
+            names.LABEL_INSTANCE: "auth",
+            names.LABEL_SLOT: "0",
+            names.LABEL_PORTS: ports_label({"backend": port, "frontend": port + 1}),
+        },
+    )
+
+
+@pytest.fixture
+def create(engine: Engine) -> Iterator[Callable[[ContainerSpec], str]]:
+    """create(spec): a container that is removed after the test."""
+    made: list[str] = []
+
+    def one(spec: ContainerSpec) -> str:
+        made.append(engine.create(spec))
+        return made[-1]
+
+    yield one
+    for container in made:
+        engine.remove(container)
+
+
+Create = Callable[[ContainerSpec], str]
+
+
+def own(engine: Engine, spec: ContainerSpec) -> list[Container]:
+    return engine.containers(repository=spec.labels[names.LABEL_REPOSITORY])
+
+
+def test_the_engine_tells_its_versions(engine: Engine) -> None:
+    info = engine.info()
+    assert int(info.api_version.split(".")[1]) >= 41
+    assert info.version
+    assert info.storage_driver
+
+
+def test_a_container_is_created_stopped_and_found_by_its_labels(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    other = replace(spec, name=f"{spec.name}-2", ports=())
+    create(replace(other, labels={**spec.labels, names.LABEL_INSTANCE: "pay"}))
+    (found,) = engine.containers(
+        repository=spec.labels[names.LABEL_REPOSITORY], instance="auth"
+    )
+    assert (found.id, found.name, found.status) == (made, spec.name, "created")
+    assert (found.instance, found.holder) == ("auth", "shop/auth")
+    assert tuple(found.ports.values()) == spec.ports
+    assert found.labels[names.LABEL_SPEC] == spec.fingerprint
+    assert {c.instance for c in own(engine, spec)} == {"auth", "pay"}
+    assert made in {c.id for c in engine.containers()}
+    assert engine.containers(repository="nobody's") == []
+
+
+def test_it_starts_stops_and_goes(engine: Engine, spec: ContainerSpec, create: Create) -> None:
+    made = create(spec)
+    engine.start(made)
+    engine.start(made)
+    assert own(engine, spec)[0].status == "running"
+    engine.stop(made, 2)
+    engine.stop(made, 2)
+    assert own(engine, spec)[0].status == "exited"
+    engine.start(spec.name)
+    assert own(engine, spec)[0].status == "running"
+    engine.remove(made)
+    engine.remove(made)
+    assert own(engine, spec) == []
+
+
+def test_a_running_container_holds_its_ports_and_a_stopped_one_does_not(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    assert all(sockets.is_free(port) for port in spec.ports)
+    engine.start(made)
+    assert not any(sockets.is_free(port) for port in spec.ports)
+    engine.stop(made, 2)
+    assert all(sockets.is_free(port) for port in spec.ports)
+
+
+def test_a_port_that_another_process_holds_fails_the_start(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    with socket.create_server(("127.0.0.1", spec.ports[1])):
+        with pytest.raises(EngineFailed):
+            engine.start(made)
+        assert own(engine, spec)[0].status != "running"
+        assert sockets.is_free(spec.ports[0])
+    engine.start(made)
+    assert own(engine, spec)[0].status == "running"
+
+
+def test_a_port_that_a_sibling_holds_fails_the_start(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    engine.start(create(spec))
+    with pytest.raises(EngineFailed):
+        engine.start(create(replace(spec, name=f"{spec.name}-2")))
+
+
+def test_a_name_that_is_taken_fails_the_creation(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    create(spec)
+    with pytest.raises(EngineFailed):
+        engine.create(spec)
+
+
+def test_a_missing_bind_source_is_an_error_and_no_empty_folder(
+    engine: Engine, spec: ContainerSpec, tmp_path: Path
+) -> None:
+    missing = Mount(str(tmp_path / "absent"), "/extra")
+    with pytest.raises(EngineFailed):
+        engine.create(replace(spec, mounts=(*spec.mounts, missing)))
+    assert not (tmp_path / "absent").exists()
+    assert own(engine, spec) == []
+
+
+def test_a_missing_image_fails_the_creation(engine: Engine, spec: ContainerSpec) -> None:
+    with pytest.raises(EngineFailed):
+        engine.create(replace(spec, image="treedock-test/absent:1"))
+
+
+def test_what_is_not_there_cannot_be_started(engine: Engine) -> None:
+    with pytest.raises(EngineFailed):
+        engine.start("treedock-test-absent")
+    engine.remove("treedock-test-absent")
+
+
+def test_a_command_inside_has_exit_code_output_environment_and_folder(
+    engine: Engine, spec: ContainerSpec, create: Create, tmp_path: Path
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    script = "echo $GREETING $TOKEN $MORE; echo err >&2; touch made; exit 3"
+    done = engine.exec(made, ["sh", "-c", script], env={"MORE": "x"}, workdir=names.WORKSPACE)
+    assert done.exit_code == 3
+    assert sorted(done.output.splitlines()) == [b"err", b"hello secret x"]
+    assert (tmp_path / "workspace" / "made").stat().st_uid == os.getuid()
+
+
+def test_words_with_spaces_and_quotes_arrive_as_they_are(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    done = engine.exec(made, ["sh", "-c", 'for word; do echo "[$word]"; done', "sh", "a b", "'\"$"])
+    assert done.output == b"[a b]\n['\"$]\n"
+
+
+def test_nothing_runs_in_a_stopped_container(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    with pytest.raises(EngineFailed):
+        engine.exec(made, ["sh", "-c", "true"])
+    with pytest.raises(EngineFailed):
+        engine.exec_detached(made, ["sh", "-c", "true"], env={}, workdir="/")
+
+
+def test_a_detached_command_is_not_waited_for_leads_a_session_and_ends_with_its_container(
+    engine: Engine, spec: ContainerSpec, create: Create, tmp_path: Path
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    # Fields 1 and 6 of stat are pid and session (proc(5)).
+    script = "trap 'touch ended; exit' TERM; cat /proc/$$/stat >stat; while :; do sleep 0.05; done"
+    engine.exec_detached(made, ["sh", "-c", script], env={}, workdir=names.WORKSPACE)
+    stat = tmp_path / "workspace" / "stat"
+    fields = eventually(lambda: stat.exists() and stat.read_text().split())
+    assert fields
+    assert fields[0] == fields[5]
+    engine.stop(made, 2)
+    assert (tmp_path / "workspace" / "ended").exists()
+
+
+def test_an_attached_command_has_its_streams_apart_and_its_exit_code(
+    engine: Engine, spec: ContainerSpec, create: Create, tmp_path: Path
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    (tmp_path / "in").write_bytes(b"\x00from outside\xff")
+    out, err = io.BytesIO(), io.BytesIO()
+    with (tmp_path / "in").open("rb") as stdin:
+        code = engine.exec_attached(
+            made, ["sh", "-c", "cat; echo oops >&2; exit 4"],
+            env={}, workdir=names.WORKSPACE, stdin=stdin, stdout=out, stderr=err,
+        )  # fmt: skip
+    assert (code, out.getvalue(), err.getvalue()) == (4, b"\x00from outside\xff", b"oops\n")
+
+
+def test_images_are_known_by_name_and_own_ones_are_listed(engine: Engine) -> None:
+    assert engine.image("treedock-test/absent:1") is None
+    made = engine.image(IMAGE)
+    assert made
+    assert (IMAGE, made) in engine.images()
+    engine.tag(IMAGE, NEW_IMAGE)
+    assert engine.image(NEW_IMAGE) == made
+    engine.remove_image(NEW_IMAGE)
+    engine.remove_image(NEW_IMAGE)
+    assert engine.image(NEW_IMAGE) is None
+    assert engine.image(IMAGE) == made
+
+
+def test_a_build_makes_an_image_and_tells_its_steps(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY hello /hello\n")
+    (tmp_path / "hello").write_text("hello")
+    said: list[str] = []
+    engine.build(tmp_path, NEW_IMAGE, args={}, say=said.append, timeout=60)
+    assert any("COPY hello" in line for line in said)
+    assert NEW_IMAGE in [name for name, _ in engine.images()]
+
+
+def test_a_build_that_fails_tells_its_last_lines_and_leaves_no_image(
+    engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY absent /absent\n")
+    with pytest.raises(ImageBuildFailed, match="COPY absent"):
+        engine.build(tmp_path, NEW_IMAGE, args={}, say=lambda line: None, timeout=60)
+    assert engine.image(NEW_IMAGE) is None
+
+
+def test_an_image_in_use_is_left(engine: Engine, spec: ContainerSpec, create: Create) -> None:
+    create(spec)
+    engine.remove_image(IMAGE)
+    assert engine.image(IMAGE)
+
+
+def test_an_engine_that_goes_away_is_unavailable_and_has_not_merely_failed() -> None:
+    fake = FakeEngine()
+    fake.vanish(after=1)
+    fake.info()
+    with pytest.raises(EngineUnavailable):
+        fake.info()

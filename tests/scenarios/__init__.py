@@ -1,0 +1,1 @@
+"""What a person does, on real repositories and the real engine."""

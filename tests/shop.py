@@ -1,0 +1,94 @@
+"""A project and the verbs on it, with the fake engine: everything but the isolation is real."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner.adapters.run_folder import RunFolder
+from runner.controller.clean import Cleaned, clean
+from runner.controller.down import down
+from runner.controller.listing import list_instances
+from runner.controller.opening import Project, Repository, open_project, open_repository
+from runner.controller.up import Brought, up
+from runner.controller.worktree import Wish
+from runner.domain.errors import RunnerError
+from runner.domain.events import Event, Said, StepStarted, Warned
+from runner.domain.instance import Record, View
+from tests.contract.fake_engine import FakeEngine
+
+
+@dataclass
+class Shop:
+    """The project `shop` in the folder `repo`, and everything its verbs said."""
+
+    repo: Path
+    engine: FakeEngine
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def repository(self) -> Repository:
+        return open_repository(self.repo, connect=lambda: self.engine)
+
+    @property
+    def project(self) -> Project:
+        return open_project(self.repository)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, Warned)]
+
+    @property
+    def remarks(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, Said)]
+
+    @property
+    def steps(self) -> list[str]:
+        return [event.step for event in self.events if isinstance(event, StepStarted)]
+
+    def configure(self, **keys: Any) -> None:
+        """Change keys of treedock.yaml."""
+        path = self.repo / "treedock.yaml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **keys}))
+
+    def bring(self, *wishes: str | Wish, fetch: bool = False) -> list[Brought]:
+        """`up` of all these; raises only what concerns all of them."""
+        self.events.clear()
+        asked = [Wish(wish) if isinstance(wish, str) else wish for wish in wishes]
+        return up(self.project, asked, self.events.append, fetch=fetch)
+
+    def up(self, wish: str | Wish) -> Record:
+        """`up` of one, which has to succeed; returns its record."""
+        (brought,) = self.bring(wish)
+        if brought.error:
+            raise brought.error
+        assert brought.view is not None
+        return self.record(brought.view.id)
+
+    def refusal(self, wish: str | Wish) -> RunnerError:
+        """What `up` of one fails with."""
+        (brought,) = self.bring(wish)
+        assert brought.error is not None, "it went up"
+        return brought.error
+
+    def down(self, instance: str) -> bool:
+        return down(self.repository, instance, self.events.append)
+
+    def clean(self, instance: str, *, force: bool = False, dry_run: bool = False) -> Cleaned:
+        self.events.clear()
+        emit = self.events.append
+        return clean(self.repository, instance, emit, force=force, dry_run=dry_run)
+
+    def list(self) -> list[View]:
+        return list_instances(self.repository, self.events.append)
+
+    def record(self, instance: str) -> Record:
+        return self.repository.record(instance)
+
+    def tree(self, instance: str) -> Path:
+        """The instance's worktree."""
+        return Path(self.record(instance).worktree)
+
+    def jobs(self, instance: str) -> RunFolder:
+        return RunFolder(self.repository.records.folder(instance) / "run")
