@@ -11,9 +11,9 @@ from pathlib import Path
 
 from runner.adapters import disk, locks
 
-# Arguments: path of the job, restart policy, folder, command. It holds a lock for as long as it lives, so
-# that the host can tell a job that was killed from one that runs. Its children do not inherit
-# the lock (9>&-), and get its TERM themselves, as members of its process group.
+# Arguments: path of the job, restart policy, folder, command. It holds a lock for as long as it
+# lives, so that the host can tell a job that was killed from one that runs. Its children do not
+# inherit the lock (9>&-), and get its TERM themselves, as members of its process group.
 WRAPPER = """
 job=$1 restart=$2 folder=$3 command=$4
 lock=

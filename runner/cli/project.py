@@ -7,7 +7,7 @@ import click
 
 from runner.cli import output
 from runner.cli.progress import narration
-from runner.controller.opening import Project, open_project, open_repository
+from runner.controller.opening import CONFIG_FILE, Project, open_project, open_repository
 from runner.domain.errors import RunnerError
 
 
@@ -119,7 +119,9 @@ def version_command(json_: bool) -> None:
 
 
 def _project_if_any() -> Project | None:
+    """The project we stand in, or None outside of one; a faulty treedock.yaml is an error."""
     try:
-        return open_project(open_repository())
+        repository = open_repository()
     except RunnerError:
         return None
+    return open_project(repository) if (repository.checkout / CONFIG_FILE).exists() else None
