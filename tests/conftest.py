@@ -1,6 +1,7 @@
 """What every test can ask for, and the quiet surroundings they all run in."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -67,11 +68,19 @@ def docker_engine() -> DockerEngine:
     return found
 
 
-@pytest.fixture
-def repo(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A repository with one commit and a treedock.yaml. Containers of it go with it."""
-    folder = make_repository(tmp_path / "shop")
+@pytest.fixture(scope="session")
+def _first_commit(tmp_path_factory: pytest.TempPathFactory, _surroundings: None) -> Path:
+    """What `repo` is copied from; git is slow in making the same thing again and again."""
+    folder = make_repository(tmp_path_factory.mktemp("first") / "shop")
     commit(folder, {"treedock.yaml": CONFIG, "README.md": "# shop\n"}, "first")
+    return folder
+
+
+@pytest.fixture
+def repo(tmp_path: Path, request: pytest.FixtureRequest, _first_commit: Path) -> Iterator[Path]:
+    """A repository with one commit and a treedock.yaml. Containers of it go with it."""
+    folder = shutil.copytree(_first_commit, tmp_path / "shop")
+    git(folder, "update-index", "-q", "--refresh")  # copies have inodes of their own
     yield folder
     engine = _engine() if request.node.get_closest_marker("engine") else None
     if engine:

@@ -18,6 +18,7 @@ _RECIPE = (
     "--dpkgopt=path-exclude=/usr/share/info/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
+    '--customize-hook=rm "$1/etc/hostname" "$1/etc/resolv.conf"',  # this host's
     "bookworm",
 )
 
@@ -44,7 +45,7 @@ def _install_mmdebstrap(say: Callable[[str], None]) -> None:
         raise Unavailable(
             "No registry has the base image, and mmdebstrap, which builds it from Debian's "
             "packages, is not installed.",
-            hint="sudo apt-get install mmdebstrap debian-archive-keyring"
+            hint="sudo apt-get install mmdebstrap uidmap debian-archive-keyring"
             if machine.debian
             else "Install mmdebstrap with this system's package manager and try again.",
         )

@@ -34,9 +34,11 @@ def ensure_services(work: ProjectWork, running: Running) -> bool:
     for name in start:
         with work.step(f"starting {name}"):
             start_service(work, running.id, name, running.env)
-    work.change(services=keys)
-    for name in services:
-        _await_ready(work, running.id, name, quiet=name not in start)
+    if work.record.services != keys:
+        work.change(services=keys)
+    # After an `up` that was cut off, those it started may not have been waited for.
+    for name in start if work.record.ready else services:
+        await_ready(work, running.id, name)
     return bool(start)
 
 
@@ -53,21 +55,15 @@ def start_service(work: ProjectWork, container: str, name: str, env: Mapping[str
     )
 
 
-def await_ready(work: ProjectWork, container: str, name: str) -> None:
-    """Wait until the service answers on its published port. Raises CommandFailed."""
-    _await_ready(work, container, name, quiet=False)
-
-
 def service_key(service: Service) -> str:
     """Changes exactly when a running service would have to be started anew."""
     parts = [service.run, service.folder, service.port, service.restart]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _await_ready(work: ProjectWork, container: str, name: str, *, quiet: bool) -> None:
+def await_ready(work: ProjectWork, container: str, name: str) -> None:
+    """Wait until the service answers on its published port. Raises CommandFailed."""
     service = work.config.services[name]
-    if quiet and _is_ready(work, service):
-        return
     with work.step(f"waiting for {name}"):
         begun = time.monotonic()
         suspicion = begun + SUSPICION

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,10 @@ class FakeEngine:
         """Stop answering after so many more calls."""
         self._left = after
 
+    def come_back(self) -> None:
+        """Answer again."""
+        self._left = None
+
     def close(self) -> None:
         """End everything that runs."""
         for made in self._containers.values():
@@ -97,7 +102,7 @@ class FakeEngine:
             return
         try:
             for port in made.spec.ports:
-                made.sockets.append(_listen(made.spec.publish, port))
+                made.sockets.append(_bind(made.spec.publish, port))
         except OSError as error:
             _halt(made, 0)
             raise EngineFailed(f"port is already allocated: {error}") from error
@@ -125,6 +130,8 @@ class FakeEngine:
         quiet = subprocess.DEVNULL
         process = self._spawn(made, argv, env, workdir, stdin=quiet, stdout=quiet, stderr=quiet)
         made.processes.append(process)
+        # The engine's init buries the dead.
+        threading.Thread(target=process.wait, daemon=True).start()
 
     def exec(
         self,
@@ -157,9 +164,7 @@ class FakeEngine:
         self._answer("exec_attached")
         made = self._running(container)
         pipe = subprocess.PIPE
-        with self._spawn(
-            made, argv, env, workdir, stdin=pipe, stdout=pipe, stderr=pipe
-        ) as process:
+        with self._spawn(made, argv, env, workdir, stdin=pipe, stdout=pipe, stderr=pipe) as process:
             out, err = process.communicate(stdin.read() if stdin else b"")
         stdout.write(out)
         stderr.write(err)
@@ -279,16 +284,15 @@ def _new_id() -> str:
     return uuid.uuid4().hex * 2
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    listening = socket.socket()
+def _bind(host: str, port: int) -> socket.socket:
+    """Hold the port; a connection is refused, as nothing inside listens there."""
+    held = socket.socket()
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen()
+        held.bind((host, port))
     except OSError:
-        listening.close()
+        held.close()
         raise
-    return listening
+    return held
 
 
 def _halt(made: _Made, timeout: int) -> None:

@@ -37,14 +37,14 @@ def real(docker_engine: DockerEngine) -> Iterator[DockerEngine]:
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """One engine after the other; what a test made is gone after it."""
     if request.param == "real":
-        found: Engine = request.getfixturevalue("real")
+        real: DockerEngine = request.getfixturevalue("real")
+        yield real
+        real.remove_image(NEW_IMAGE)
     else:
         fake = FakeEngine()
         fake.import_image(tiny_image(), IMAGE)
-        request.addfinalizer(fake.close)
-        found = fake
-    yield found
-    found.remove_image(NEW_IMAGE)
+        yield fake
+        fake.close()
 
 
 @pytest.fixture
@@ -109,9 +109,7 @@ def test_a_container_is_created_stopped_and_found_by_its_labels(
     made = create(spec)
     other = replace(spec, name=f"{spec.name}-2", ports=())
     create(replace(other, labels={**spec.labels, names.LABEL_INSTANCE: "pay"}))
-    (found,) = engine.containers(
-        repository=spec.labels[names.LABEL_REPOSITORY], instance="auth"
-    )
+    (found,) = engine.containers(repository=spec.labels[names.LABEL_REPOSITORY], instance="auth")
     assert (found.id, found.name, found.status) == (made, spec.name, "created")
     assert (found.instance, found.holder) == ("auth", "shop/auth")
     assert tuple(found.ports.values()) == spec.ports

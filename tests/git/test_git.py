@@ -268,7 +268,7 @@ def test_a_repository_without_an_exclude_file_gets_one(repo: Path, own: Git) -> 
 def test_a_worktree_is_registered_first_and_filled_then(repo: Path, own: Git) -> None:
     path = repo / "trees" / "auth"
     own.add_worktree(path, "feature/auth", own.branch("main"))
-    assert os.listdir(path) == [".git"]
+    assert list(path.iterdir()) == [path / ".git"]
     assert not own.is_checked_out(path)
     own.check_out(path)
     assert own.is_checked_out(path)
@@ -289,7 +289,7 @@ def test_a_checkout_that_was_killed_half_way_is_done_again(repo: Path, own: Git)
 
 def test_a_deleted_folder_is_made_again_with_its_branch(repo: Path, own: Git, tree: Path) -> None:
     kept = commit(tree, {"a": "1"})
-    os.rename(tree, repo / "moved away")
+    tree.rename(repo / "moved away")
     own.add_worktree(tree, "feature/auth", None)
     own.check_out(tree)
     assert head(tree) == kept

@@ -276,7 +276,7 @@ def test_without_an_engine_nothing_is_touched(shop: Shop) -> None:
 
 
 def test_an_engine_that_goes_away_anywhere_in_the_middle_is_mended_by_the_next_up(
-    shop: Shop, tmp_path: Path
+    shop: Shop,
 ) -> None:
     shop.up("warm")
     calls = len(shop.engine.calls)
@@ -288,7 +288,7 @@ def test_an_engine_that_goes_away_anywhere_in_the_middle_is_mended_by_the_next_u
             pass
         else:
             assert brought.error is None or isinstance(brought.error, EngineUnavailable)
-        shop.engine.vanish(-1)
+        shop.engine.come_back()
         shop.up("auth")
         assert [view.state for view in shop.list()] == ["running", "running"]
         shop.clean("auth")
@@ -307,7 +307,6 @@ def test_list_goes_on_without_an_engine_and_says_so(shop: Shop) -> None:
 
 
 def test_a_set_up_step_that_fails_keeps_its_log_and_up_again_resumes_there(shop: Shop) -> None:
-    (shop.repo / "ok").touch()
     steps = [{"run": "echo x >>first"}, {"run": "echo trying; cat wanted"}, {"run": "echo x >last"}]
     shop.configure(setup=steps)
     error = shop.refusal("auth")
@@ -397,7 +396,6 @@ def test_a_changed_service_is_started_anew_and_the_other_left_alone(shop: Shop) 
 
 def test_a_service_that_dies_fails_up_with_its_exit_code_and_last_lines(shop: Shop) -> None:
     shop.configure(services={"web": {"run": "echo no port; exit 7", "port": "backend"}})
-    # The fake holds the port itself, so the service counts as ready while it lives.
     error = shop.refusal("auth")
     assert isinstance(error, CommandFailed)
     assert "exit code 7" in error.message

@@ -58,10 +58,11 @@ def test_a_continued_command_may_speak_of_from() -> None:
 
 
 def test_another_escape_character_is_obeyed() -> None:
-    text = (
-        "# syntax=docker/dockerfile:1\n# Escape=`\nFROM a\nRUN dir C:\\\nFROM b\nRUN x `\nFROM c\n"
-    )
-    assert lines(text).count(COPY) == 2
+    text = "# syntax=x\n# Escape=`\nFROM a\nRUN dir C:\\\nFROM b\nRUN x `\nFROM c\n"
+    assert lines(text)[2:] == [
+        *("FROM a", COPY, "ENV ...", "RUN dir C:\\"),
+        *("FROM b", COPY, "ENV ...", "RUN x `", "FROM c"),
+    ]
 
 
 def test_a_directive_below_a_comment_is_a_comment() -> None:
@@ -92,9 +93,10 @@ def test_a_here_document_without_an_end_hides_nothing() -> None:
 
 
 def test_windows_line_ends_are_understood() -> None:
-    assert lines("FROM a \\\r\n AS b\r\nRUN x\r\n") == [
+    text = "FROM a \\\r\n AS b\r\nRUN cat <<E\r\nFROM c\r\nE\r\n"
+    assert lines(text) == [
         *("FROM a \\", " AS b"),
-        *(COPY, "ENV ...", "RUN x"),
+        *(COPY, "ENV ...", "RUN cat <<E", "FROM c", "E"),
     ]
 
 

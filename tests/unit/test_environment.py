@@ -64,7 +64,7 @@ VALUES = [
     "http://localhost:9105/?a=b&c=d#e",
     "it's",
     'say "hi"',
-    "it's \"both\"",
+    'it\'s "both"',
     "$HOME and `id` and $(id)",
     "~/x",
     "a:~/b",

@@ -15,7 +15,11 @@ from runner.domain.errors import (
     exit_code_of,
 )
 
-ALL = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+ALL = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, RunnerError)
+]
 
 
 @pytest.mark.parametrize(

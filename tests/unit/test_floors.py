@@ -71,7 +71,7 @@ def name_of(path: Path) -> str:
 
 
 def floor_of(module: str) -> str:
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def level(module: str) -> int:

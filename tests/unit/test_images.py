@@ -175,6 +175,7 @@ def test_the_tag_covers_all_that_goes_into_the_image(shelf: Shelf) -> None:
         ensure(shelf, built(), Commit({**files, "Dockerfile": "FROM b\n"})),
         ensure(shelf, built(), Commit(files, programs=("a",))),
         ensure(shelf, built(), Commit(files, links={"l": "a"})),
+        ensure(shelf, built(), Commit(files, links={"l": "b"})),
         ensure(shelf, built("other"), Commit(files)),
         ensure(shelf, built(V="1"), Commit(files)),
         ensure(shelf, built(), Commit(files), ca=b"one"),

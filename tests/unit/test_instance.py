@@ -38,7 +38,20 @@ def test_a_plain_word_is_an_id(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "../x", "-rf", "A B", "a" * 80, "a" * 41, "auth\n", "\nauth", "a/b", ".", "..", "a.b"),
+        *(
+            "",
+            "../x",
+            "-rf",
+            "A B",
+            "a" * 80,
+            "a" * 41,
+            "auth\n",
+            "\nauth",
+            "a/b",
+            ".",
+            "..",
+            "a.b",
+        ),
         *("Auth", "auth-", "_auth", "ümlaut", "a\0b", "a b", "²", "--json", "$(id)", "a;b", "٣"),
     ],
 )

@@ -92,8 +92,8 @@ def test_a_job_that_was_killed_whole_counts_as_137(jobs: RunFolder, start: Start
     eventually(lambda: jobs.job("service.web").pid)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    job = eventually(lambda: None if jobs.job("service.web").alive else jobs.job("service.web"))
-    assert job.exit_code == 137
+    eventually(lambda: not jobs.job("service.web").alive)
+    assert jobs.job("service.web").exit_code == 137
 
 
 def test_on_failure_starts_it_again_and_success_ends_it(

@@ -1,0 +1,53 @@
+# make demo, make check, make test, make long, make benchmark: each sets up what it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO ?= build/demo
+ENGINE := tests/with-engine
+PYTEST := $(BIN)/pytest --timeout=900
+
+.PHONY: help venv demo check test long benchmark clean
+
+help:
+	@echo "make demo       three instances of the demo project, with their URLs"
+	@echo "make check      lint, types, everything that needs no engine; under a minute"
+	@echo "make test       everything but the slow, on the real engine"
+	@echo "make long       crash, soak, third-party projects"
+	@echo "make benchmark  speed, beside a floor and peers"
+
+venv: $(BIN)/.installed
+
+$(BIN)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q \
+	  && apt-get install -yq python3-venv; } \
+	  || { echo "Python has no venv module: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
+	@touch $@
+
+demo: venv
+	@$(BIN)/treedock doctor --fix
+	@$(BIN)/treedock demo $(DEMO)
+	@cd $(DEMO) && $(CURDIR)/$(BIN)/treedock up auth payments search
+	@cd $(DEMO) && $(CURDIR)/$(BIN)/treedock list --json | $(CURDIR)/$(BIN)/python $(CURDIR)/tests/previews.py
+	@echo "Stop them:   cd $(DEMO) && $(CURDIR)/$(BIN)/treedock down --all"
+	@echo "Remove them: cd $(DEMO) && $(CURDIR)/$(BIN)/treedock clean --all"
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(PYTEST) -q -m "not engine and not browser and not long"
+
+test: venv
+	@tests/install-browser
+	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -m "not long"
+
+long: venv
+	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -m long
+
+benchmark: venv
+	$(ENGINE) $(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
