@@ -91,7 +91,8 @@ class Engine(Protocol):
     def exec_detached(
         self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
     ) -> None:
-        """Start a process inside, in a session of its own, and do not wait for it."""
+        """Start a process inside, in a session of its own, and do not wait for it. Raises
+        EngineFailed where it cannot start."""
 
     def exec(
         self,
@@ -101,7 +102,9 @@ class Engine(Protocol):
         env: Mapping[str, str] | None = None,
         workdir: str = "/",
     ) -> Finished:
-        """Run a short command inside and wait for it. Raises EngineFailed where it cannot start."""
+        """Run a short command inside and wait for it. One that cannot start, for want of the
+        program or folder, ends with 126 or 127 as in a shell; a stopped container is EngineFailed.
+        """
 
     def exec_attached(
         self,

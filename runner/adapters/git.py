@@ -62,16 +62,14 @@ def version() -> tuple[int, ...]:
 
 def locate(folder: Path) -> Place | None:
     """The repository that `folder` lies in, or None."""
-    arguments = ["--path-format=absolute", "--git-common-dir", "--is-inside-work-tree"]
+    arguments = ["--path-format=absolute", "--git-common-dir", "--show-toplevel"]
     done = _spawn(["git", *_flags(), "rev-parse", *arguments], cwd=folder)
-    if done.returncode:
+    # In a bare repository the first line comes out before git finds that there is no second.
+    lines = os.fsdecode(done.stdout).splitlines()
+    if not lines or (done.returncode and len(lines) > 1):
         return None
-    common, inside = done.stdout.decode(errors="surrogateescape").splitlines()
-    top = None
-    if inside == "true":
-        shown = _spawn(["git", *_flags(), "rev-parse", "--show-toplevel"], cwd=folder)
-        top = Path(os.fsdecode(shown.stdout).removesuffix("\n"))
-    return Place(checkout=top, common_dir=Path(common).resolve())
+    top = None if done.returncode else Path(lines[1])
+    return Place(checkout=top, common_dir=Path(lines[0]).resolve())
 
 
 def create(folder: Path, message: str) -> None:
@@ -132,15 +130,20 @@ class Git:
         """The commit at the head of a local branch, or None where there is no such branch."""
         return self.commit(f"refs/heads/{name}")
 
-    def branches(self) -> list[str]:
-        """The local branches."""
-        return self._out("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").splitlines()
+    def heads(self, branch: str) -> tuple[str | None, str | None]:
+        """The commits at the heads of a branch here and at the origin, as far as they are there."""
+        names = [f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"]
+        out = self._out("for-each-ref", "--format=%(refname) %(objectname)", "--", *names)
+        found = dict(line.split(" ") for line in out.splitlines())
+        return found.get(names[0]), found.get(names[1])
 
-    def remote_head(self) -> str | None:
-        """The branch that origin/HEAD means, or None."""
-        done = self._run("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD", check=False)
-        name = done.stdout.decode().strip()
-        return name.removeprefix("refs/remotes/origin/") if done.returncode == 0 else None
+    def branches(self) -> tuple[list[str], str | None]:
+        """The local branches, and the branch that origin/HEAD means, if it means one."""
+        remote = "refs/remotes/origin/HEAD"
+        out = self._out("for-each-ref", "--format=%(refname) %(symref)", "refs/heads", remote)
+        found = dict(line.split(" ") for line in out.splitlines())
+        default = found.pop(remote, "").removeprefix("refs/remotes/origin/")
+        return [name.removeprefix("refs/heads/") for name in found], default or None
 
     def has_remote(self) -> bool:
         """Whether there is an origin."""
@@ -332,7 +335,13 @@ class Git:
         return self.common_dir / "worktrees"
 
     def _registered(self, path: Path) -> bool:
-        return any(worktree.path == path for worktree in self.worktrees())
+        """Whether git has an entry for a worktree at `path`, be it there or not.
+
+        Its layout is git's own promise (gitrepository-layout: worktrees/<id>/gitdir).
+        """
+        wanted = os.fsencode(path / ".git")
+        entries = self._linked.glob("*/gitdir")
+        return any(entry.read_bytes().rstrip(b"\n") == wanted for entry in entries)
 
     def _tree(self, commit: str) -> str:
         return self._out("rev-parse", "--verify", f"{commit}^{{tree}}").strip()

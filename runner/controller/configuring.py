@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.adapters import yaml_file
-from runner.controller.opening import CONFIG_FILE, Project, base_branch, user_config_path
+from runner.controller.opening import CONFIG_FILE, Project, user_config_path
 from runner.domain.errors import RunnerError
 
 
@@ -45,7 +45,7 @@ def _inferred(project: Project, value: Value) -> Value:
         return Value("name", project.name, "the checkout folder's name")
     if value.key == "base" and value.value is None:
         try:
-            return Value("base", base_branch(project), "the repository's branches")
+            return Value("base", project.base, "the repository's branches")
         except RunnerError as error:
             return Value("base", None, error.message)
     return value

@@ -9,7 +9,7 @@ from runner.domain.container import RUN, WORKSPACE
 from runner.domain.errors import CommandFailed
 
 START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
-GLANCE = 0.02  # seconds between two looks at the run folder
+GLANCE = 0.005  # seconds between two looks at the run folder
 
 _WHY = {
     126: "That means: found, but not executable. Try: chmod +x, and commit it.",

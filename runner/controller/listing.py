@@ -7,7 +7,7 @@ from pathlib import Path
 from runner.adapters import disk
 from runner.adapters.engine import Container
 from runner.controller.describing import view
-from runner.controller.opening import Project, Repository, base_branch
+from runner.controller.opening import Project, Repository
 from runner.controller.parallel import side_by_side
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
@@ -40,7 +40,7 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
     if not records:
         return []
     containers = _containers(repository, emit)
-    base = base_branch(project)
+    base = project.base
     registered = {worktree.path for worktree in repository.git.worktrees()}
 
     def look(record: Record) -> View:
@@ -83,12 +83,12 @@ def _ask_git(
     git, worktree = repository.git, Path(record.worktree)
     if worktree not in registered:
         seen = replace(seen, missing=sorted({*seen.missing, "worktree"}))
-    if git.branch(record.branch) is None:
+    head = git.branch(record.branch)
+    if head is None:
         return replace(seen, missing=[*seen.missing, "branch"])
-    against = record.base if git.commit(record.base) else f"origin/{record.base}"
-    against = against if git.commit(against) else base
+    local, remote = git.heads(record.base)
     try:
-        ahead, behind = git.ahead_behind(f"refs/heads/{record.branch}", against)
+        ahead, behind = git.ahead_behind(head, local or remote or base)
         dirty = bool(git.dirty(worktree)) if worktree.is_dir() else None
     except RunnerError as error:
         failure = Failure(error.code, error.message, error.hint)

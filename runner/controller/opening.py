@@ -86,6 +86,35 @@ class Project:
 
         return self.config.name or project_name(self.repository.checkout.name)
 
+    @cached_property
+    def base(self) -> str:
+        """The branch that instances start from: configured, or the branch of origin/HEAD, or main,
+        or the only branch. Raises Refused without commits, ConfigError when it cannot be told."""
+        branches, remote = self.repository.git.branches()
+        configured = self.config.base
+        if not branches:
+            raise Refused(
+                f"{self.repository.checkout} has no commits yet.",
+                hint="Commit something, then try again.",
+            )
+        if configured:
+            if configured not in branches and self.repository.git.heads(configured)[1] is None:
+                raise ConfigError(
+                    f"{CONFIG_FILE}: base: there is no branch {configured!r}.",
+                    hint=f"There are: {', '.join(branches)}.",
+                )
+            return configured
+        if remote:
+            return remote
+        own = {record.branch for record in self.repository.records.all()}
+        rest = [branch for branch in branches if branch not in own]
+        if "main" in rest or len(rest) == 1:
+            return "main" if "main" in rest else rest[0]
+        raise ConfigError(
+            "It is not clear which branch instances start from.",
+            hint=f"Write one of {', '.join(rest)} as `base:` into {CONFIG_FILE}.",
+        )
+
     @property
     def worktrees(self) -> Path:
         """The folder that holds the worktrees."""
@@ -147,38 +176,6 @@ def user_config() -> "UserConfig":
 
     path = user_config_path()
     return config.validate_user(yaml_file.load(path) if path.exists() else None, str(path))
-
-
-def base_branch(project: Project) -> str:
-    """The branch that instances start from: configured, or the branch of origin/HEAD, or main,
-    or the only branch. Raises Refused without commits and ConfigError when it cannot be told."""
-    repository = project.repository
-    branches = repository.git.branches()
-    configured = project.config.base
-    if not branches:
-        raise Refused(
-            f"{repository.checkout} has no commits yet.", hint="Commit something, then try again."
-        )
-    if configured:
-        if configured not in branches and not repository.git.commit(f"origin/{configured}"):
-            raise ConfigError(
-                f"{CONFIG_FILE}: base: there is no branch {configured!r}.",
-                hint=f"There are: {', '.join(branches)}.",
-            )
-        return configured
-    remote = repository.git.remote_head()
-    if remote:
-        return remote
-    if "main" in branches:
-        return "main"
-    own = {record.branch for record in repository.records.all()}
-    rest = [branch for branch in branches if branch not in own]
-    if len(rest) == 1:
-        return rest[0]
-    raise ConfigError(
-        "It is not clear which branch instances start from.",
-        hint=f"Write one of {', '.join(rest)} as `base:` into {CONFIG_FILE}.",
-    )
 
 
 def _instance_around(folder: Path) -> tuple[Path, Record] | None:

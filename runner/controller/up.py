@@ -12,7 +12,7 @@ from runner.controller import images
 from runner.controller.containers import ensure_running, ensure_stopped, prepare_folder
 from runner.controller.describing import describe
 from runner.controller.files import write_files
-from runner.controller.opening import Project, base_branch
+from runner.controller.opening import Project
 from runner.controller.parallel import side_by_side
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
@@ -52,7 +52,7 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
     repository = project.repository
     for wish in wishes:
         check_id(wish.id)
-    base = base_branch(project)
+    base = project.base
     _require_disk(project)
     containers = repository.engine.containers()
     new = [wish for wish in wishes if repository.records.read(wish.id) is None]
@@ -106,10 +106,10 @@ def _ensure_image(project: Project, base: str, authority: Path | None, emit: Emi
     repository = project.repository
     wanted = project.config.image
     git = repository.git
-    commit = git.commit(base) or git.commit(f"origin/{base}") or ""
 
     def archive(folder: str, target: BinaryIO) -> None:
-        git.archive(commit, folder, target)
+        local, remote = git.heads(base)
+        git.archive(local or remote or base, folder, target)
 
     started = time.monotonic()
     emit(StepStarted("", "preparing the image"))

@@ -7,7 +7,7 @@ from runner.adapters.engine import Container
 from runner.adapters.records import now
 from runner.controller.containers import choose_ports
 from runner.controller.files import exclude_patterns
-from runner.controller.opening import Project, base_branch
+from runner.controller.opening import Project
 from runner.controller.work import ProjectWork
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
@@ -29,9 +29,9 @@ class Wish:
 
 def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
     """Bring origin's branches that new instances start from up to date; a failure is a warning."""
-    git, default = project.repository.git, base_branch(project)
+    git, default = project.repository.git, project.base
     for base in sorted({wish.base or default for wish in wishes}):
-        if base != default and git.commit(f"refs/remotes/origin/{base}") is None:
+        if base != default and git.heads(base)[1] is None:
             continue  # a tag, a commit id, or a branch that is only here
         try:
             git.fetch(base, FETCH_TIMEOUT)
@@ -52,7 +52,7 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
         _require_room(work)
         base, commit = _start_point(work, wish)
         branch = project.config.branch.replace("{id}", wish.id)
-        _require_free_branch(work, branch, attach=wish.attach)
+        existing = _require_free_branch(work, branch, attach=wish.attach)
         worktree = project.worktrees / wish.id
         if worktree.exists() or worktree.is_symlink():
             raise Refused(
@@ -60,7 +60,6 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
                 hint="Move it away or choose another id.",
             )
         slot, ports = choose_ports(work, containers)
-        existing = project.repository.git.branch(branch)
         work.save(
             Record(
                 id=wish.id,
@@ -129,16 +128,19 @@ def _require_room(work: ProjectWork) -> None:
         )
 
 
-def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> None:
-    there = work.git.branch(branch) is not None
-    if there and not attach:
+def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> str | None:
+    """The head of the branch to attach to, or None where one is to be made."""
+    head = work.git.branch(branch)
+    if attach and head is None:
+        raise Refused(
+            f"There is no branch {branch} to attach to.", hint="Leave out --attach to create it."
+        )
+    if head is None:
+        return None
+    if not attach:
         raise BranchExists(
             f"The branch {branch} exists already.",
             hint=f"Work on it with: treedock up {work.id} --attach",
-        )
-    if attach and not there:
-        raise Refused(
-            f"There is no branch {branch} to attach to.", hint="Leave out --attach to create it."
         )
     holder = next((w.path for w in work.git.worktrees() if w.branch == branch), None)
     if holder and holder != work.project.worktrees / work.id:
@@ -146,22 +148,23 @@ def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> Non
             f"The branch {branch} is checked out in {holder}.",
             hint="Switch that checkout to another branch first.",
         )
+    return head
 
 
 def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
     """(base branch, commit to start from): origin's base when that is ahead of the local one."""
     git = work.git
-    name = wish.base or base_branch(work.project)
-    local, remote = git.branch(name), git.commit(f"refs/remotes/origin/{name}")
+    name = wish.base or work.project.base
+    local, remote = git.heads(name)
     if wish.base and not local and not remote:
         commit = None if wish.base.startswith("-") else git.commit(wish.base)
         if commit is None:
             raise ConfigError(
                 f"--base: there is no branch or commit {wish.base!r}.",
-                hint=f"Branches are: {', '.join(git.branches())}.",
+                hint=f"Branches are: {', '.join(git.branches()[0])}.",
             )
-        return base_branch(work.project), commit
-    if local and remote and not git.is_ancestor(remote, local):
+        return work.project.base, commit
+    if local and remote and local != remote and not git.is_ancestor(remote, local):
         if git.is_ancestor(local, remote):
             return name, remote
         work.warn(f"{name} and origin/{name} have diverged; {work.id} starts from the local one")

@@ -143,11 +143,14 @@ class FakeEngine:
     ) -> Finished:
         self._answer("exec")
         made = self._running(container)
-        with self._spawn(
-            made, argv, env or {}, workdir,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        ) as process:  # fmt: skip
-            output = process.communicate()[0]
+        try:
+            with self._spawn(
+                made, argv, env or {}, workdir,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            ) as process:  # fmt: skip
+                output = process.communicate()[0]
+        except EngineFailed as error:
+            return Finished(126, error.message.encode())
         return Finished(process.returncode, output)
 
     def exec_attached(

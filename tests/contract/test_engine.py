@@ -216,6 +216,19 @@ def test_words_with_spaces_and_quotes_arrive_as_they_are(
     assert done.output == b"[a b]\n['\"$]\n"
 
 
+def test_a_program_or_folder_that_is_not_there_ends_as_in_a_shell(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    for argv, folder in ((["absent"], "/"), (["pwd"], "/absent")):
+        done = engine.exec(made, argv, workdir=folder)
+        assert done.exit_code in (126, 127)
+        assert b"absent" in done.output
+    with pytest.raises(EngineFailed):
+        engine.exec_detached(made, ["absent"], env={}, workdir="/")
+
+
 def test_nothing_runs_in_a_stopped_container(
     engine: Engine, spec: ContainerSpec, create: Create
 ) -> None:

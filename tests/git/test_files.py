@@ -51,10 +51,12 @@ def test_ignored_files_are_copied_once_and_an_instances_own_edits_stay(shop: Sho
 
 
 def test_a_listed_file_that_is_tracked_comes_from_the_branch(shop: Shop) -> None:
-    shop.configure(env={"copy": ["README.md", "absent"]})
-    write(shop.repo, {"README.md": "edited and not committed"})
+    shop.configure(env={"copy": ["README.md", "staged", "absent"]})
+    write(shop.repo, {"README.md": "edited and not committed", "staged": "not in base"})
+    git(shop.repo, "add", "staged")
     shop.up("auth")
     assert (shop.tree("auth") / "README.md").read_text() == "# shop\n"
+    assert not (shop.tree("auth") / "staged").exists()
 
 
 def test_patterns_in_worktreeinclude_pick_more_ignored_files(shop: Shop) -> None:

@@ -63,14 +63,14 @@ def test_a_name_is_a_commit_or_none(repo: Path, own: Git) -> None:
     assert own.commit("absent") is None
     assert own.commit("--all") is None
     assert own.branch("v1") is None
-    assert own.branches() == ["main"]
+    assert own.branches() == (["main"], None)
 
 
 def test_an_origin_is_known_with_its_default_branch(repo: Path, own: Git, origin: Path) -> None:
     assert own.has_remote()
-    assert own.remote_head() is None
+    assert own.branches() == (["main"], None)
     git(repo, "remote", "set-head", "origin", "--auto")
-    assert own.remote_head() == "main"
+    assert own.branches() == (["main"], "main")
 
 
 def test_without_an_origin_there_is_none(own: Git) -> None:
@@ -320,7 +320,7 @@ def test_a_branch_that_moved_meanwhile_is_not_deleted(repo: Path, own: Git) -> N
     with pytest.raises(GitFailed):
         own.delete_branch("topic", old)
     own.delete_branch("topic", head(repo))
-    assert own.branches() == ["main"]
+    assert own.branches() == (["main"], None)
 
 
 def test_twenty_worktrees_at_once_all_succeed(repo: Path, own: Git, tmp_path: Path) -> None:

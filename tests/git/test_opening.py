@@ -1,13 +1,14 @@
 """Which repository a folder belongs to."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runner.adapters.git import Git
 from runner.adapters.records import Records, now
-from runner.controller.opening import base_branch, open_project, open_repository
+from runner.controller.opening import open_project, open_repository
 from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.instance import Record
 from tests.real_git import commit, git, make_repository
@@ -60,7 +61,7 @@ def test_a_repository_without_commits_is_refused_by_its_base(tmp_path: Path) -> 
     folder = make_repository(tmp_path / "empty")
     (folder / "treedock.yaml").write_text("version: 1\n")
     with pytest.raises(Refused, match="no commits yet"):
-        base_branch(open_project(open_repository(folder)))
+        _ = open_project(open_repository(folder)).base
 
 
 def test_a_linked_worktree_can_be_the_checkout(repo: Path, tmp_path: Path) -> None:
@@ -109,6 +110,10 @@ def test_a_repository_planted_inside_an_instance_does_not_become_the_project(
     planted = make_repository(auth / "vendor" / "evil")
     commit(planted, {"treedock.yaml": "name: evil\n"})
     git(planted, "worktree", "add", "--quiet", "-b", "x", str(planted / "trees" / "x"))
+    real = Records(repo / ".git").read("auth")
+    assert real is not None
+    tree = str(planted / "trees" / "x")
+    Records(planted / ".git").write(replace(real, id="x", checkout=str(planted), worktree=tree))
     for folder in (planted, planted / "trees" / "x"):
         opened = open_repository(folder)
         assert (opened.checkout, opened.here) == (repo, "auth")
@@ -158,7 +163,7 @@ def test_the_users_own_file_is_read_and_checked(repo: Path) -> None:
 
 def base_of(repo: Path, config: str = "") -> str:
     (repo / "treedock.yaml").write_text(f"version: 1\n{config}")
-    return base_branch(open_project(open_repository(repo)))
+    return open_project(open_repository(repo)).base
 
 
 def test_base_is_the_configured_branch(repo: Path) -> None:
