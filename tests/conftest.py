@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.docker_engine import DockerEngine
-from runner.controller.opening import Repository
+from runner.adapters.engine import Engine
+from runner.controller.opening import Repository, connect
 from runner.domain.errors import EngineUnavailable
 from tests import waiting
 from tests.contract.fake_engine import FakeEngine
@@ -52,16 +52,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @cache
-def _engine() -> DockerEngine | None:
-    """The real engine, or None; one connection for all tests."""
+def _engine() -> Engine | None:
+    """The real engine as the product connects to it, or None; one connection for all tests."""
+    found = connect()
     try:
-        return DockerEngine()
+        found.info()
     except EngineUnavailable:
         return None
+    return found
 
 
 @pytest.fixture(scope="session")
-def docker_engine() -> DockerEngine:
+def docker_engine() -> Engine:
     """The real engine, for tests with the mark `engine`."""
     found = _engine()
     assert found is not None, "the test needs the mark `engine`"

@@ -16,11 +16,11 @@ from docker.types import Mount
 from docker.utils import kwargs_from_env
 from docker.utils.socket import frames_iter
 
-from runner.adapters.engine import Container, EngineInfo, Finished
+from runner.adapters.engine import Container, EngineInfo, Finished, container_of
+from runner.adapters.lazy_engine import HINT
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
-from runner.domain.instance import ContainerStatus
 
 CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays far below
 BUILD_MEMORY = 4 * 2**30
@@ -29,13 +29,6 @@ LAST_LINES = 20
 
 # An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
 _GONE = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
-
-_STATUS: dict[str, ContainerStatus] = {
-    "created": "created",
-    "running": "running",
-    "restarting": "running",
-    "paused": "paused",
-}
 
 
 class DockerEngine:
@@ -62,15 +55,7 @@ class DockerEngine:
         wanted = [f"treedock.{key}={value}" for key, value in labels.items()]
         with _translated():
             found = self._api.containers(all=True, filters={"label": [names.LABEL, *wanted]})
-        return [
-            Container(
-                id=item["Id"],
-                name=item["Names"][0].lstrip("/") if item["Names"] else item["Id"][:12],
-                status=_STATUS.get(item["State"], "exited"),
-                labels=item["Labels"] or {},
-            )
-            for item in found
-        ]
+        return [container_of(item) for item in found]
 
     def ensure_network(self) -> None:
         with _translated():
@@ -320,7 +305,7 @@ def _translated() -> Iterator[None]:
 def _unavailable() -> EngineUnavailable:
     return EngineUnavailable(
         "The container engine does not answer.",
-        hint="treedock doctor says why; treedock doctor --fix starts it where it can.",
+        hint=HINT,
     )
 
 

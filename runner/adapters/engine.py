@@ -7,7 +7,7 @@ holds both to the same behaviour. This module imports nothing heavy.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
@@ -48,6 +48,24 @@ class Container:
         """The published ports by name, from the label 'backend=9105,frontend=9205'."""
         pairs = (pair.partition("=") for pair in self.labels.get(names.LABEL_PORTS, "").split(","))
         return {name: int(port) for name, _, port in pairs if port.isdecimal()}
+
+
+_STATUS: dict[str, ContainerStatus] = {
+    "created": "created",
+    "running": "running",
+    "restarting": "running",
+    "paused": "paused",
+}
+
+
+def container_of(item: Mapping[str, Any]) -> Container:
+    """A Container from an entry of the engine's own list (GET /containers/json)."""
+    return Container(
+        id=item["Id"],
+        name=item["Names"][0].lstrip("/") if item["Names"] else item["Id"][:12],
+        status=_STATUS.get(item["State"], "exited"),
+        labels=item["Labels"] or {},
+    )
 
 
 def ports_label(ports: Mapping[str, int]) -> str:

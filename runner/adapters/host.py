@@ -8,15 +8,15 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.adapters import disk
+from runner.adapters.lazy_engine import SOCKET
 from runner.domain.errors import EngineUnavailable, Unavailable
 from runner.domain.health import Machine, SocketState
 
-SOCKET = Path("/var/run/docker.sock")
 DOCKERD_LOG = Path("/var/log/treedock-dockerd.log")
 START_TIMEOUT = 60.0  # seconds; a first start on a slow disk took 5
 PING_TIMEOUT = 10.0  # seconds; a busy engine answers within one
@@ -47,13 +47,6 @@ def machine() -> Machine:
 def which(command: str) -> str | None:
     """Where a command lies, the system administrator's folders included."""
     return shutil.which(command, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
-
-
-def engine_socket(environment: Mapping[str, str]) -> Path | None:
-    """The socket of the engine that docker-py will ask, or None where that is no local socket."""
-    address = environment.get("DOCKER_HOST") or f"unix://{SOCKET}"
-    scheme, _, path = address.partition("://")
-    return Path(path) if scheme in ("unix", "http+unix") and path else None
 
 
 def socket_state(path: Path, timeout: float = PING_TIMEOUT) -> SocketState:

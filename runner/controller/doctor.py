@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from runner.adapters import disk, git, host, locks
+from runner.adapters import disk, git, host, lazy_engine, locks
 from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
 from runner.controller.opening import Project, connect
@@ -60,13 +60,13 @@ def _engine(
             ailment = "silent" if _is_own_socket() else "elsewhere"
         else:
             return engine, info, [_version(info, fixed=fixed), *_docker_command()]
-    address = os.environ.get("DOCKER_HOST") or str(host.SOCKET)
+    address = os.environ.get("DOCKER_HOST") or str(lazy_engine.SOCKET)
     return None, None, [health.engine_finding(ailment, host.machine(), address)]
 
 
 def _ailment() -> Ailment | None:
     """What keeps us from the engine's socket; None when it answers, or is not a local one."""
-    socket = host.engine_socket(os.environ)
+    socket = lazy_engine.engine_socket(os.environ)
     state = host.socket_state(socket) if socket else "answers"
     if state == "answers":
         return None
@@ -75,7 +75,7 @@ def _ailment() -> Ailment | None:
 
 
 def _is_own_socket() -> bool:
-    return host.engine_socket(os.environ) == host.SOCKET
+    return lazy_engine.engine_socket(os.environ) == lazy_engine.SOCKET
 
 
 def _mend_engine(emit: Emit) -> None:

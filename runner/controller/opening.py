@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from runner.adapters import disk, git
 from runner.adapters.engine import Engine
 from runner.adapters.git import Git
+from runner.adapters.lazy_engine import LazyEngine
 from runner.adapters.records import Records
 from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.instance import Record, check_id
@@ -22,10 +23,8 @@ CONFIG_FILE = "treedock.yaml"
 
 
 def connect() -> Engine:
-    """The engine of this host. Raises EngineUnavailable."""
-    from runner.adapters.docker_engine import DockerEngine
-
-    return DockerEngine()
+    """The engine of this host; it is asked, and may be missing, at the first call."""
+    return cast(Engine, LazyEngine())
 
 
 class Repository:

@@ -1,7 +1,6 @@
 """Doing the same to several instances at once."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -18,6 +17,8 @@ def side_by_side(
     An error, or Ctrl-C, is raised at once: what is under way is not waited for, because every
     verb may be cut off anywhere and is completed by the next one.
     """
+    from concurrent.futures import ThreadPoolExecutor  # late: `list` does without
+
     pool = ThreadPoolExecutor(max_workers=width)
     try:
         return list(pool.map(verb, items))

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from runner.adapters import sockets
-from runner.adapters.docker_engine import DockerEngine
 from runner.adapters.engine import Container, Engine, ports_label
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Limits, Mount
@@ -26,7 +25,7 @@ NEW_IMAGE = f"treedock-test/new:{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
-def real(docker_engine: DockerEngine) -> Iterator[DockerEngine]:
+def real(docker_engine: Engine) -> Iterator[Engine]:
     docker_engine.import_image(tiny_image(), IMAGE)
     docker_engine.ensure_network()
     yield docker_engine
@@ -37,7 +36,7 @@ def real(docker_engine: DockerEngine) -> Iterator[DockerEngine]:
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """One engine after the other; what a test made is gone after it."""
     if request.param == "real":
-        real: DockerEngine = request.getfixturevalue("real")
+        real: Engine = request.getfixturevalue("real")
         yield real
         real.remove_image(NEW_IMAGE)
     else:

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from runner.adapters.docker_engine import DockerEngine
+from runner.adapters.engine import Engine
 from runner.controller.opening import open_repository
 from tests.free_ports import free_block
 from tests.real_git import commit
@@ -25,7 +25,7 @@ class App:
 
     folder: Path
     cli: Cli
-    engine: DockerEngine
+    engine: Engine
     config: dict[str, Any]
 
     def configure(self, **keys: Any) -> None:
@@ -67,7 +67,7 @@ def fetch(url: str) -> str:
 
 
 @pytest.fixture
-def app(repo: Path, docker_engine: DockerEngine) -> App:
+def app(repo: Path, docker_engine: Engine) -> App:
     """Two services and a database, in the default image, with port ranges of its own."""
     first = free_block(2 * SLOTS)
     app = App(repo, Cli(repo), docker_engine, {})

@@ -61,12 +61,10 @@ def test_an_ordinary_user_owns_every_file_of_the_demo(tmp_path: Path) -> None:
             ../venv/bin/treedock exec auth -- id -u
         """
         certificates = {k: v for k, v in os.environ.items() if k.endswith(("_CERT_FILE", "_CERT"))}
-        settings = [f"{key}={value}" for key, value in certificates.items()]
-        done = subprocess.run(
-            ["runuser", "-u", USER, "--", "env", "-u", "XDG_CONFIG_HOME",
-             "-u", "XDG_STATE_HOME", "-u", "GIT_CONFIG_GLOBAL", f"HOME={home}", *settings, "bash", "-c", script],
-            capture_output=True, text=True, timeout=900,
-        )  # fmt: skip
+        settings = [f"HOME={home}", *(f"{key}={value}" for key, value in certificates.items())]
+        unset = ["-uXDG_CONFIG_HOME", "-uXDG_STATE_HOME", "-uGIT_CONFIG_GLOBAL"]
+        command = ["runuser", "-u", USER, "--", "env", *unset, *settings, "bash", "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         uid = pwd.getpwnam(USER).pw_uid
         assert done.stdout.splitlines()[-1] == str(uid)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import host
+from runner.adapters import host, lazy_engine
 from runner.domain.errors import EngineUnavailable, Unavailable
 
 # Answers a ping as an engine does, at the socket named by its argument.
@@ -89,7 +89,7 @@ def test_the_engines_socket_is_where_docker_host_says(
     docker_host: str | None, wanted: Path | None
 ) -> None:
     environment = {} if docker_host is None else {"DOCKER_HOST": docker_host}
-    assert host.engine_socket(environment) == wanted
+    assert lazy_engine.engine_socket(environment) == wanted
 
 
 def test_the_process_of_a_listening_socket_is_named() -> None:
