@@ -12,14 +12,21 @@ from pathlib import Path
 from runner.adapters import disk, locks
 
 # Arguments: path of the job, restart policy, folder, command. It holds a lock for as long as it
-# lives, so that the host can tell a job that was killed from one that runs. Its children do not
-# inherit the lock (9>&-), and get its TERM themselves, as members of its process group.
+# lives, so that the host can tell a job that was killed from one that runs. The host looks by
+# taking the lock for a moment, hence the tries: only who holds it for half a second is the same
+# job, running already. Its children do not inherit the lock (9>&-), and get its TERM themselves,
+# as members of its process group.
 WRAPPER = """
 job=$1 restart=$2 folder=$3 command=$4
 lock=
 if command -v flock >/dev/null 2>&1; then
   exec 9>>"$job.lock"
-  flock -n 9 || exit 0
+  tries=0
+  until flock -n 9; do
+    tries=$((tries + 1))
+    [ $tries -lt 25 ] || exit 0
+    sleep 0.02 9>&-
+  done
 else
   lock=none
 fi
@@ -75,8 +82,9 @@ class RunFolder:
     def job(self, name: str) -> Job:
         """Look at a job. One that vanished without an exit code was killed: 137."""
         pid, lockless = self._words(name, "pid")
-        code, stopped = self._words(name, "exit")
+        # Before the exit code is read: one that ends in between has written it by then.
         alive = locks.is_held(self.folder / f"{name}.lock")
+        code, stopped = self._words(name, "exit")
         if lockless and not code:
             alive = True  # the image has no flock; believe the file
         return Job(

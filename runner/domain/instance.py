@@ -123,7 +123,6 @@ class View:
     task: str | None
     container: str | None
     limits_reached: list[str] | None = None
-    changed: bool | None = None
     error: Failure | None = None
     missing: list[str] = field(default_factory=list)
 

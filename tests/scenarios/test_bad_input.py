@@ -7,17 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from runner.controller import images
+from runner.domain.ports import home_slot
 from tests.real_git import commit, git
 from tests.running import CHECKOUT, Cli
-from tests.scenarios.conftest import App, fetch
+from tests.scenarios.conftest import SLOTS, App, fetch
 
 pytestmark = pytest.mark.engine
+
+Upping = subprocess.Popen[str]
 
 
 @contextlib.contextmanager
@@ -31,14 +35,31 @@ def listening(port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def engine_for(connections: int, path: Path) -> Iterator[dict[str, str]]:
-    """The environment in which the engine answers so many connections and then no more."""
+def engine_for(connections: int, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A way to the engine at `path` that lasts for so many connections, or until it is killed."""
     command = [sys.executable, "-m", "tests.engine_proxy", str(path), str(connections)]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE) as proxy:
         assert proxy.stdout
         assert proxy.stdout.readline() == b"ready\n"
-        yield {"DOCKER_HOST": f"unix://{path}"}
+        yield proxy
         proxy.kill()
+
+
+def up_until(app: App, step: str, act: Callable[[Upping], object], **env: str) -> tuple[int, str]:
+    """`up auth` in which `act` happens as soon as it says `step`; its exit code and stderr."""
+    command = [sys.executable, "-u", "-m", "runner", "up", "auth"]
+    said, reached = "", False
+    with subprocess.Popen(
+        command, cwd=app.folder, env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | env, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        for line in process.stderr or ():
+            said += line
+            if step in line and not reached:
+                reached = True
+                act(process)
+    assert reached, f"never came to {step!r}: {said}"
+    return process.returncode, said
 
 
 @pytest.mark.parametrize("bad", ["../x", "-rf", "A B", "a" * 80, "x\ny"])
@@ -133,8 +154,9 @@ def test_an_engine_that_is_not_there_is_said_and_nothing_is_touched(app: App) ->
 def test_an_engine_that_goes_away_in_the_middle_is_no_loss(
     app: App, tmp_path: Path, allowed: int
 ) -> None:
-    with engine_for(allowed, tmp_path / "engine.sock") as environment:
-        answer = app.cli("up", "auth", env=environment)
+    path = tmp_path / "engine.sock"
+    with engine_for(allowed, path):
+        answer = app.cli("up", "auth", env={"DOCKER_HOST": f"unix://{path}"})
     if answer.exit_code:
         assert answer.exit_code == 5, answer.stderr
         assert "Traceback" not in answer.stderr
@@ -142,19 +164,42 @@ def test_an_engine_that_goes_away_in_the_middle_is_no_loss(
     assert len(app.containers()) == 1
 
 
+def test_an_engine_that_is_stopped_under_a_step_is_said_and_the_step_runs_once(
+    app: App, tmp_path: Path
+) -> None:
+    app.configure(setup=[{"run": "until test -e go; do sleep 0.1; done; echo done >> counted"}])
+    path = tmp_path / "engine.sock"
+    with engine_for(1000, path) as proxy:
+        code, said = up_until(
+            app, "until test -e go", lambda _: proxy.kill(), DOCKER_HOST=f"unix://{path}"
+        )
+    assert code == 5, said
+    assert "treedock doctor" in said
+    assert "Traceback" not in said
+    (app.tree("auth") / "go").touch()
+    assert app.up("auth")["auth"]["state"] == "running"
+    assert (app.tree("auth") / "counted").read_text() == "done\n"
+
+
 def test_an_image_that_does_not_build_shows_its_last_lines(app: App) -> None:
-    dockerfile = "FROM treedock/nothing-like-it\n"
-    with contextlib.suppress(AssertionError):
-        commit(app.folder, {"Dockerfile": dockerfile})
+    broken = "RUN echo this far && no-such-compiler main.c"
+    commit(app.folder, {"Dockerfile": f"FROM {images.base_name()}\n{broken}\n"})
     app.configure(image={"build": {"context": "."}})
     answer = app.cli("up", "auth", timeout=300)
     assert answer.exit_code == 5
     assert "Building the image" in answer.stderr
-    assert "nothing-like-it" in answer.stderr
+    assert "this far" in answer.stderr
+    assert "no-such-compiler: not found" in answer.stderr
+    assert not (app.folder / "trees").exists()
+    assert app.cli("list", "--json").json["instances"] == []
 
 
 def test_a_port_that_somebody_else_has_is_stepped_over(app: App) -> None:
-    before = app.up("auth")["auth"]
+    first = int(app.config["ports"]["backend"].partition("-")[0])
+    slot = home_slot("shop", "auth", SLOTS)
+    with listening(first + slot):
+        before = app.up("auth")["auth"]
+    assert before["slot"] == (slot + 1) % SLOTS
     app.cli("down", "auth")
     with listening(before["ports"]["backend"]):
         after = app.up("auth")["auth"]
@@ -217,7 +262,9 @@ def test_a_reset_that_fails_or_is_missing_is_explained(app: App, reset: str, sai
     assert answer.exit_code == 1
     assert said in answer.stderr
     app.configure(database=good)
-    assert app.up("auth")["auth"]["database"] is None or app.status("auth")["database"]["reset_at"]
+    assert app.status("auth")["database"]["reset_at"] is None
+    assert app.up("auth")["auth"]["state"] == "running"
+    assert app.status("auth")["database"]["reset_at"]
 
 
 def test_a_service_that_dies_is_failed_with_code_and_last_lines(app: App) -> None:
@@ -261,24 +308,17 @@ def test_two_clones_of_one_name_keep_apart(app: App, tmp_path: Path) -> None:
 KILL_AT = (
     *("adding the worktree", "checking out the files", "creating the container"),
     *("starting the container", "echo set up", "resetting the database"),
-    *("starting backend", "waiting for backend"),
+    *("starting backend", "waiting for backend", "preparing the image"),
+    *("starting frontend", "waiting for frontend", "verifying"),
 )
 
 
 @pytest.mark.parametrize("step", KILL_AT)
 def test_an_up_that_was_killed_is_mended_by_the_next(app: App, step: str) -> None:
-    app.configure(setup=[{"run": "echo set up; sleep 0.2; echo done >> counted"}])
-    command = [sys.executable, "-u", "-m", "runner", "up", "auth"]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, cwd=app.folder, env=environment, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        for line in process.stderr or ():
-            if step in line:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL, f"never came to {step!r}"
+    steps = [{"run": "echo set up; sleep 0.2; echo done >> counted"}]
+    app.configure(setup=steps, verify="sqlite3 --version")
+    code, said = up_until(app, step, Upping.kill)
+    assert code == -signal.SIGKILL, said
     assert app.up("auth")["auth"]["state"] == "running"
     assert (app.tree("auth") / "counted").read_text() == "done\n"
     assert app.inside("auth", "sqlite3 app.db 'select * from t'").exit_code == 0

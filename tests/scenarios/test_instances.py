@@ -2,12 +2,14 @@
 
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.real_git import commit, git
@@ -15,6 +17,50 @@ from tests.running import CHECKOUT
 from tests.scenarios.conftest import BACKEND, App, fetch
 
 pytestmark = pytest.mark.engine
+
+_TEXT, _COUNT = {"type": ["string", "null"]}, {"type": ["integer", "null"]}
+_STATES = ["absent", "stopped", "starting", "running", "degraded", "failed"]
+_SERVICE = {"name": {"type": "string"}, "state": {"type": "string"}, "pid": _COUNT}
+_SERVICE |= {"exit_code": _COUNT, "restarts": {"type": "integer"}}
+_INSTANCE = {
+    **{key: {"type": "string"} for key in ("id", "branch", "base", "worktree", "created_at")},
+    "state": {"enum": [*_STATES, None]},
+    "slot": _COUNT,
+    "ports": {"type": "object", "additionalProperties": {"type": "integer"}},
+    "urls": {"type": "object", "additionalProperties": {"type": "string", "format": "uri"}},
+    "services": {
+        "type": ["array", "null"],
+        "items": {
+            "type": "object",
+            "properties": _SERVICE,
+            "required": [*_SERVICE],
+            "additionalProperties": False,
+        },
+    },
+    "database": {
+        "type": ["object", "null"],
+        "properties": {"engine": {"type": "string"}, "reset_at": _TEXT},
+        "required": ["engine", "reset_at"],
+    },
+    "dirty": {"type": ["boolean", "null"]},
+    "ahead": _COUNT,
+    "behind": _COUNT,
+    "task": _TEXT,
+    "container": _TEXT,
+}
+DOCUMENT = {
+    "type": "object",
+    "properties": {
+        "schema_version": {"const": 1},
+        "instances": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "object", "properties": _INSTANCE, "required": [*_INSTANCE]},
+        },
+    },
+    "required": ["schema_version", "instances"],
+    "additionalProperties": False,
+}
 
 
 def test_three_instances_come_up_side_by_side_each_with_its_own_everything(app: App) -> None:
@@ -37,14 +83,10 @@ def test_three_instances_come_up_side_by_side_each_with_its_own_everything(app: 
 
 def test_the_documents_have_the_promised_shape(app: App) -> None:
     app.up("auth")
-    promised = {
-        *("id", "branch", "base", "worktree", "state", "slot", "ports", "urls", "services"),
-        *("database", "dirty", "ahead", "behind", "created_at", "task", "container"),
-    }
     listed = app.cli("list", "--json").json
-    assert listed["schema_version"] == 1
+    jsonschema.validate(listed, DOCUMENT)
+    jsonschema.validate(app.cli("status", "--json").json, DOCUMENT)
     quick = listed["instances"][0]
-    assert promised <= quick.keys()
     assert (quick["dirty"], quick["ahead"], quick["behind"]) == (None, None, None)
     commit(app.tree("auth"), {"new.txt": "1"})
     (app.tree("auth") / "loose.txt").write_text("2")
@@ -52,9 +94,7 @@ def test_the_documents_have_the_promised_shape(app: App) -> None:
     assert (whole["dirty"], whole["ahead"], whole["behind"]) == (True, 1, 0)
     assert whole["database"]["engine"] == "sqlite"
     assert whole["database"]["reset_at"]
-    for service in whole["services"]:
-        assert service.keys() == {"name", "state", "exit_code", "pid", "restarts"}
-        assert service["state"] == "running"
+    assert {service["state"] for service in whole["services"]} == {"running"}
 
 
 def test_up_on_a_running_instance_changes_nothing_and_says_so(app: App) -> None:
@@ -64,6 +104,18 @@ def test_up_on_a_running_instance_changes_nothing_and_says_so(app: App) -> None:
     assert again.exit_code == 0
     assert "auth: is up already; nothing had to change" in again.stderr
     assert (app.containers(), app.services("auth")) == before
+
+
+def test_a_changed_set_up_step_runs_again_with_those_behind_it(app: App) -> None:
+    steps = [{"run": f"echo {name} >> ~/steps"} for name in ("one", "two", "three")]
+    app.configure(setup=steps)
+    app.up("auth")
+    containers = app.containers()
+    app.configure(setup=[steps[0], {"run": "echo other >> ~/steps"}, steps[2]])
+    app.up("auth")
+    ran = app.inside("auth", "cat ~/steps").stdout.split()
+    assert ran == ["one", "two", "three", "other", "three"]
+    assert app.containers() == containers
 
 
 def test_a_changed_service_is_restarted_without_the_others(app: App) -> None:
@@ -114,6 +166,18 @@ def test_services_are_told_to_stop_and_have_ended_when_down_returns(app: App) ->
     assert app.services("auth")["worker"]["state"] == "stopped"
 
 
+def test_a_service_that_will_not_stop_does_not_hold_up_down(app: App) -> None:
+    deaf = "trap '' TERM; while :; do sleep 1; done"
+    app.configure(services={"worker": {"run": deaf}})
+    app.up("auth")
+    answer = app.cli("down", "auth", "--timings")
+    took = re.search(r"stopping \((\d+\.\d+) s\)", answer.stderr)
+    assert took, answer.stderr
+    assert float(took[1]) < 2  # what a person was promised; beyond it the engine kills
+    worker = app.services("auth")["worker"]
+    assert (worker["state"], worker["pid"]) == ("stopped", None)
+
+
 def test_restart_of_one_service_leaves_the_other_alone(app: App) -> None:
     app.up("auth")
     before = app.services("auth")
@@ -149,24 +213,40 @@ def test_exec_passes_exit_code_streams_and_folder(app: App) -> None:
     assert (document.json["exit_code"], document.json["stdout"]) == (3, "out\n")
 
 
-def test_exec_has_a_terminal_where_the_caller_has_one(app: App) -> None:
-    app.up("auth")
+def on_a_terminal(app: App, *arguments: str, typed: bytes = b"") -> tuple[int, bytes]:
+    """Exit code and screen of treedock on a terminal of its own, at which `typed` is typed."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "runner", "exec", "auth", "--", "sh", "-c", "tty; exit 5"]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     process = subprocess.Popen(
-        command, cwd=app.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    assert process.wait(60) == 5
+        [sys.executable, "-m", "runner", *arguments],
+        cwd=app.folder, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.write(ours, typed)
+    code = process.wait(60)
     os.close(theirs)
-    output = b""
+    screen = b""
     while select.select([ours], [], [], 0)[0]:
         try:
-            output += os.read(ours, 1024)
+            screen += os.read(ours, 1024)
         except OSError:  # EIO: the other end is closed
             break
     os.close(ours)
-    assert b"/dev/pts/" in output
+    return code, screen
+
+
+def test_exec_and_shell_have_a_terminal_where_the_caller_has_one(app: App) -> None:
+    app.up("auth")
+    code, screen = on_a_terminal(app, "exec", "auth", "--", "sh", "-c", "tty; exit 5")
+    assert (code, b"/dev/pts/" in screen) == (5, True), screen
+    typed = b"tty; echo in $((40 + 2)) $TREEDOCK_ID; exit 6\n"
+    code, screen = on_a_terminal(app, "shell", "auth", typed=typed)
+    assert (code, b"/dev/pts/" in screen, b"in 42 auth" in screen) == (6, True, True), screen
+
+
+def test_shell_reads_a_script_where_there_is_no_terminal(app: App) -> None:
+    app.up("auth")
+    piped = app.cli("shell", "auth", stdin="pwd\nexit 4\n")
+    assert (piped.exit_code, piped.stdout) == (4, "/workspace\n")
 
 
 def test_logs_are_kept_for_each_job(app: App, eventually: Callable[..., object]) -> None:
@@ -225,6 +305,7 @@ def test_clean_removes_what_treedock_made_and_nothing_else(app: App) -> None:
     (app.folder / "trees" / "notes.txt").write_text("mine")
     refs = git(app.folder, "for-each-ref")
     worktrees = git(app.folder, "worktree", "list")
+    files = files_of(app.folder)
     app.up("auth", "search")
     rehearsed = app.cli("clean", "auth", "--dry-run")
     assert f"would remove worktree {app.tree('auth')}" in rehearsed.stdout
@@ -233,8 +314,16 @@ def test_clean_removes_what_treedock_made_and_nothing_else(app: App) -> None:
     assert git(app.folder, "for-each-ref") == refs
     assert git(app.folder, "worktree", "list") == worktrees
     assert app.containers() == []
-    assert sorted(path.name for path in (app.folder / "trees").iterdir()) == ["notes.txt"]
-    assert list((app.folder / ".git" / "treedock" / "instances").iterdir()) == []
+    assert files_of(app.folder) == files
+    assert not list((app.folder / ".git" / "treedock" / "instances").iterdir())
+
+
+def files_of(folder: Path) -> set[str]:
+    """Every file of a checkout, its git directory included, but neither git's objects nor what
+    treedock keeps for the repository as a whole."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    kept = {".git/info/exclude", ".git/treedock/locks/repository.lock"}
+    return {name for name in found - kept if not name.startswith(".git/objects/")}
 
 
 def test_clean_refuses_to_lose_work_and_names_it(app: App) -> None:

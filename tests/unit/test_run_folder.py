@@ -1,5 +1,6 @@
 """Jobs: the wrapper run by a plain sh on this host, and what the run folder says of it."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -112,6 +113,29 @@ def test_a_second_wrapper_for_a_living_job_goes_away(jobs: RunFolder, start: Sta
     assert start("echo never").wait(10) == 0
     assert jobs.job("service.web").pid == first.pid
     assert jobs.last_lines("service.web") == []
+
+
+def test_whoever_looks_in_the_moment_of_the_start_does_not_prevent_it(
+    jobs: RunFolder, start: Start
+) -> None:
+    with (jobs.folder / "service.web.lock").open("w") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        process = start("echo up")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+    assert process.wait(10) == 0
+    assert jobs.last_lines("service.web") == ["up"]
+
+
+def test_a_job_that_ends_while_it_is_looked_at_is_not_taken_for_killed(
+    jobs: RunFolder, start: Start
+) -> None:
+    for _ in range(100):
+        jobs.forget("service.web")
+        process = start("exit 5")
+        while process.poll() is None:
+            seen = jobs.job("service.web")
+            assert seen.alive or seen.exit_code in (None, 5)
 
 
 def test_what_a_job_leaves_behind_does_not_keep_it_alive(jobs: RunFolder, start: Start) -> None:

@@ -1,0 +1,123 @@
+"""Figures: medians, ratios, and the table of goals."""
+
+import os
+import platform
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import docker
+from processes import run
+
+Samples = Mapping[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`ours` against a limit: a ratio to `beside`, more seconds than `beside`, or just seconds."""
+
+    ours: str
+    beside: str | None
+    kind: str  # "ratio", "difference" or "seconds"
+    limit: float
+
+    def figure(self, samples: Samples) -> float:
+        mine = statistics.median(samples[self.ours])
+        if self.beside is None:
+            return mine
+        other = statistics.median(samples[self.beside])
+        return mine / other if self.kind == "ratio" else mine - other
+
+
+GOALS = (
+    Goal("up of one", "floor of one", "ratio", 1.5),
+    Goal("up of one", "devcontainer up", "ratio", 0.9),
+    Goal("up of 20 at once", "floor of 20: starts", "ratio", 1.3),
+    Goal("up of 20 at once", "floor of 20: worktrees, starts", "ratio", 1.3),
+    Goal("list of 20", "wtenv ls", "ratio", 0.7),
+    Goal("list of 20", "list of 1", "difference", 0.04),
+    Goal("status of 20", "list of 20", "difference", 0.3),
+    Goal("down of one", None, "seconds", 1.0),
+)
+
+
+def document(samples: Samples, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that was measured, for results.json."""
+    return {
+        "schema_version": 1,
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "machine": dict(machine),
+        "seconds": {
+            name: {
+                "median": round(statistics.median(found), 4),
+                "min": round(min(found), 4),
+                "max": round(max(found), 4),
+                "samples": [round(sample, 4) for sample in found],
+            }
+            for name, found in samples.items()
+        },
+        "goals": [
+            {
+                "ours": goal.ours,
+                "beside": goal.beside,
+                "kind": goal.kind,
+                "limit": goal.limit,
+                "figure": round(goal.figure(samples), 4),
+                "met": goal.figure(samples) <= goal.limit,
+            }
+            for goal in GOALS
+            if {goal.ours, goal.beside or goal.ours} <= samples.keys()
+        ],
+    }
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """The document as two Markdown tables, which a terminal shows as well."""
+    seconds = results["seconds"]
+    rows = [["process", "median", "min", "max", "runs"]]
+    for name, found in seconds.items():
+        figures = [f"{found[key]:.3f} s" for key in ("median", "min", "max")]
+        rows.append([name, *figures, str(len(found["samples"]))])
+    goals = [["treedock", "beside it", "goal", "figure", ""]]
+    for goal in results["goals"]:
+        limit, figure = _shown(goal["kind"], goal["limit"]), _shown(goal["kind"], goal["figure"])
+        ours = f"{goal['ours']}: {seconds[goal['ours']]['median']:.3f} s"
+        beside = goal["beside"]
+        beside = f"{beside}: {seconds[beside]['median']:.3f} s" if beside else ""
+        goals.append([ours, beside, f"≤ {limit}", figure, "met" if goal["met"] else "missed"])
+    machine = ", ".join(str(value) for value in results["machine"].values())
+    return f"{results['date']}, {machine}\n\n{_table(rows)}\n\n{_table(goals)}"
+
+
+def machine(engine: docker.APIClient) -> dict[str, str]:
+    """This machine, as far as it matters for the figures."""
+    info = engine.info()
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cores": f"{os.cpu_count()} cores",
+        "processor": model,
+        "memory": f"{memory:.0f} GiB",
+        "kernel": f"Linux {platform.release()}",
+        "engine": f"Docker {info['ServerVersion']} ({info['Driver']})",
+        "git": run(["git", "version"]).strip(),
+        "python": f"Python {platform.python_version()}",
+    }
+
+
+def _shown(kind: str, value: float) -> str:
+    return f"{value:.2f} x" if kind == "ratio" else f"{value:.3f} s"
+
+
+def _table(rows: list[list[str]]) -> str:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])

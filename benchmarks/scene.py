@@ -1,0 +1,163 @@
+"""What is measured on: a scratch repository, its instances, and their counterparts below the floor.
+
+Everything lies in one temporary folder or carries one label, so that all of it can be removed.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+from processes import run
+
+SLOTS = 40
+FILES = 240
+LABEL = "treedock.benchmark"
+TREEDOCK = Path(sys.executable).with_name("treedock")
+FLOOR = Path(__file__).with_name("floor.py")
+
+
+class Scene:
+    """A repository with `SLOTS` slots configured, and the engine as an onlooker."""
+
+    def __init__(self, folder: Path, image: str, first_port: int) -> None:
+        self.folder = folder
+        self.repository = folder / "shop"
+        self.engine = docker.APIClient(version="auto")
+        self.label = f"{LABEL}={uuid.uuid4().hex[:12]}"
+        self._first_port = first_port
+        self._numbers = iter(range(1, 10_000))
+        _make_repository(self.repository, image, first_port)
+
+    # --- treedock ---------------------------------------------------------------------------
+
+    def ids(self, count: int) -> list[str]:
+        """Ids that were not used before."""
+        return [f"task-{next(self._numbers)}" for _ in range(count)]
+
+    def treedock(self, *arguments: str) -> list[str | Path]:
+        return [TREEDOCK, *arguments]
+
+    def clean(self, ids: Iterable[str]) -> None:
+        run(self.treedock("clean", "--force", *ids), cwd=self.repository)
+
+    def container(self, instance: str) -> dict[str, Any]:
+        """The instance's container as the engine describes it."""
+        record = self.repository / ".git/treedock/instances" / instance / "events.jsonl"
+        events = [json.loads(line) for line in record.read_text().splitlines()]
+        made = next(event["id"] for event in reversed(events) if event["event"] == "container")
+        found: dict[str, Any] = self.engine.inspect_container(made)
+        return found
+
+    # --- the floor --------------------------------------------------------------------------
+
+    def wishes(self, model: dict[str, Any], count: int, *, worktrees: bool) -> Path:
+        """Write what floor.py is to do: `count` containers like `model`, each with ports of its
+        own and, with `worktrees`, a branch and worktree of its own."""
+        wishes = []
+        source = next(m["Source"] for m in model["Mounts"] if m["Destination"] == "/workspace")
+        ports = sorted({int(port.partition("/")[0]) for port in model["Config"]["ExposedPorts"]})
+        for number in range(count):
+            name = f"floor-{next(self._numbers)}"
+            worktree = self.folder / "floor" / name
+            text = json.dumps({**model["Config"], "HostConfig": model["HostConfig"]})
+            for at, port in enumerate(ports):
+                other = self._first_port + SLOTS * (2 + at) + number
+                text = text.replace(f'"{port}/tcp"', f'"{other}/tcp"')
+                text = text.replace(f'"HostPort": "{port}"', f'"HostPort": "{other}"')
+            wish = {"name": f"{name}-{self.label[-6:]}"}
+            if worktrees:
+                text = text.replace(json.dumps(source), json.dumps(str(worktree)))
+                wish |= {"branch": name, "worktree": str(worktree)}
+            key, _, value = self.label.partition("=")
+            container = json.loads(text)
+            container["Labels"] = {key: value}  # treedock must not take it for its own
+            wishes.append({**wish, "container": container})
+        path = self.folder / "wishes.json"
+        path.write_text(json.dumps(wishes))
+        return path
+
+    def floor(self, wishes: Path) -> list[str | Path]:
+        return [sys.executable, FLOOR, self.repository, wishes]
+
+    def remove_floor(self) -> None:
+        """Remove the containers, worktrees and branches that the last floor.py made."""
+        self.remove_containers(self.label)
+        for wish in json.loads((self.folder / "wishes.json").read_text()):
+            if "branch" in wish:
+                git = ["git", "-C", self.repository]
+                run([*git, "worktree", "remove", "--force", wish["worktree"]])
+                run([*git, "branch", "--quiet", "-D", wish["branch"]])
+
+    def image_and_ports(self, model: dict[str, Any]) -> tuple[str, list[int]]:
+        """The image of `model`, and two ports that nothing else here uses."""
+        last = self._first_port + 4 * SLOTS - 1
+        return model["Config"]["Image"], [last - 1, last]
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def remove_containers(self, label: str) -> bool:
+        """Remove all containers that carry this label; returns whether there were any."""
+        found = self.engine.containers(all=True, quiet=True, filters={"label": [label]})
+        for container in found:
+            with contextlib.suppress(NotFound):
+                self.engine.remove_container(container["Id"], force=True, v=True)
+        return bool(found)
+
+    def remove_all_containers(self) -> None:
+        """Remove what treedock, the floor and the peers may have left in the engine."""
+        common_dir = (self.repository / ".git").resolve()
+        key = hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:12]
+        for label in (self.label, f"treedock.repository={key}"):
+            # What a killed process had asked for may come into being a moment later.
+            while self.remove_containers(label):
+                time.sleep(1)
+
+
+def free_block(length: int) -> int:
+    """The first of `length` consecutive free ports, below the kernel's ephemeral range."""
+    for first in range(20000, 32000 - length, length):
+        if all(_is_free(port) for port in range(first, first + length)):
+            return first
+    raise RuntimeError(f"no {length} consecutive ports between 20000 and 32000 are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def _make_repository(folder: Path, image: str, first_port: int) -> None:
+    ranges = [f"{first_port + SLOTS * at}-{first_port + SLOTS * (at + 1) - 1}" for at in (0, 1)]
+    wanted = image if image == "fullstack" else f'{{name: "{image}"}}'
+    config = f"""\
+version: 1
+name: benchmark
+image: {wanted}
+ports: {{backend: {ranges[0]}, frontend: {ranges[1]}}}
+limits: {{instances: {SLOTS}}}
+database: {{engine: sqlite, path: app.db, reset: "sqlite3 app.db 'create table item (name)'"}}
+"""
+    for number in range(FILES):
+        path = folder / f"app/part{number % 12}/module{number}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'"""Module {number}."""\n' + f"VALUE = {number}\n" * 60)
+    (folder / "treedock.yaml").write_text(config)
+    git = ["git", "-C", folder, "-c", "user.name=treedock", "-c", "user.email=treedock@localhost"]
+    run([*git, "init", "--quiet", "--initial-branch=main"])
+    run([*git, "add", "--all"])
+    run([*git, "commit", "--quiet", "--message", "a project"])
