@@ -27,7 +27,7 @@ $(BIN)/.installed: pyproject.toml
 
 demo: venv
 	@$(BIN)/treedock doctor --fix
-	@$(BIN)/treedock demo $(DEMO)
+	@$(BIN)/treedock demo $(DEMO) 2>/dev/null
 	@cd $(DEMO) && $(CURDIR)/$(BIN)/treedock up auth payments search
 	@cd $(DEMO) && $(CURDIR)/$(BIN)/treedock list --json | $(CURDIR)/$(BIN)/python $(CURDIR)/tests/previews.py
 	@echo "Stop them:   cd $(DEMO) && $(CURDIR)/$(BIN)/treedock down --all"
@@ -37,7 +37,7 @@ check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PYTEST) -q -m "not engine and not browser and not long"
+	$(PYTEST) -q -n 2 -m "not engine and not browser and not long"
 
 test: venv
 	@tests/install-browser

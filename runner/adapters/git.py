@@ -137,6 +137,13 @@ class Git:
         found = dict(line.split(" ") for line in out.splitlines())
         return found.get(names[0]), found.get(names[1])
 
+    def all_heads(self) -> dict[str, str]:
+        """The commit at the head of every branch, here and at the origin, by the full name of
+        the ref: one process, where many instances are looked at."""
+        names = ["refs/heads", "refs/remotes/origin"]
+        out = self._out("for-each-ref", "--format=%(refname) %(objectname)", "--", *names)
+        return dict(line.split(" ") for line in out.splitlines())
+
     def branches(self) -> tuple[list[str], str | None]:
         """The local branches, and the branch that origin/HEAD means, if it means one."""
         remote = "refs/remotes/origin/HEAD"
@@ -200,9 +207,10 @@ class Git:
         )
         return set(out.split("\0")) - {""}
 
-    def files(self, checkout: Path) -> list[str]:
-        """The tracked files of a checkout."""
-        out = self._in(checkout, "ls-files", "-z")
+    def files(self, checkout: Path, *, untracked: bool = False) -> list[str]:
+        """The tracked files of a checkout, and the others that are not ignored if asked for."""
+        others = ["--others", "--exclude-standard"] if untracked else []
+        out = self._in(checkout, "ls-files", "-z", "--cached", *others)
         return [name for name in out.split("\0") if name]
 
     def ignored(self, checkout: Path, paths: list[str]) -> set[str]:

@@ -27,7 +27,7 @@ class _Exec(click.Command):
 
 
 @click.command("exec", cls=_Exec, options_metavar="[ID] [--json] -- CMD...")
-@click.argument("instance", required=False, metavar="")
+@click.argument("instance", required=False, metavar="", shell_complete=choosing.complete)
 @output.as_json
 @click.pass_context
 def exec_command(ctx: click.Context, instance: str | None, json_: bool) -> int:
@@ -39,7 +39,7 @@ def exec_command(ctx: click.Context, instance: str | None, json_: bool) -> int:
 
 
 @click.command("shell")
-@click.argument("instance", required=False, metavar="ID")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
 def shell_command(instance: str | None) -> int:
     """Open a shell in an instance: bash where it has one, else sh."""
     return _run(instance, ["sh", "-c", "command -v bash >/dev/null && exec bash || exec sh"])
@@ -51,7 +51,7 @@ def db_command() -> None:
 
 
 @db_command.command("reset")
-@click.argument("instance", required=False, metavar="ID")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
 @click.option("--timings", is_flag=True, help="Print how long each step took.")
 @output.as_json
 def reset_command(instance: str | None, timings: bool, json_: bool) -> None:

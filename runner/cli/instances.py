@@ -15,7 +15,7 @@ _Answer = TypeVar("_Answer")
 
 
 @click.command("up")
-@click.argument("ids", nargs=-1, metavar="ID...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=choosing.complete)
 @click.option("--base", metavar="REF", help="Branch or commit to start from.")
 @click.option("--attach", is_flag=True, help="Take the existing branch instead of a new one.")
 @click.option("--task", "tasks", multiple=True, help="What it is for; pairs with the ids in order.")
@@ -56,7 +56,7 @@ def up_command(
 
 
 @click.command("down")
-@click.argument("ids", nargs=-1, metavar="ID...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=choosing.complete)
 @click.option("--all", "everything", is_flag=True, help="All instances of this repository.")
 @click.option("--timings", is_flag=True, help="Print how long each step took.")
 @output.as_json
@@ -75,8 +75,8 @@ def down_command(ids: tuple[str, ...], everything: bool, timings: bool, json_: b
 
 
 @click.command("restart")
-@click.argument("instance", required=False, metavar="ID")
-@click.argument("service", required=False)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("service", required=False, shell_complete=choosing.complete_service)
 @click.option("--timings", is_flag=True, help="Print how long each step took.")
 @output.as_json
 def restart_command(instance: str | None, service: str | None, timings: bool, json_: bool) -> int:
@@ -84,7 +84,7 @@ def restart_command(instance: str | None, service: str | None, timings: bool, js
     from runner.controller.restart import restart, restart_service
 
     repository = open_repository()
-    chosen = choosing.one(repository, instance)
+    chosen, service = choosing.with_service(repository, instance, service)
     with narration(timings=timings) as emit:
         project = open_project(repository)
         if service:
@@ -96,7 +96,7 @@ def restart_command(instance: str | None, service: str | None, timings: bool, js
 
 
 @click.command("clean")
-@click.argument("ids", nargs=-1, metavar="ID...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=choosing.complete)
 @click.option("--all", "everything", is_flag=True, help="All instances of this repository.")
 @click.option("--force", is_flag=True, help="Even if uncommitted changes or commits get lost.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")

@@ -1,5 +1,6 @@
 """list, status, logs, path, open."""
 
+import contextlib
 import sys
 
 import click
@@ -23,7 +24,7 @@ def list_command(json_: bool) -> None:
 
 
 @click.command("status")
-@click.argument("instance", required=False, metavar="ID")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
 @output.as_json
 def status_command(instance: str | None, json_: bool) -> None:
     """Show everything: changes, commits, services, database, limits reached."""
@@ -43,21 +44,21 @@ def status_command(instance: str | None, json_: bool) -> None:
 
 
 @click.command("logs")
-@click.argument("instance", required=False, metavar="ID")
-@click.argument("service", required=False)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("service", required=False, shell_complete=choosing.complete_service)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
 @click.option("--tail", type=click.IntRange(min=0), default=200, help="Lines from the end.")
 @output.as_json
 def logs_command(
     instance: str | None, service: str | None, follow: bool, tail: int, json_: bool
 ) -> None:
-    """Print what services and set-up steps printed."""
+    """Print what services printed; SERVICE may also be setup-1, setup-2, ..., verify or reset."""
     from runner.controller import logs
 
     if follow and json_:
         raise click.UsageError("--follow has no end, and --json is one document.")
     repository = open_repository()
-    chosen = choosing.one(repository, instance)
+    chosen, service = choosing.with_service(repository, instance, service)
     found = logs.tails(repository, chosen, service, tail)
     if json_:
         output.show_json({"id": chosen, "logs": found})
@@ -66,12 +67,13 @@ def logs_command(
     for name, lines in found.items():
         _print_lines(name, lines, label)
     if follow:
-        for name, lines in logs.follow(repository, chosen, list(found)):
-            _print_lines(name, lines, label)
+        with contextlib.suppress(KeyboardInterrupt):  # it is how one ends it
+            for name, lines in logs.follow(repository, chosen, list(found)):
+                _print_lines(name, lines, label)
 
 
 @click.command("path")
-@click.argument("instance", required=False, metavar="ID")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
 @output.as_json
 def path_command(instance: str | None, json_: bool) -> None:
     """Print the folder of an instance's worktree."""
@@ -84,13 +86,14 @@ def path_command(instance: str | None, json_: bool) -> None:
 
 
 @click.command("open")
-@click.argument("instance", required=False, metavar="ID")
-@click.argument("service", required=False)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("service", required=False, shell_complete=choosing.complete_service)
 @output.as_json
 def open_command(instance: str | None, service: str | None, json_: bool) -> None:
     """Print a preview's URL, and open it in the browser where there is one."""
     repository = open_repository()
-    record = repository.record(choosing.one(repository, instance))
+    chosen, service = choosing.with_service(repository, instance, service)
+    record = repository.record(chosen)
     name = service or ("frontend" if "frontend" in record.ports else next(iter(record.ports)))
     if service and service not in record.ports:
         configured = open_project(repository).config.services.get(service)

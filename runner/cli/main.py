@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from runner import __version__
 from runner.cli import output
 from runner.domain.errors import RunnerError
 
@@ -59,7 +60,11 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="treedock", message="%(prog)s %(version)s")
 def treedock() -> None:
     """Isolated full-stack instances of one repository: each a git worktree in its own
     container, with its own ports and database."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.output import printable
+from runner.cli.output import printable, printable_lines
 from runner.domain.events import Emit, Event, Output, Said, StepFinished, StepStarted, Warned
 
 if TYPE_CHECKING:
@@ -61,13 +61,18 @@ class _Live:
                     self._progress.console.print(text, markup=False, highlight=False)
 
     def _update(self, event: StepStarted | Output) -> None:
+        from rich.progress import TaskID
+
         step = event.step if isinstance(event, StepStarted) else event.line
         text = printable(f"{event.instance or 'treedock'}: {step}")[:100]
+        whole = self._lines.pop("", None) if event.instance else None
+        if whole is not None:  # what concerned all of them is done
+            self._progress.remove_task(TaskID(whole))
         line = self._lines.get(event.instance)
         if line is None:
             self._lines[event.instance] = int(self._progress.add_task(text, total=None))
         else:
-            self._progress.update(line, description=text)  # type: ignore[arg-type]
+            self._progress.update(TaskID(line), description=text)
 
 
 def _sentence(event: Event, *, timings: bool) -> str:
@@ -78,7 +83,7 @@ def _sentence(event: Event, *, timings: bool) -> str:
         case StepFinished() if timings:
             return printable(f"{who}{event.step} ({event.seconds:.2f} s)")
         case Said():
-            return printable(f"{who}{event.text}")
+            return printable_lines(f"{who}{event.text}")
         case Warned():
-            return click.style(printable(f"{who}warning: {event.text}"), fg="yellow")
+            return click.style(printable_lines(f"{who}warning: {event.text}"), fg="yellow")
     return ""  # Output is for the live line; an error carries the last lines anyway

@@ -25,6 +25,9 @@ end
 """
 
 
+_ZSH_NEEDS = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n"
+
+
 @click.command("shell-init")
 @click.argument("shell", type=_SHELLS)
 def shell_init_command(shell: str) -> None:
@@ -52,4 +55,5 @@ def _completion(shell: str) -> str:
     assert found is not None  # click has all of _SHELLS
     # click asks the installed bash for its version while it prints; any bash from 4.4 on works.
     complete: ShellComplete = found(treedock, {}, "treedock", "_TREEDOCK_COMPLETE")
-    return complete.source_template % complete.source_vars()
+    script = complete.source_template % complete.source_vars()
+    return _ZSH_NEEDS + script if shell == "zsh" else script

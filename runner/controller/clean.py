@@ -66,9 +66,9 @@ def _require_commits_elsewhere(work: Work) -> None:
         lost = git.commits_only_at(commit, besides=record.branch)
         if lost and not any(git.is_integrated(commit, base) for base in _bases(work)):
             short = [f"{commit[:10]} {git.subject(commit)}" for commit in lost[:NAMED]]
+            count = "a commit" if len(lost) == 1 else f"{len(lost)} commits"
             raise UnmergedCommits(
-                f"{work.id} has {len(lost)} commits that no other branch holds: "
-                f"{_named(short, len(lost))}.",
+                f"{work.id} has {count} that no other branch holds: {_named(short, len(lost))}.",
                 hint=f"Merge or push {record.branch}, or lose them with: "
                 f"treedock clean {work.id} --force",
             )

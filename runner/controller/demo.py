@@ -6,7 +6,6 @@ from pathlib import Path
 
 from runner import resources
 from runner.adapters import disk, git
-from runner.controller.opening import CONFIG_FILE
 from runner.domain.errors import Refused
 
 # What a run of the demo in treedock's own checkout would leave there.
@@ -21,7 +20,7 @@ def copy_demo(folder: Path) -> Path:
     One that is there stays as it is. Raises Refused where something else is in the way.
     """
     folder = folder.absolute()
-    if (folder / ".git").exists() and (folder / CONFIG_FILE).exists():
+    if (folder / ".git").exists() and _is_demo(folder):
         return folder
     _require_empty(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +36,13 @@ def copy_demo(folder: Path) -> Path:
     finally:
         disk.remove_tree(scratch)
     return folder
+
+
+def _is_demo(folder: Path) -> bool:
+    """Whether the README begins as the demo's does."""
+    own = (resources.templates() / "demo" / "README.md").read_text().splitlines()[0]
+    readme = folder / "README.md"
+    return readme.is_file() and readme.read_text(errors="replace").splitlines()[:1] == [own]
 
 
 def _require_empty(folder: Path) -> None:

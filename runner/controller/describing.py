@@ -8,7 +8,15 @@ from runner.adapters.engine import Container
 from runner.adapters.records import Records
 from runner.adapters.run_folder import RunFolder
 from runner.controller.work import ProjectWork
-from runner.domain.instance import DatabaseView, Record, ServiceView, View, state_of, urls_of
+from runner.domain.instance import (
+    DatabaseView,
+    Failure,
+    Record,
+    ServiceView,
+    View,
+    state_of,
+    urls_of,
+)
 from runner.domain.service import job_of, view_of
 
 
@@ -32,14 +40,17 @@ def view(
     services = _services(records, record.id, record.services, up=up)
     if busy is None:
         busy = locks.is_held(records.lock(record.id))
+    error = record.error
+    if container and not (record.ready or busy or error):
+        error = Failure(
+            "interrupted", "Its last `up` was interrupted.", f"Go on with: treedock up {record.id}"
+        )
     return View(
         id=record.id,
         branch=record.branch,
         base=record.base,
         worktree=record.worktree,
-        state=state_of(
-            status, services, ready=record.ready, failed=record.error is not None, busy=busy
-        ),
+        state=state_of(status, services, ready=record.ready, failed=error is not None, busy=busy),
         slot=record.slot,
         ports=record.ports,
         urls=urls_of(record.ports),
@@ -51,8 +62,8 @@ def view(
         created_at=record.created_at,
         task=record.task,
         container=container.id[:12] if container else None,
-        error=record.error,
-        missing=[] if Path(record.worktree).is_dir() else ["worktree"],
+        error=error,
+        missing=[] if (Path(record.worktree) / ".git").exists() else ["worktree"],
     )
 
 

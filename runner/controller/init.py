@@ -66,7 +66,7 @@ def _require_loads(path: Path) -> None:
 
 
 def _look(repository: Repository) -> Listing:
-    """The tracked files; their contents are read when they are asked for."""
+    """The files that git does not ignore; their contents are read when they are asked for."""
     checkout = repository.checkout
 
     def read(file: str) -> str:
@@ -78,7 +78,7 @@ def _look(repository: Repository) -> Listing:
         return stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)
 
     # A name that is not printable could not be written into a file for people.
-    names = (name for name in repository.git.files(checkout) if name.isprintable())
+    names = (name for name in repository.git.files(checkout, untracked=True) if name.isprintable())
     files = frozenset(name for name in names if os.path.lexists(checkout / name))
     return Listing(files, read, is_executable)
 

@@ -42,12 +42,13 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
     containers = _containers(repository, emit)
     base = project.base
     registered = {worktree.path for worktree in repository.git.worktrees()}
+    heads = repository.git.all_heads()
 
     def look(record: Record) -> View:
         container = (containers or {}).get(record.id)
         engine = project.config.database.engine if project.config.database else None
         seen = view(repository.records, record, container, database=engine)
-        seen = _ask_git(repository, record, seen, base, registered)
+        seen = _ask_git(repository, record, seen, base, registered, heads)
         seen = replace(seen, limits_reached=_limits(project, record, container))
         return seen if containers is not None else replace(seen, state=None)
 
@@ -78,17 +79,23 @@ def _containers(repository: Repository, emit: Emit) -> dict[str, Container] | No
 
 
 def _ask_git(
-    repository: Repository, record: Record, seen: View, base: str, registered: set[Path]
+    repository: Repository,
+    record: Record,
+    seen: View,
+    base: str,
+    registered: set[Path],
+    heads: dict[str, str],
 ) -> View:
     git, worktree = repository.git, Path(record.worktree)
     if worktree not in registered:
         seen = replace(seen, missing=sorted({*seen.missing, "worktree"}))
-    head = git.branch(record.branch)
+    head = heads.get(f"refs/heads/{record.branch}")
     if head is None:
         return replace(seen, missing=[*seen.missing, "branch"])
-    local, remote = git.heads(record.base)
+    names = (f"refs/heads/{record.base}", f"refs/remotes/origin/{record.base}")
+    there = next((heads[name] for name in names if name in heads), base)
     try:
-        ahead, behind = git.ahead_behind(head, local or remote or base)
+        ahead, behind = (0, 0) if there == head else git.ahead_behind(head, there)
         dirty = bool(git.dirty(worktree)) if worktree.is_dir() else None
     except RunnerError as error:
         failure = Failure(error.code, error.message, error.hint)

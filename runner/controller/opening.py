@@ -1,5 +1,6 @@
 """Opening a project: which repository a folder belongs to, and what its configuration says."""
 
+import difflib
 import hashlib
 import os
 from collections.abc import Callable
@@ -62,11 +63,12 @@ class Repository:
         """The record of an instance that has to exist. Raises NotFound."""
         record = self.records.read(check_id(instance))
         if record is None:
-            known = ", ".join(self.records.ids())
+            known = self.records.ids()
+            near = difflib.get_close_matches(instance, known, n=1)
+            hint = f"There are: {', '.join(known)}." if known else "There are none yet."
             raise NotFound(
                 f"There is no instance {instance!r}.",
-                hint=f"Start it with: treedock up {instance}"
-                + (f". There are: {known}." if known else ""),
+                hint=f"{hint} Did you mean {near[0]!r}?" if near else hint,
             )
         return record
 
@@ -127,7 +129,10 @@ def open_repository(
 
     Raises NotFound outside of a repository and Refused in a bare one.
     """
-    folder = (folder or Path.cwd()).absolute()
+    try:
+        folder = (folder or Path.cwd()).absolute()
+    except FileNotFoundError as error:
+        raise NotFound("This folder is gone.", hint="Go to your repository with cd.") from error
     found = _instance_around(folder)
     if found:
         common_dir, record = found

@@ -9,8 +9,9 @@ from runner.controller.opening import Project
 from runner.controller.services import await_ready, start_service
 from runner.controller.work import ProjectWork, require_running
 from runner.domain.config import Database
-from runner.domain.errors import ConfigError
+from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.events import Emit
+from runner.domain.instance import Failure
 from runner.domain.service import job_of
 
 
@@ -36,8 +37,12 @@ def reset(project: Project, instance: str, emit: Emit) -> None:
         names = [n for n in project.config.services if jobs.job(job_of(n)).alive]
         with work.step("stopping the services"):
             stop_jobs(work, container.id, [jobs.job(job_of(name)) for name in names])
+        work.change(reset_key=None)  # should it fail, or be killed, the next `up` resets again
         try:
             run_reset(work, container.id, project.config.database, env)
+        except RunnerError as error:
+            work.change(ready=False, error=Failure(error.code, error.message, error.hint))
+            raise
         finally:
             for name in names:
                 start_service(work, container.id, name, env)

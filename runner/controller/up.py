@@ -1,7 +1,6 @@
 """`up`: bring instances up, side by side. Every step may be repeated, so an `up` that was killed
 anywhere is mended by the next one."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +21,7 @@ from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fet
 from runner.domain.container import WORKSPACE
 from runner.domain.environment import values_of
 from runner.domain.errors import LimitReached, RunnerError
-from runner.domain.events import Emit, StepFinished, StepStarted
+from runner.domain.events import Emit
 from runner.domain.instance import Failure, View, check_id
 
 
@@ -67,12 +66,14 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
 
 def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:
     work = ProjectWork(project, wish.id, emit)
-    try:
-        with work.locked():
+    with work.locked():
+        try:
             changed = _work_on(work, wish, ground)
             return Brought(describe(work), changed)
-    except RunnerError as error:
-        return Brought(None, changed=True, error=error)
+        except RunnerError as error:
+            if not work.has_record():
+                work.records.lock(wish.id).unlink(missing_ok=True)
+            return Brought(None, changed=True, error=error)
 
 
 def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
@@ -111,9 +112,7 @@ def _ensure_image(project: Project, base: str, authority: Path | None, emit: Emi
         local, remote = git.heads(base)
         git.archive(local or remote or base, folder, target)
 
-    started = time.monotonic()
-    emit(StepStarted("", "preparing the image"))
-    name = images.ensure_image(
+    return images.ensure_image(
         repository.engine,
         wanted,
         project=project.name,
@@ -121,8 +120,6 @@ def _ensure_image(project: Project, base: str, authority: Path | None, emit: Emi
         ca=authority.read_bytes() if authority else None,
         emit=emit,
     )
-    emit(StepFinished("", "preparing the image", time.monotonic() - started))
-    return name
 
 
 def _require_disk(project: Project) -> None:

@@ -47,6 +47,7 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
             _require_same(work, wish)
             if wish.task and wish.task != work.record.task:
                 work.change(task=wish.task)
+            _follow_ranges(work, containers)
             return
         project = work.project
         _require_room(work)
@@ -87,6 +88,7 @@ def ensure_worktree(work: ProjectWork) -> bool:
     with work.repository_locked():
         work.git.exclude(exclude_patterns(work))
         if missing:
+            _require_empty(work, path)
             path.parent.mkdir(parents=True, exist_ok=True)
             branch_there = work.git.branch(record.branch) is not None
             with work.step("adding the worktree"):
@@ -96,6 +98,29 @@ def ensure_worktree(work: ProjectWork) -> bool:
         with work.step("checking out the files"):
             work.git.check_out(path)
     return missing
+
+
+def _require_empty(work: ProjectWork, path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise Refused(
+            f"The worktree {path} has lost its .git file, but not everything in it.",
+            hint=f"Move away what you need of it, delete the folder, then: treedock up {work.id}",
+        )
+
+
+def _follow_ranges(work: ProjectWork, containers: list[Container]) -> None:
+    """Other ports, as near to the old ones as can be, where the ranges in treedock.yaml moved."""
+    record, ranges = work.record, work.config.ports
+    kept = {name: port for name, port in record.ports.items() if name in ranges}
+    fits = kept.keys() == ranges.keys() and all(
+        record.slot is None or port == ranges[name].first + record.slot
+        for name, port in kept.items()
+    )
+    if fits and len(kept) == len(record.ports):
+        return
+    slot, ports = choose_ports(work, containers)
+    work.say(f"the port ranges have changed: it moves to {', '.join(map(str, ports.values()))}")
+    work.change(slot=slot, ports=ports)
 
 
 def _require_same(work: ProjectWork, wish: Wish) -> None:

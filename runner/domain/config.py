@@ -41,6 +41,12 @@ def parse_size(value: object) -> int:
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
+def format_size(size: int) -> str:
+    """2147483648 -> '2g': the largest unit that divides it, so that parse_size gives it back."""
+    unit = next(unit for unit in ("t", "g", "m", "k", "") if size % _UNITS[unit] == 0)
+    return f"{size // _UNITS[unit]}{unit}"
+
+
 def _parse_range(value: object) -> PortRange:
     if isinstance(value, PortRange):
         return value
@@ -76,7 +82,7 @@ def _branch_pattern(text: str) -> str:
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(format_size, return_type=str),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["512m", "2g"]}),
 ]
 Range = Annotated[

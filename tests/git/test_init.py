@@ -75,11 +75,15 @@ def test_init_does_not_write_through_a_symlink(shop: Path, tmp_path: Path) -> No
     assert not target.exists()
 
 
-def test_untracked_files_are_not_looked_at(shop: Path) -> None:
-    (shop / "web").mkdir()
-    (shop / "web" / "package.json").write_text('{"scripts": {"dev": "vite"}}')
+def test_untracked_files_are_looked_at_and_ignored_ones_are_not(shop: Path) -> None:
+    for folder in ("web", "old"):
+        (shop / folder).mkdir()
+        (shop / folder / "package.json").write_text('{"scripts": {"dev": "vite"}}')
+    (shop / ".git" / "info" / "exclude").write_text("/old/\n")
     init(shop, force=False)
-    assert set(config_of(shop).services) == {"backend"}
+    services = config_of(shop).services
+    assert set(services) == {"backend", "frontend"}
+    assert services["frontend"].folder == "web"
 
 
 def test_a_tracked_file_that_is_gone_or_a_symlink_out_is_passed_over(

@@ -165,14 +165,18 @@ def test_an_engine_that_goes_away_in_the_middle_is_no_loss(
 
 
 def test_an_engine_that_is_stopped_under_a_step_is_said_and_the_step_runs_once(
-    app: App, tmp_path: Path
+    app: App, tmp_path: Path, eventually: Callable[..., object]
 ) -> None:
-    app.configure(setup=[{"run": "until test -e go; do sleep 0.1; done; echo done >> counted"}])
+    step = "touch begun; until test -e go; do sleep 0.1; done; echo done >> counted"
+    app.configure(setup=[{"run": step}])
     path = tmp_path / "engine.sock"
+
+    def stop_engine(_: Upping) -> None:
+        eventually((app.tree("auth") / "begun").exists)
+        proxy.kill()
+
     with engine_for(1000, path) as proxy:
-        code, said = up_until(
-            app, "until test -e go", lambda _: proxy.kill(), DOCKER_HOST=f"unix://{path}"
-        )
+        code, said = up_until(app, step, stop_engine, DOCKER_HOST=f"unix://{path}")
     assert code == 5, said
     assert "treedock doctor" in said
     assert "Traceback" not in said

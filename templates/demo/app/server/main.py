@@ -27,6 +27,11 @@ class NewItem(BaseModel):
     name: str = Field(min_length=1, max_length=80)
 
 
+@app.get("/")
+def about() -> dict[str, str]:
+    return {"instance": INSTANCE, "items": "/items", "documentation": "/docs"}
+
+
 @app.get("/health")
 def health() -> dict[str, str]:
     return {"status": "ok", "instance": INSTANCE}
