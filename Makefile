@@ -50,4 +50,5 @@ benchmark: venv
 	$(ENGINE) $(BIN)/python benchmarks/run.py
 
 clean:
+	-@[ ! -d build/demo ] || { cd build/demo && $(CURDIR)/$(BIN)/treedock clean --all --force; }
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -26,6 +26,7 @@ CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays
 BUILD_MEMORY = 4 * 2**30
 BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
+_ICC = "com.docker.network.bridge.enable_icc"
 
 # An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
 _GONE = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
@@ -59,13 +60,16 @@ class DockerEngine:
 
     def ensure_network(self) -> None:
         with _translated():
-            if self._api.networks(names=[names.NETWORK]):
+            found = self._api.networks(names=[names.NETWORK])  # matches parts of names, too
+            same = next((one for one in found if one["Name"] == names.NETWORK), None)
+            if same:
+                _require_isolating(same)
                 return
             try:
                 self._api.create_network(
                     names.NETWORK,
                     driver="bridge",
-                    options={"com.docker.network.bridge.enable_icc": "false"},
+                    options={_ICC: "false"},
                     labels={names.LABEL: "network"},
                     check_duplicate=True,
                 )
@@ -281,6 +285,15 @@ def _require_registry(name: str, patience: float) -> None:
         raise EngineFailed(
             f"{name} could not be pulled: no registry answered within {patience:.0f} seconds"
         ) from error
+
+
+def _require_isolating(network: Mapping[str, Any]) -> None:
+    """A network of our name that somebody else made might let siblings reach each other."""
+    if (network.get("Options") or {}).get(_ICC) != "false":
+        raise EngineFailed(
+            f"There is a network {names.NETWORK!r} on which containers reach each other.",
+            hint=f"Remove it, treedock makes its own: docker network rm {names.NETWORK}",
+        )
 
 
 def _pump(source: BinaryIO, sink: Any) -> None:

@@ -32,6 +32,10 @@ _FOREIGN = re.compile(
     r"|DIR|WORK_TREE|IMPLICIT_WORK_TREE|GRAFT_FILE|INDEX_FILE|NO_REPLACE_OBJECTS|REPLACE_REF_BASE"
     r"|PREFIX|SHALLOW_FILE|COMMON_DIR|NAMESPACE|EXTERNAL_DIFF|INTERNAL_SUPER_PREFIX)"
 )
+_DRIVERS = (
+    r"^(filter\..*\.(clean|smudge|process)|diff\..*\.(command|textconv)|diff\.external"
+    r"|merge\..*\.driver)$"
+)
 _BLOCK_START = "# >>> treedock >>>"
 _BLOCK_END = "# <<< treedock <<<"
 
@@ -100,6 +104,7 @@ class Git:
 
     def __init__(self, common_dir: Path) -> None:
         self.common_dir = common_dir
+        self._drivers_are_safe = False
 
     # --- asking ---------------------------------------------------------------------------
 
@@ -187,6 +192,7 @@ class Git:
         """
         if self.is_ancestor(branch, base):
             return True
+        self.require_safe_drivers()
         merged = self._run("merge-tree", "--write-tree", base, branch, check=False)
         if merged.returncode == 0 and merged.stdout.decode().strip() == self._tree(base):
             return True
@@ -351,11 +357,51 @@ class Git:
         entries = self._linked.glob("*/gitdir")
         return any(entry.read_bytes().rstrip(b"\n") == wanted for entry in entries)
 
+    def require_safe_drivers(self) -> None:
+        """Refuse filter, diff and merge commands of the configuration that name a file by a
+        relative path: git would run the one that a branch brings. Raises Refused with the key."""
+        if self._drivers_are_safe:
+            return
+        out = self._run("config", "-z", "--get-regexp", _DRIVERS, check=False).stdout
+        for entry in os.fsdecode(out).split("\0"):
+            key, _, command = entry.partition("\n")
+            if any(_is_relative_file(word) for word in command.split()):
+                raise Refused(
+                    f"git's configuration has a command with a relative path: {key} = {command}. "
+                    "A branch could bring that file, and git would run it on this machine.",
+                    hint=f"Write an absolute path: git config {key} ...",
+                )
+        self._drivers_are_safe = True
+
+    def shield_hooks(self, worktree: Path) -> str | None:
+        """With a relative core.hooksPath (husky), turn hooks off for git commands that are run in
+        the worktree on this machine: a branch could bring such hooks. Returns the path then."""
+        done = self._run("config", "--get", "core.hooksPath", check=False)
+        path = os.fsdecode(done.stdout).strip()
+        if not path or Path(path).is_absolute() or path.startswith("~"):
+            return None
+        self._run("config", "extensions.worktreeConfig", "true")
+        self._in(worktree, "config", "--worktree", "core.hooksPath", "/dev/null")
+        return path
+
+    def rebuild_index(self, worktree: Path) -> None:
+        """Make the index anew from HEAD; the files stay as they are."""
+        self._in(worktree, "reset", "--quiet", "--mixed", git_dir=self.worktree_dir(worktree))
+
+    def newest(self, branch: str) -> tuple[str | None, bool]:
+        """(commit, diverged): where work on a branch starts from, which is the origin's head when
+        that is ahead of ours; `diverged` when neither holds the other."""
+        local, remote = self.heads(branch)
+        if not local or not remote or local == remote or self.is_ancestor(remote, local):
+            return local or remote, False
+        return (remote, False) if self.is_ancestor(local, remote) else (local, True)
+
     def _tree(self, commit: str) -> str:
         return self._out("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
 
     def _in(self, checkout: Path, *arguments: str, git_dir: Path | None = None) -> str:
         """The output of a command about the files of a checkout, main or linked."""
+        self.require_safe_drivers()
         where = git_dir or self._git_dir(checkout)
         return os.fsdecode(self._run(*arguments, git_dir=where, work_tree=checkout).stdout)
 
@@ -402,6 +448,12 @@ def _leads_back(git_dir: Path, worktree: Path) -> bool:
     return back.name == ".git" and back.parent.resolve() == worktree.resolve()
 
 
+def _is_relative_file(word: str) -> bool:
+    """Whether a word of a command names a file below the current folder: 'tools/x', 'x.py'."""
+    word = word.strip("'\"")
+    return not word.startswith(("/", "-", "~", "%")) and bool(re.search(r"/|\.\w{1,4}$", word))
+
+
 def _flags() -> list[str]:
     return [part for setting in _SAFE for part in ("-c", setting)]
 
@@ -409,7 +461,7 @@ def _flags() -> list[str]:
 def _environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not _FOREIGN.fullmatch(key)}
     quiet = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-    return {"GIT_SSH_COMMAND": "ssh -oBatchMode=yes", **kept, **quiet}
+    return {**kept, **quiet, "SSH_ASKPASS_REQUIRE": "never"}
 
 
 def _spawn(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.adapters import disk
-from runner.domain.errors import RunnerError
+from runner.domain.errors import RunnerError, Unavailable
 from runner.domain.instance import Record
 
 
@@ -37,8 +37,8 @@ class Records:
         return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
     def all(self) -> list[Record]:
-        """Every readable record, by id."""
-        return [record for name in self.ids() if (record := self.read(name))]
+        """Every readable record, by id; a damaged one is the matter of who names it."""
+        return list(self._tolerant())
 
     def read(self, instance: str) -> Record | None:
         """The record, or None where there is none. Raises RunnerError for a damaged one."""
@@ -48,7 +48,7 @@ class Records:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, TypeError, KeyError) as error:
-            raise RunnerError(
+            raise Unavailable(
                 f"The record {path} is damaged: {error}.",
                 hint="Move that file away, then: treedock doctor",
             ) from error
@@ -64,7 +64,8 @@ class Records:
         disk.remove_tree(aside)
         with contextlib.suppress(FileNotFoundError):
             self.folder(instance).rename(aside)
-        disk.remove_tree(aside)
+        for left in self.trash.iterdir():  # of a clean that was killed, too
+            disk.remove_tree(left)
 
     @property
     def trash(self) -> Path:

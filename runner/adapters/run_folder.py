@@ -75,9 +75,22 @@ class RunFolder:
 
     def forget(self, job: str) -> None:
         """Remove what an earlier life of the job left, except its log."""
-        for kind in ("pid", "exit", "restarts"):
+        for kind in ("pid", "exit", "restarts", "key"):
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 (self.folder / f"{job}.{kind}").unlink()
+
+    def forget_all(self) -> None:
+        """The same for every job: none outlives the container it ran in."""
+        for path in self.folder.glob("*.pid"):
+            self.forget(path.name.removesuffix(".pid"))
+
+    def mark(self, job: str, key: str) -> None:
+        """Note beside the job what it is a run of."""
+        disk.write_below(self.folder, f"{job}.key", key.encode())
+
+    def is_run_of(self, job: str, key: str) -> bool:
+        """Whether the job that is there is a run of this."""
+        return self._words(job, "key")[0] == key
 
     def job(self, name: str) -> Job:
         """Look at a job. One that vanished without an exit code was killed: 137."""

@@ -32,7 +32,7 @@ def several(repository: Repository, ids: tuple[str, ...], *, everything: bool = 
     if everything and ids:
         raise click.UsageError("Name instances or give --all, not both.")
     if everything:
-        return [record.id for record in repository.records.all()]
+        return repository.records.ids()
     return list(dict.fromkeys(ids)) or [one(repository, None)]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from runner.adapters.lazy_engine import SOCKET
 from runner.cli import choosing, output
 from runner.cli.progress import narration
 from runner.controller.opening import open_project, open_repository
@@ -87,15 +88,16 @@ def _run(instance: str | None, command: list[str], *, json_: bool = False) -> in
         }
         output.show_json({"id": chosen, "exit_code": code, **texts})
         return code
-    if sys.stdin.isatty() and sys.stdout.isatty() and docker:
+    if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() and docker:
         terminal = os.environ.get("TERM", "xterm")
-        words = ["docker", "exec", "-it", "-e", f"TERM={terminal}", "-w", place.workdir]
+        host = [] if os.environ.get("DOCKER_HOST") else ["--host", f"unix://{SOCKET}"]
+        words = ["docker", *host, "exec", "-it", "-e", f"TERM={terminal}", "-w", place.workdir]
         os.execv(docker, [*words, place.container, *command])
     return run(
         repository,
         place,
         command,
-        stdin=sys.stdin.buffer,
+        stdin=sys.stdin.buffer if sys.stdin else None,  # it may be closed
         stdout=sys.stdout.buffer,
         stderr=sys.stderr.buffer,
     )

@@ -34,7 +34,7 @@ def show_json(document: dict[str, Any]) -> None:
 
 def show_error(error: RunnerError) -> None:
     """An error as the caller asked for output: JSON on stdout, or sentences on stderr."""
-    if "--json" in sys.argv[1:]:
+    if _wants_json():
         shown = {"code": error.code, "message": error.message, "hint": error.hint}
         show_json({"error": shown})
         return
@@ -44,10 +44,17 @@ def show_error(error: RunnerError) -> None:
 
 
 def show_usage_error(error: click.ClickException) -> None:
-    if "--json" in sys.argv[1:]:
+    if _wants_json():
         show_json({"error": {"code": "usage", "message": error.format_message(), "hint": ""}})
     else:
         error.show()
+
+
+def _wants_json() -> bool:
+    """Whether the command line asks for JSON; what is behind `--` is somebody else's."""
+    arguments = sys.argv[1:]
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own
 
 
 def show_views(views: Sequence[View], *, json_: bool) -> None:

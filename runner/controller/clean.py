@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.controller.containers import ensure_stopped
 from runner.controller.opening import Repository
 from runner.controller.work import Work
 from runner.domain.errors import UncommittedChanges, UnmergedCommits
@@ -35,22 +36,27 @@ def clean(
     repository.record(instance)
     work = Work(repository, instance, emit)
     with work.locked():
-        if not (force or work.record.cleaning):
-            _require_committed(work)
-            _require_commits_elsewhere(work)
+        free = force or work.record.cleaning
+        if not free:
+            _require_nothing_lost(work)
         if dry_run:
             return Cleaned(instance, _parts(work))
+        if not free and ensure_stopped(work):
+            _require_nothing_lost(work)  # it may have written something meanwhile
         removed = _parts(work)
         work.change(cleaning=True)
         _remove(work)
-        # While it is held: whoever waits for it notices that the file is another one.
-        repository.records.lock(instance).unlink(missing_ok=True)
         return Cleaned(instance, removed)
+
+
+def _require_nothing_lost(work: Work) -> None:
+    _require_committed(work)
+    _require_commits_elsewhere(work)
 
 
 def _require_committed(work: Work) -> None:
     worktree = Path(work.record.worktree)
-    if not worktree.is_dir() or not work.git.is_checked_out(worktree):
+    if not worktree.is_dir() or not work.record.checked_out:
         return
     dirty = work.git.dirty(worktree)
     if dirty:
@@ -102,7 +108,7 @@ def _parts(work: Work) -> list[str]:
         parts.append(f"container {container.name}")
     if Path(record.worktree).exists():
         parts.append(f"worktree {record.worktree}")
-    if record.created_branch and work.git.branch(record.branch):
+    if record.created_branch and work.git.branch(record.branch) and not _holder(work):
         parts.append(f"branch {record.branch}")
     return [*parts, f"record {work.records.folder(work.id)}"]
 
@@ -124,11 +130,18 @@ def _remove(work: Work) -> None:
 
 def _delete_branch(work: Work, commit: str) -> None:
     record = work.record
-    holder = next((w.path for w in work.git.worktrees() if w.branch == record.branch), None)
+    holder = _holder(work)
     if holder:
         work.warn(f"the branch {record.branch} stays: it is checked out in {holder}")
     else:
         work.git.delete_branch(record.branch, commit)
+
+
+def _holder(work: Work) -> Path | None:
+    """Another worktree in which the instance's branch is checked out."""
+    record = work.record
+    found = (w.path for w in work.git.worktrees() if w.branch == record.branch)
+    return next((path for path in found if str(path) != record.worktree), None)
 
 
 def _named(names: list[str], count: int | None = None) -> str:

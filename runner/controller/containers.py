@@ -7,15 +7,17 @@ from pathlib import Path
 
 from runner.adapters import disk, sockets
 from runner.adapters.engine import Container, ports_label
-from runner.controller.files import env_file_values
+from runner.adapters.run_folder import RunFolder
+from runner.controller.files import env_file_values, write_files
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Mount
 from runner.domain.container import Limits as ContainerLimits
 from runner.domain.environment import values_of
-from runner.domain.errors import ConfigError, EngineFailed
+from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot
 from runner.domain.ports import choose_slot, ports_of_slot
 
+_FIXED = frozenset(names.CA_VARIABLES)  # what the container was made with counts
 STOP_TIMEOUT = 2  # seconds; the idle process needs less than one
 
 
@@ -36,8 +38,6 @@ def choose_ports(
     `containers` are all of this engine, of any project; other instances of this repository are
     read from their records, because not all of them have a container yet.
     """
-    from runner.domain.errors import NoFreeSlot
-
     config = work.config
     holders = {
         port: container.holder
@@ -69,6 +69,8 @@ def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Run
         if found and found.labels.get(names.LABEL_SPEC) == spec.fingerprint:
             if found.status == "running":
                 return Running(found.id, fresh=False, env=env)
+            if found.status == "paused":
+                work.engine.stop(found.id, STOP_TIMEOUT)
         else:
             found = _recreate(work, spec, found)
         with work.step("starting the container"):
@@ -137,6 +139,14 @@ def environment_of(work: ProjectWork) -> dict[str, str]:
     return own | values_of(work.id, work.record.ports, work.config.env.set_)
 
 
+def exec_env(work: ProjectWork) -> dict[str, str]:
+    """What a command inside gets today, whatever the container was made with: the values of
+    `.env` as they are now, and treedock's own above them."""
+    return {k: v for k, v in env_file_values(work).items() if k not in _FIXED} | environment_of(
+        work
+    )
+
+
 def prepare_folder(work: ProjectWork) -> None:
     """Make what the container mounts from the instance's own folder."""
     folder = work.records.folder(work.id)
@@ -172,21 +182,20 @@ def _start_or_move(work: ProjectWork, container: str) -> bool:
 
     The engine is the arbiter. What it says is prose, so the ports are probed instead.
     """
+    RunFolder(work.records.folder(work.id) / "run").forget_all()
     try:
         work.engine.start(container)
         return True
     except EngineFailed:
-        work.engine.remove(container)
         taken = [port for port in work.record.ports.values() if not sockets.is_free(port)]
         if not taken:
             raise
+        work.engine.remove(container)
     with work.repository_locked():
         slot, ports = choose_ports(work, work.engine.containers())
         work.change(slot=slot, ports=ports)
     where = "free ports" if slot is None else f"slot {slot}"
     work.warn(f"port {taken[0]} is taken by another process; {work.id} moved to {where}")
-    from runner.controller.files import write_files
-
     write_files(work, values_of(work.id, ports, work.config.env.set_))
     return False
 

@@ -52,7 +52,11 @@ def _to_copy(work: ProjectWork) -> list[str]:
     if patterns.is_file() and not patterns.is_symlink():
         trees = f"{work.config.worktrees}/"
         found = work.git.ignored_matching(checkout, patterns)
-        names += [name for name in found if not name.startswith(trees)]
+        names += [
+            name
+            for name in found
+            if not name.startswith(trees) and disk.entry_kind(checkout, name) == "file"
+        ]
     return list(dict.fromkeys(names))
 
 

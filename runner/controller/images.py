@@ -53,7 +53,11 @@ def host_ca(
     """
     if wanted == "none":
         return None
-    named = [environment[name] for name in CA_VARIABLES if environment.get(name)]
+    # NODE_EXTRA_CA_CERTS often holds one certificate that is to be added, not the whole bundle.
+    whole = [name for name in CA_VARIABLES if name != "NODE_EXTRA_CA_CERTS"]
+    named = [environment[name] for name in whole if environment.get(name)]
+    if wanted == "auto" and environment.get("NODE_EXTRA_CA_CERTS"):
+        named += bundles
     for name in [*named, *bundles] if wanted == "host" else named:
         if Path(name).is_file() and os.access(name, os.R_OK):
             return Path(name).resolve()

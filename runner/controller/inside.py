@@ -4,17 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from runner.controller.opening import Repository
-from runner.controller.work import Work, require_running
+from runner.controller.containers import exec_env
+from runner.controller.opening import Repository, open_project
+from runner.controller.work import ProjectWork, Work, require_running
 from runner.domain.container import WORKSPACE
+from runner.domain.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Place:
-    """A running container and the folder inside it."""
+    """A running container, the folder inside it, and what to add to its environment."""
 
     container: str
     workdir: str
+    env: dict[str, str]
 
 
 def place_of(repository: Repository, instance: str, here: Path) -> Place:
@@ -24,7 +27,11 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     container = require_running(Work(repository, instance, lambda event: None))
     worktree = Path(record.worktree)
     inner = here.relative_to(worktree) if here.is_relative_to(worktree) else PurePosixPath()
-    return Place(container.id, str(PurePosixPath(WORKSPACE) / inner))
+    try:
+        env = exec_env(ProjectWork(open_project(repository), instance, lambda event: None))
+    except ConfigError:  # a look inside must be possible with a faulty treedock.yaml, too
+        env = {}
+    return Place(container.id, str(PurePosixPath(WORKSPACE) / inner), env)
 
 
 def run(
@@ -40,7 +47,7 @@ def run(
     return repository.engine.exec_attached(
         place.container,
         command,
-        env={},
+        env=place.env,
         workdir=place.workdir,
         stdin=stdin,
         stdout=stdout,

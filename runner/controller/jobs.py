@@ -1,5 +1,6 @@
 """Running commands inside an instance, detached, and waiting for their end."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 
@@ -48,6 +49,7 @@ def start_job(
     """Start `command` as `job` in a session of its own, and wait until it has begun."""
     jobs = run_folder(work)
     jobs.forget(job)
+    jobs.mark(job, _key(command, folder))
     argv = ["sh", "-c", WRAPPER, "treedock"]
     argv += [f"{RUN}/{job}", restart, f"{WORKSPACE}/{folder}", command]
     work.engine.exec_detached(container, argv, env=env, workdir=WORKSPACE)
@@ -69,7 +71,9 @@ def run_job(
     One that still runs, because the treedock that began it was killed, is waited for instead.
     """
     jobs = run_folder(work)
-    if not jobs.job(job).alive:
+    same = jobs.is_run_of(job, _key(command, folder))
+    if not (same and jobs.job(job).alive):
+        stop_jobs(work, container, [jobs.job(job)])
         start_job(work, container, job, command, folder=folder, env=env)
     code = _wait(work, container, jobs, job)
     if code:
@@ -96,6 +100,10 @@ def failed_job(
         hint=f"The whole log: treedock logs {work.id} {name}. "
         f"Mend it and run again: treedock up {work.id}",
     )
+
+
+def _key(command: str, folder: str) -> str:
+    return hashlib.sha256(f"{folder}\0{command}".encode()).hexdigest()[:16]
 
 
 def _wait(work: Work, container: str, jobs: RunFolder, job: str) -> int:

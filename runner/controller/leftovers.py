@@ -152,7 +152,6 @@ def _remove_unrecorded(work: Work) -> list[str]:
             if work.records.folder(work.id).is_dir():
                 work.records.remove(work.id)
                 removed.append(f"folder {work.records.folder(work.id)}")
-            work.records.lock(work.id).unlink(missing_ok=True)
     return removed
 
 

@@ -43,12 +43,13 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
     base = project.base
     registered = {worktree.path for worktree in repository.git.worktrees()}
     heads = repository.git.all_heads()
+    tips = {name: repository.git.newest(name)[0] for name in {r.base for r in records}}
 
     def look(record: Record) -> View:
         container = (containers or {}).get(record.id)
         engine = project.config.database.engine if project.config.database else None
         seen = view(repository.records, record, container, database=engine)
-        seen = _ask_git(repository, record, seen, base, registered, heads)
+        seen = _ask_git(repository, record, seen, base, registered, heads, tips)
         seen = replace(seen, limits_reached=_limits(project, record, container))
         return seen if containers is not None else replace(seen, state=None)
 
@@ -85,6 +86,7 @@ def _ask_git(
     base: str,
     registered: set[Path],
     heads: dict[str, str],
+    tips: dict[str, str | None],
 ) -> View:
     git, worktree = repository.git, Path(record.worktree)
     if worktree not in registered:
@@ -92,9 +94,8 @@ def _ask_git(
     head = heads.get(f"refs/heads/{record.branch}")
     if head is None:
         return replace(seen, missing=[*seen.missing, "branch"])
-    names = (f"refs/heads/{record.base}", f"refs/remotes/origin/{record.base}")
-    there = next((heads[name] for name in names if name in heads), base)
     try:
+        there = tips.get(record.base) or base
         ahead, behind = (0, 0) if there == head else git.ahead_behind(head, there)
         dirty = bool(git.dirty(worktree)) if worktree.is_dir() else None
     except RunnerError as error:

@@ -164,7 +164,12 @@ def open_project(repository: Repository) -> Project:
         )
     disk.inside(repository.checkout, CONFIG_FILE, CONFIG_FILE)
     loaded = config.validate(yaml_file.load(path), CONFIG_FILE)
-    disk.inside(repository.checkout, loaded.worktrees, "worktrees")
+    worktrees = disk.inside(repository.checkout, loaded.worktrees, "worktrees")
+    if worktrees.exists() and not worktrees.is_dir():
+        raise ConfigError(
+            f"{CONFIG_FILE}: worktrees: {worktrees} is not a folder.",
+            hint="Move it away, or name another folder.",
+        )
     return Project(repository, loaded, user_config())
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from runner.adapters.records import now
+from runner.controller.containers import exec_env
 from runner.controller.jobs import run_folder, run_job, stop_jobs
 from runner.controller.opening import Project
 from runner.controller.services import await_ready, start_service
@@ -20,9 +21,6 @@ def reset(project: Project, instance: str, emit: Emit) -> None:
 
     Raises ConfigError where there is no such command, CommandFailed when it fails.
     """
-    from runner.controller.containers import environment_of
-    from runner.controller.files import env_file_values
-
     work = ProjectWork(project, instance, emit)
     work.project.repository.record(instance)
     if project.config.database is None or project.config.database.reset is None:
@@ -32,7 +30,7 @@ def reset(project: Project, instance: str, emit: Emit) -> None:
         )
     with work.locked():
         container = require_running(work)
-        env = env_file_values(work) | environment_of(work)
+        env = exec_env(work)
         jobs = run_folder(work)
         names = [n for n in project.config.services if jobs.job(job_of(n)).alive]
         with work.step("stopping the services"):

@@ -1,9 +1,8 @@
 """`restart`: one service without the others, or the whole instance."""
 
-from runner.controller.containers import environment_of
+from runner.controller.containers import exec_env
 from runner.controller.describing import describe
 from runner.controller.down import down
-from runner.controller.files import env_file_values
 from runner.controller.jobs import run_folder, stop_jobs
 from runner.controller.opening import Project
 from runner.controller.services import await_ready, service_key, start_service
@@ -30,8 +29,7 @@ def restart_service(project: Project, instance: str, service: str, emit: Emit) -
         container = require_running(work)
         with work.step(f"restarting {service}"):
             stop_jobs(work, container.id, [run_folder(work).job(job_of(service))])
-            env = env_file_values(work) | environment_of(work)
-            start_service(work, container.id, service, env)
+            start_service(work, container.id, service, exec_env(work))
         keys = work.record.services | {service: service_key(project.config.services[service])}
         work.change(services=keys)
         await_ready(work, container.id, service)

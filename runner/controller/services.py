@@ -10,6 +10,7 @@ from runner.controller.containers import Running
 from runner.controller.jobs import failed_job, run_folder, start_job, stop_jobs
 from runner.controller.work import ProjectWork
 from runner.domain.config import Service
+from runner.domain.environment import port_variable
 from runner.domain.errors import CommandFailed
 from runner.domain.listening import only_on_loopback
 from runner.domain.service import job_of
@@ -121,6 +122,6 @@ def _silent(work: ProjectWork, name: str, service: Service) -> CommandFailed:
     return CommandFailed(
         f"{work.id}: {name} runs, but {asked} did not answer within {service.ready.timeout:g} s."
         + (f" Its last lines:\n{last}" if last else ""),
-        hint=f"Does it listen on ${service.port.upper()}_PORT? Is services.{name}.ready.timeout "
+        hint=f"Does it listen on ${port_variable(service.port)}? Is services.{name}.ready.timeout "
         f"long enough? The whole log: treedock logs {work.id} {name}",
     )

@@ -20,7 +20,7 @@ from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases
 from runner.domain.container import WORKSPACE
 from runner.domain.environment import values_of
-from runner.domain.errors import LimitReached, RunnerError
+from runner.domain.errors import LimitReached, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance import Failure, View, check_id
 
@@ -52,9 +52,11 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
     for wish in wishes:
         check_id(wish.id)
     base = project.base
+    repository.git.require_safe_drivers()
     _require_disk(project)
     containers = repository.engine.containers()
-    new = [wish for wish in wishes if repository.records.read(wish.id) is None]
+    known = repository.records.ids()
+    new = [wish for wish in wishes if wish.id not in known]
     if fetch and new and repository.git.has_remote():
         fetch_bases(project, new, emit)
     authority = images.host_ca(project.config.network.ca)
@@ -70,9 +72,9 @@ def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brou
         try:
             changed = _work_on(work, wish, ground)
             return Brought(describe(work), changed)
+        except OSError as error:
+            return Brought(None, changed=True, error=unavailable(error))
         except RunnerError as error:
-            if not work.has_record():
-                work.records.lock(wish.id).unlink(missing_ok=True)
             return Brought(None, changed=True, error=error)
 
 

@@ -72,7 +72,12 @@ class Work:
             self.records.lock(self.id),
             waiting=lambda who: self.say(f"waiting for {who}, which works on {self.id}"),
         ):
-            yield
+            try:
+                yield
+            finally:
+                # While it is held: whoever waits for it notices that the file is another one.
+                if not (self.records.folder(self.id) / "record.json").exists():
+                    self.records.lock(self.id).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def repository_locked(self) -> Iterator[None]:

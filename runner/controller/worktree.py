@@ -74,7 +74,7 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
                 ports=ports,
                 slot=slot,
                 task=wish.task,
-                created_branch=existing is None,
+                created_branch=project.repository.git.branch(branch) is None,
             )
         )
         work.note("created", branch=branch, base=base, commit=commit, slot=slot, ports=ports)
@@ -94,10 +94,26 @@ def ensure_worktree(work: ProjectWork) -> bool:
             with work.step("adding the worktree"):
                 commit = None if branch_there else record.base_commit
                 work.git.add_worktree(path, record.branch, commit)
+    if missing or not record.checked_out:
+        _check_out(work, path)
+    elif not work.git.is_checked_out(path):
+        work.say("its index was missing and is made anew; the files stay as they are")
+        work.git.rebuild_index(path)
+    return missing
+
+
+def _check_out(work: ProjectWork, path: Path) -> None:
+    """Write the files, unless an `up` that was cut off did so already."""
     if not work.git.is_checked_out(path):
         with work.step("checking out the files"):
             work.git.check_out(path)
-    return missing
+    hooks = work.git.shield_hooks(path)
+    if hooks:
+        work.say(
+            f"core.hooksPath is {hooks}: a branch could bring hooks, so git on this machine runs "
+            f"none in {path}"
+        )
+    work.change(checked_out=True)
 
 
 def _require_empty(work: ProjectWork, path: Path) -> None:
@@ -155,16 +171,19 @@ def _require_room(work: ProjectWork) -> None:
 
 def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> str | None:
     """The head of the branch to attach to, or None where one is to be made."""
-    head = work.git.branch(branch)
+    local, remote = work.git.heads(branch)
+    head = local or remote
     if attach and head is None:
         raise Refused(
             f"There is no branch {branch} to attach to.", hint="Leave out --attach to create it."
         )
     if head is None:
+        _require_possible(work, branch)
         return None
     if not attach:
+        where = "" if local else " at the origin"
         raise BranchExists(
-            f"The branch {branch} exists already.",
+            f"The branch {branch} exists already{where}.",
             hint=f"Work on it with: treedock up {work.id} --attach",
         )
     holder = next((w.path for w in work.git.worktrees() if w.branch == branch), None)
@@ -176,12 +195,23 @@ def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> str
     return head
 
 
+def _require_possible(work: ProjectWork, branch: str) -> None:
+    """git keeps branches as files: where there is `a`, there cannot be `a/b`."""
+    branches = work.git.branches()[0]
+    in_the_way = [b for b in branches if branch.startswith(f"{b}/") or b.startswith(f"{branch}/")]
+    if in_the_way:
+        raise BranchExists(
+            f"The branch {branch} cannot be made while there is a branch {in_the_way[0]}.",
+            hint="Rename that one, or set `branch:` in treedock.yaml.",
+        )
+
+
 def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
     """(base branch, commit to start from): origin's base when that is ahead of the local one."""
     git = work.git
     name = wish.base or work.project.base
-    local, remote = git.heads(name)
-    if wish.base and not local and not remote:
+    start, diverged = git.newest(name)
+    if wish.base and start is None:
         commit = None if wish.base.startswith("-") else git.commit(wish.base)
         if commit is None:
             raise ConfigError(
@@ -189,11 +219,8 @@ def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
                 hint=f"Branches are: {', '.join(git.branches()[0])}.",
             )
         return work.project.base, commit
-    if local and remote and local != remote and not git.is_ancestor(remote, local):
-        if git.is_ancestor(local, remote):
-            return name, remote
+    if diverged:
         work.warn(f"{name} and origin/{name} have diverged; {work.id} starts from the local one")
-    commit = local or remote
-    if commit is None:
+    if start is None:
         raise ConfigError(f"There is no branch {name!r}.", hint="Set `base:` in treedock.yaml.")
-    return name, commit
+    return name, start

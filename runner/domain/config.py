@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from runner.domain.environment import port_variable
 from runner.domain.errors import ConfigError
 from runner.domain.ports import PortRange
 
@@ -62,7 +63,14 @@ def relative_path(text: str) -> str:
         raise ValueError(f"{text!r} leaves the checkout; paths are relative and stay inside")
     if path.parts[:1] == (".git",):
         raise ValueError(f"{text!r} lies in the git directory")
-    return text
+    return str(path)
+
+
+def relative_file(text: str) -> str:
+    """The same, for what cannot be the checkout itself."""
+    if relative_path(text) == ".":
+        raise ValueError(f"{text!r} is the checkout itself")
+    return relative_path(text)
 
 
 def _one_line(text: str) -> str:
@@ -92,6 +100,7 @@ Range = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d+-\d+$", "examples": ["9100-9114"]}),
 ]
 Path = Annotated[str, AfterValidator(relative_path)]
+FilePath = Annotated[str, AfterValidator(relative_file)]
 Line = Annotated[str, AfterValidator(_one_line)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -132,7 +141,7 @@ class Image(Model):
 
 
 class Env(Model):
-    copy_: list[Path] = Field(default=[".env", ".env.local"], alias="copy")
+    copy_: list[FilePath] = Field(default=[".env", ".env.local"], alias="copy")
     """Ignored files copied from the main checkout into a new instance. Missing ones are skipped.
     Files that match a pattern in `.worktreeinclude` are copied too."""
     rewrite: list[Path] = []
@@ -149,7 +158,7 @@ class Step(Model):
 
 
 class Ready(Model):
-    http: str | None = Field(default=None, pattern=r"^/")
+    http: str | None = Field(default=None, pattern=r"^/[!-~]*$")
     """Path that has to answer with a status below 500. Without it a TCP connection is enough."""
     timeout: float = Field(default=60, gt=0, le=3600)
     """Seconds until a service that is not ready counts as failed."""
@@ -171,7 +180,7 @@ class Service(Model):
 class Database(Model):
     engine: Literal["sqlite", "command"] = "sqlite"
     """`sqlite` for a database file; `command` when only the reset command knows."""
-    path: Path | None = None
+    path: FilePath | None = None
     """The database file of `sqlite`. It never shows in `git status`."""
     reset: Command | None = None
     """Shell command that makes the database anew. It runs once for a new instance."""
@@ -182,13 +191,13 @@ class Database(Model):
 class Limits(Model):
     instances: int = Field(default=15, ge=1, le=500)
     """How many instances the repository may have."""
-    memory: Size = 2 * 2**30
+    memory: Size = Field(default=2 * 2**30, ge=16 * 2**20)
     """Memory of one instance; no swap on top."""
-    cpus: float = Field(default=2, gt=0)
+    cpus: float = Field(default=2, gt=0, le=1024, allow_inf_nan=False)
     """Processor cores of one instance."""
-    pids: int = Field(default=512, ge=16)
+    pids: int = Field(default=512, ge=16, le=100_000)
     """Processes and threads of one instance."""
-    disk_free: Size = 2 * 2**30
+    disk_free: Size = Field(default=2 * 2**30, ge=0)
     """Free disk space below which nothing new is started."""
     stale_days: float = Field(default=14, gt=0)
     """Days after which an instance counts as stale."""
@@ -229,7 +238,7 @@ class Config(Model):
     base: str | None = None
     """Branch that instances start from and merge back into. By default the branch of
     origin/HEAD, else main, else the only branch."""
-    worktrees: Path = "trees"
+    worktrees: FilePath = "trees"
     """Folder of the worktrees; kept out of git by .git/info/exclude."""
     branch: Annotated[str, AfterValidator(_branch_pattern)] = "feature/{id}"
     """Name of an instance's branch."""
@@ -262,6 +271,10 @@ class Config(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
         _ranges_fit(self.ports)
+        own = {"TREEDOCK_ID", *(port_variable(name) for name in self.ports)}
+        for key in self.env.set_:
+            if key in own:
+                raise ValueError(f"env.set.{key}: this one is treedock's to set")
         for name, service in self.services.items():
             if service.port is not None and service.port not in self.ports:
                 known = ", ".join(self.ports)

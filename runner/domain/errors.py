@@ -19,6 +19,8 @@
 Anything else that escapes is a bug and keeps its traceback.
 """
 
+import errno
+
 
 class RunnerError(Exception):
     """What went wrong, and the way out.
@@ -99,6 +101,15 @@ class CommandFailed(RunnerError):
 
     code = "command_failed"
     exit_code = 1
+
+
+def unavailable(error: OSError) -> Unavailable:
+    """What this machine refused (a full disk, a missing right), as an error with a way out."""
+    where = f"{error.filename}: " if error.filename else ""
+    hint = "Mend that and run the same command again; nothing is lost."
+    if error.errno == errno.ENOSPC:
+        hint = "Free some space and run the same command again; nothing is lost."
+    return Unavailable(f"{where}{error.strerror or error}.", hint=hint)
 
 
 def exit_code_of(errors: list[RunnerError]) -> int:

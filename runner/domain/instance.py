@@ -41,6 +41,7 @@ class Failure:
 class Record:
     """What the world cannot tell about an instance; kept as record.json.
 
+    `checked_out` says that the files were written once: never again, there may be work in them.
     `created_branch` is false for an attached branch, which `clean` therefore leaves alone.
     `setup_done` holds the keys of the set-up steps that ended well, in order; `reset_key` that of
     the reset that did; `services` that of each service's definition when it was started.
@@ -60,6 +61,7 @@ class Record:
     slot: int | None = None
     task: str | None = None
     created_branch: bool = True
+    checked_out: bool = False
     setup_done: tuple[str, ...] = ()
     verified: str | None = None
     reset_key: str | None = None

@@ -164,15 +164,16 @@ def test_an_engine_that_goes_away_in_the_middle_is_no_loss(
     assert len(app.containers()) == 1
 
 
-def test_an_engine_that_is_stopped_under_a_step_is_said_and_the_step_runs_once(
+def test_a_step_that_still_runs_when_the_engine_is_lost_is_waited_for_and_not_run_twice(
     app: App, tmp_path: Path, eventually: Callable[..., object]
 ) -> None:
-    step = "touch begun; until test -e go; do sleep 0.1; done; echo done >> counted"
+    wait = "until test -e go; do sleep 0.1; done; sleep 1"
+    step = f"echo begun >> counted; {wait}; echo done >> counted"
     app.configure(setup=[{"run": step}])
     path = tmp_path / "engine.sock"
 
     def stop_engine(_: Upping) -> None:
-        eventually((app.tree("auth") / "begun").exists)
+        eventually((app.tree("auth") / "counted").exists)
         proxy.kill()
 
     with engine_for(1000, path) as proxy:
@@ -180,9 +181,9 @@ def test_an_engine_that_is_stopped_under_a_step_is_said_and_the_step_runs_once(
     assert code == 5, said
     assert "treedock doctor" in said
     assert "Traceback" not in said
-    (app.tree("auth") / "go").touch()
-    assert app.up("auth")["auth"]["state"] == "running"
-    assert (app.tree("auth") / "counted").read_text() == "done\n"
+    code, said = up_until(app, step, lambda _: (app.tree("auth") / "go").touch())
+    assert code == 0, said
+    assert (app.tree("auth") / "counted").read_text() == "begun\ndone\n"
 
 
 def test_an_image_that_does_not_build_shows_its_last_lines(app: App) -> None:

@@ -161,7 +161,7 @@ def test_overflow_takes_any_free_ports(shop: Shop) -> None:
 def test_a_stopped_instance_of_another_project_holds_its_slot(shop: Shop, tmp_path: Path) -> None:
     ports = shop.up("auth").ports
     shop.down("auth")
-    git(tmp_path, "clone", "--quiet", str(shop.repo), "clone/shop")
+    git(tmp_path, "clone", "--quiet", "--single-branch", str(shop.repo), "clone/shop")
     twin = Shop(tmp_path / "clone" / "shop", shop.engine)
     other = twin.up("auth")
     assert other.ports != ports
@@ -409,7 +409,7 @@ def test_a_service_that_dies_fails_up_with_its_exit_code_and_last_lines(shop: Sh
 def test_a_new_instance_starts_from_origins_base_when_that_is_ahead(
     shop: Shop, origin: Path, tmp_path: Path
 ) -> None:
-    git(tmp_path, "clone", "--quiet", str(origin), "other")
+    git(tmp_path, "clone", "--quiet", "--single-branch", str(origin), "other")
     ahead = commit(tmp_path / "other", {"a": "1"})
     git(tmp_path / "other", "push", "--quiet", "origin", "main")
     (brought,) = shop.bring("auth", fetch=True)
@@ -428,7 +428,7 @@ def test_an_origin_that_is_not_there_is_a_warning(shop: Shop) -> None:
 def test_diverged_bases_are_told_and_the_local_one_counts(
     shop: Shop, origin: Path, tmp_path: Path
 ) -> None:
-    git(tmp_path, "clone", "--quiet", str(origin), "other")
+    git(tmp_path, "clone", "--quiet", "--single-branch", str(origin), "other")
     commit(tmp_path / "other", {"a": "1"})
     git(tmp_path / "other", "push", "--quiet", "origin", "main")
     local = commit(shop.repo, {"b": "1"})
