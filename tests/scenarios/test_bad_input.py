@@ -313,7 +313,10 @@ def test_two_clones_of_one_name_keep_apart(app: App, tmp_path: Path) -> None:
 KILL_AT = (
     *("adding the worktree", "checking out the files", "creating the container"),
     *("starting the container", "echo set up", "resetting the database"),
-    *("starting backend", "waiting for backend", "preparing the image"),
+    *(
+        "starting backend",
+        "waiting for backend",
+    ),
     *("starting frontend", "waiting for frontend", "verifying"),
 )
 
