@@ -376,8 +376,9 @@ class Git:
     def shield_hooks(self, worktree: Path) -> str | None:
         """With a relative core.hooksPath (husky), turn hooks off for git commands that are run in
         the worktree on this machine: a branch could bring such hooks. Returns the path then."""
-        done = self._run("config", "--get", "core.hooksPath", check=False)
-        path = os.fsdecode(done.stdout).strip()
+        # The last value is the one that _flags() gives on the command line.
+        values = self._out("config", "-z", "--get-all", "core.hooksPath").split("\0")[:-2]
+        path = values[-1] if values else ""
         if not path or Path(path).is_absolute() or path.startswith("~"):
             return None
         self._run("config", "extensions.worktreeConfig", "true")

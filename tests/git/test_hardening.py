@@ -1,0 +1,125 @@
+"""What a branch could bring along, and host git must not run; and work that must not get lost."""
+
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.git import Git
+from runner.controller.reset import reset
+from runner.controller.worktree import Wish
+from runner.domain.errors import BranchExists, CommandFailed, Refused, UncommittedChanges
+from tests.real_git import commit, git
+from tests.shop import Shop
+
+
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [
+        ("filter.x.clean", "./scripts/clean.sh"),
+        ("filter.x.smudge", "tools/smudge"),
+        ("filter.x.process", "python filter.py"),
+        ("diff.x.textconv", "sh scripts/show.sh"),
+        ("merge.x.driver", "./merge %O %A %B"),
+    ],
+)
+def test_a_driver_with_a_relative_path_is_refused_with_its_key(
+    shop: Shop, key: str, command: str
+) -> None:
+    git(shop.repo, "config", key, command)
+    with pytest.raises(Refused, match=key.replace(".", r"\.")):
+        shop.bring("auth")
+    assert not (shop.repo / "trees").exists()
+
+
+@pytest.mark.parametrize("command", ["git-lfs clean -- %f", "/usr/bin/cat", "cat"])
+def test_other_drivers_are_left_alone(shop: Shop, command: str) -> None:
+    git(shop.repo, "config", "filter.x.clean", command)
+    assert shop.up("auth").ready
+
+
+def test_hooks_that_a_branch_brings_do_not_run_in_its_worktree(shop: Shop, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    git(shop.repo, "config", "core.hooksPath", ".husky")
+    shop.up("auth")
+    assert any("core.hooksPath is .husky" in text for text in shop.remarks)
+    hook = shop.tree("auth") / ".husky" / "pre-commit"
+    hook.parent.mkdir()
+    hook.write_text(f"#!/bin/sh\ntouch {canary}\n")
+    hook.chmod(0o755)
+    commit(shop.tree("auth"), {"a.txt": "1"})
+    assert not canary.exists()
+    assert git(shop.repo, "config", "core.hooksPath").strip() == ".husky"
+
+
+def test_a_lost_index_is_made_anew_and_the_files_stay(shop: Shop) -> None:
+    shop.up("auth")
+    (shop.tree("auth") / "README.md").write_text("unsaved work\n")
+    Git(shop.repo / ".git").worktree_dir(shop.tree("auth")).joinpath("index").unlink()
+    shop.up("auth")
+    assert (shop.tree("auth") / "README.md").read_text() == "unsaved work\n"
+    with pytest.raises(UncommittedChanges):
+        shop.clean("auth")
+
+
+def test_a_failed_reset_is_kept_and_made_good_by_the_next_up(shop: Shop) -> None:
+    database = {"engine": "sqlite", "path": "app.db", "reset": "echo good > app.db"}
+    shop.configure(database=database)
+    shop.up("auth")
+    shop.configure(database={**database, "reset": "echo bad > app.db; exit 3"})
+    with pytest.raises(CommandFailed):
+        reset(shop.project, "auth", shop.events.append)
+    assert [view.state for view in shop.list()] == ["failed"]
+    shop.configure(database=database)
+    shop.up("auth")
+    assert (shop.tree("auth") / "app.db").read_text() == "good\n"
+
+
+def test_a_changed_step_does_not_pass_for_the_one_that_still_runs(shop: Shop) -> None:
+    shop.configure(setup=[{"run": "exit 1"}])
+    assert shop.refusal("auth").code == "command_failed"
+    shop.configure(setup=[{"run": "echo another > made"}])
+    shop.up("auth")
+    assert (shop.tree("auth") / "made").read_text() == "another\n"
+
+
+def test_moved_port_ranges_move_the_instance(shop: Shop) -> None:
+    first = shop.up("auth").ports
+    moved = {name: f"{port + 200}-{port + 204}" for name, port in first.items()}
+    shop.configure(ports=moved)
+    after = shop.up("auth")
+    assert after.slot is not None
+    assert after.ports == {name: port + 200 + after.slot for name, port in first.items()}
+    assert any("port ranges have changed" in text for text in shop.remarks)
+
+
+def test_branches_that_git_cannot_hold_together_are_refused(shop: Shop) -> None:
+    git(shop.repo, "branch", "feature")
+    error = shop.refusal("auth")
+    assert isinstance(error, BranchExists)
+    assert "there is a branch feature" in error.message
+    assert shop.list() == []
+
+
+def test_a_branch_that_only_the_origin_has_is_attached_to(shop: Shop, origin: Path) -> None:
+    there = commit(shop.repo, {"theirs.txt": "1"})
+    git(shop.repo, "push", "--quiet", "origin", "main:feature/auth")
+    git(shop.repo, "reset", "--quiet", "--hard", "HEAD~1")
+    assert "at the origin" in shop.refusal("auth").message
+    shop.up(Wish("auth", attach=True))
+    assert git(shop.tree("auth"), "rev-parse", "HEAD").strip() == there
+
+
+def test_a_damaged_record_does_not_stop_the_others(shop: Shop) -> None:
+    shop.bring("auth", "search")
+    (shop.repository.records.folder("auth") / "record.json").write_text("{")
+    assert shop.up("payments").ready
+    assert {view.id for view in shop.list()} == {"payments", "search"}
+    assert any("damaged" in text for text in shop.warnings)
+
+
+def test_a_refused_up_leaves_no_lock(shop: Shop) -> None:
+    git(shop.repo, "branch", "feature/auth")
+    shop.refusal("auth")
+    assert [path.name for path in (shop.repo / ".git/treedock/locks").iterdir()] == [
+        "repository.lock"
+    ]
