@@ -1,11 +1,16 @@
 """Running whole processes: plainly, or against the clock."""
 
+import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TIMEOUT = 600  # seconds; an install from a slow registry
+
+
+# Installed programs have their bytecode; one run from a checkout writes it at its first start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class Failed(Exception):

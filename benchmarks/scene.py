@@ -23,7 +23,7 @@ SLOTS = 40
 FILES = 240
 LABEL = "treedock.benchmark"
 TREEDOCK = Path(sys.executable).with_name("treedock")
-FLOOR = Path(__file__).with_name("floor.py")
+FLOOR = Path(__file__).with_name("plain_start.py")
 
 
 class Scene:
@@ -61,8 +61,8 @@ class Scene:
     # --- the floor --------------------------------------------------------------------------
 
     def wishes(self, model: dict[str, Any], count: int, *, worktrees: bool) -> Path:
-        """Write what floor.py is to do: `count` containers like `model`, each with ports of its
-        own and, with `worktrees`, a branch and worktree of its own."""
+        """Write what plain_start.py is to do: `count` containers like `model`, each with ports of
+        its own and, with `worktrees`, a branch and worktree of its own."""
         wishes = []
         source = next(m["Source"] for m in model["Mounts"] if m["Destination"] == "/workspace")
         ports = sorted({int(port.partition("/")[0]) for port in model["Config"]["ExposedPorts"]})
@@ -90,11 +90,11 @@ class Scene:
         return [sys.executable, FLOOR, self.repository, wishes]
 
     def remove_floor(self) -> None:
-        """Remove the containers, worktrees and branches that the last floor.py made."""
+        """Remove the containers, worktrees and branches that the last plain_start.py made."""
         self.remove_containers(self.label)
         for wish in json.loads((self.folder / "wishes.json").read_text()):
             if "branch" in wish:
-                git = ["git", "-C", self.repository]
+                git: list[str | Path] = ["git", "-C", self.repository]
                 run([*git, "worktree", "remove", "--force", wish["worktree"]])
                 run([*git, "branch", "--quiet", "-D", wish["branch"]])
 
@@ -157,7 +157,15 @@ database: {{engine: sqlite, path: app.db, reset: "sqlite3 app.db 'create table i
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'"""Module {number}."""\n' + f"VALUE = {number}\n" * 60)
     (folder / "treedock.yaml").write_text(config)
-    git = ["git", "-C", folder, "-c", "user.name=treedock", "-c", "user.email=treedock@localhost"]
+    git: list[str | Path] = [
+        "git",
+        "-C",
+        folder,
+        "-c",
+        "user.name=treedock",
+        "-c",
+        "user.email=treedock@localhost",
+    ]
     run([*git, "init", "--quiet", "--initial-branch=main"])
     run([*git, "add", "--all"])
     run([*git, "commit", "--quiet", "--message", "a project"])

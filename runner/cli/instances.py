@@ -10,6 +10,7 @@ from runner.cli.progress import narration
 from runner.controller.opening import Repository, open_project, open_repository
 from runner.controller.parallel import side_by_side
 from runner.domain.errors import RunnerError, exit_code_of
+from runner.domain.instance import View, absent
 
 _Answer = TypeVar("_Answer")
 
@@ -50,9 +51,10 @@ def up_command(
     with narration(timings=timings) as emit:
         brought: list[Brought] = up(open_project(repository), wishes, emit, fetch=fetch)
     for one in brought:
-        if one.view and not one.changed and not json_:
+        if one.view and not one.changed:
             click.echo(f"{one.view.id}: is up already; nothing had to change", err=True)
-    return _show(repository, chosen, [one.error for one in brought], json_=json_)
+    seen = [one.view for one in brought if one.view]
+    return _show(repository, chosen, [one.error for one in brought], json_=json_, seen=seen)
 
 
 @click.command("down")
@@ -119,7 +121,7 @@ def clean_command(
     cleaned = [answer for answer in answers if isinstance(answer, Cleaned)]
     if json_:
         failed = {
-            instance: {"code": error.code, "message": error.message, "hint": error.hint}
+            instance: error.to_json()
             for instance, error in zip(chosen, errors, strict=True)
             if error
         }
@@ -156,19 +158,25 @@ def _show(
     errors: Sequence[RunnerError | None],
     *,
     json_: bool,
+    seen: Sequence[View] = (),
 ) -> int:
-    """The instances as they are now, then every error once; returns the exit code."""
+    """The instances as they are now, then every error once; returns the exit code. `seen` are
+    those that the verb has looked at already."""
     from runner.controller.listing import list_instances
 
-    views = {view.id: view for view in list_instances(repository, lambda event: None)}
+    views = {view.id: view for view in seen}
+    if not set(ids) <= views.keys():
+        listed = list_instances(repository, lambda event: None)
+        views = {view.id: view for view in listed} | views
     failed = [error for error in errors if error]
     if json_:
         documents = []
         for instance, error in zip(ids, errors, strict=True):
-            document = views[instance].to_json() if instance in views else {"id": instance}
+            document = views[instance].to_json() if instance in views else absent(instance)
             if error:
-                shown = {"code": error.code, "message": error.message, "hint": error.hint}
-                document = {"state": "absent", **document, "error": shown}
+                document["error"] = error.to_json()
+            elif document.get("error") is None:
+                document.pop("error", None)
             documents.append(document)
         output.show_json({"instances": documents})
     else:

@@ -35,8 +35,7 @@ def show_json(document: dict[str, Any]) -> None:
 def show_error(error: RunnerError) -> None:
     """An error as the caller asked for output: JSON on stdout, or sentences on stderr."""
     if _wants_json():
-        shown = {"code": error.code, "message": error.message, "hint": error.hint}
-        show_json({"error": shown})
+        show_json({"error": error.to_json()})
         return
     click.secho(printable_lines(error.message), fg="red", err=True)
     if error.hint:

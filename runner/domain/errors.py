@@ -37,6 +37,10 @@ class RunnerError(Exception):
         self.message = message
         self.hint = hint
 
+    def to_json(self) -> dict[str, str]:
+        """The error as a program reads it."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
 
 class ConfigError(RunnerError):
     code = "config"

@@ -135,6 +135,12 @@ class View:
         return data
 
 
+def absent(instance: str) -> dict[str, Any]:
+    """The document of an instance that is not there: the shape of View.to_json, all unknown."""
+    unknown: dict[str, Any] = dict.fromkeys(View.__dataclass_fields__)
+    return {**unknown, "id": instance, "state": "absent"}
+
+
 def urls_of(ports: dict[str, int]) -> dict[str, str]:
     """Where each port answers on the host."""
     return {name: f"http://localhost:{port}" for name, port in ports.items()}
