@@ -26,6 +26,8 @@ CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays
 BUILD_MEMORY = 4 * 2**30
 BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
+EXEC_TIMEOUT = 30.0  # seconds, and
+EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
 _ICC = "com.docker.network.bridge.enable_icc"
 
 # An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
@@ -122,7 +124,13 @@ class DockerEngine:
 
     def remove(self, container: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
-            self._api.remove_container(container, force=True, v=True)
+            try:
+                self._api.remove_container(container, force=True, v=True)
+            except APIError as error:
+                if error.status_code != 409:
+                    raise
+                # Somebody else, killed perhaps, has begun to remove it.
+                self._api.wait(container, condition="removed", timeout=int(EXEC_TIMEOUT))
 
     def exec_detached(
         self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
@@ -146,9 +154,14 @@ class DockerEngine:
             made = self._api.exec_create(
                 container, list(argv), environment=dict(env or {}), workdir=workdir
             )
-            output = self._api.exec_start(made["Id"])
+            output = bytearray()
+            deadline = time.monotonic() + EXEC_TIMEOUT
+            for part in self._api.exec_start(made["Id"], stream=True):
+                output += part
+                if len(output) > EXEC_OUTPUT or time.monotonic() > deadline:
+                    raise EngineFailed(f"{argv[0]} inside did not come to an end.")
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
-        return Finished(exit_code=code, output=output)
+        return Finished(exit_code=code, output=bytes(output))
 
     def exec_attached(
         self,

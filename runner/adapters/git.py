@@ -36,6 +36,7 @@ _DRIVERS = (
     r"^(filter\..*\.(clean|smudge|process)|diff\..*\.(command|textconv)|diff\.external"
     r"|merge\..*\.driver)$"
 )
+_STEADY = frozenset({"git-lfs", "git-crypt", "cat"})
 _BLOCK_START = "# >>> treedock >>>"
 _BLOCK_END = "# <<< treedock <<<"
 
@@ -199,11 +200,16 @@ class Git:
         fork = self._run("merge-base", base, branch, check=False).stdout.decode().strip()
         if not fork:
             return False
-        identity = ["-c", "user.name=treedock", "-c", "user.email=treedock@localhost"]
-        squashed = self._out(
-            "commit-tree", self._tree(branch), "-p", fork, "-m", "squashed", before=identity
-        ).strip()
-        return self._out("cherry", base, squashed).startswith("-")
+        whole = self._patch_ids("diff-tree", fork, branch)
+        return bool(whole) and whole <= self._patch_ids("log", "--no-merges", f"{fork}..{base}")
+
+    def _patch_ids(self, *arguments: str) -> set[str]:
+        """The ids of the patches that a command prints; white space counts, as it does in code."""
+        shape = ["-p", "--full-index", "--binary", "--no-ext-diff", "--no-textconv"]
+        command, *rest = arguments
+        patches = self._run(command, *shape, *rest).stdout
+        out = self._run("patch-id", "--verbatim", stdin=patches).stdout.decode()
+        return {line.split(" ")[0] for line in out.splitlines()}
 
     def tracked(self, worktree: Path, paths: list[str]) -> set[str]:
         """Which of `paths` are tracked in a linked worktree."""
@@ -252,7 +258,14 @@ class Git:
         # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
         fields = {"1": 8, "u": 10, "?": 1}
         entries = [entry for entry in out.split("\0") if entry[:1] in fields]
-        return [entry.split(" ", fields[entry[0]])[-1] for entry in entries]
+        changed = [entry.split(" ", fields[entry[0]])[-1] for entry in entries]
+        return changed + self._filled_submodules(worktree)
+
+    def _filled_submodules(self, worktree: Path) -> list[str]:
+        """Submodules that hold anything: git is not asked about them, so they may hold work."""
+        listed = self._in(worktree, "ls-files", "-s", "-z", git_dir=self.worktree_dir(worktree))
+        links = [e.partition("\t")[2] for e in listed.split("\0") if e.startswith("160000 ")]
+        return [link for link in links if disk.holds_anything(worktree / link)]
 
     def archive(self, commit: str, folder: str, target: BinaryIO) -> None:
         """Write the tar of a committed folder ('.' for all) to `target`, its top stripped."""
@@ -358,18 +371,18 @@ class Git:
         return any(entry.read_bytes().rstrip(b"\n") == wanted for entry in entries)
 
     def require_safe_drivers(self) -> None:
-        """Refuse filter, diff and merge commands of the configuration that name a file by a
-        relative path: git would run the one that a branch brings. Raises Refused with the key."""
+        """Refuse filter, diff and merge commands of the configuration that a branch can steer:
+        git would run them here, in files that an instance wrote. Raises Refused with the key."""
         if self._drivers_are_safe:
             return
         out = self._run("config", "-z", "--get-regexp", _DRIVERS, check=False).stdout
         for entry in os.fsdecode(out).split("\0"):
             key, _, command = entry.partition("\n")
-            if any(_is_relative_file(word) for word in command.split()):
+            if command and not _is_steady(command):
                 raise Refused(
-                    f"git's configuration has a command with a relative path: {key} = {command}. "
-                    "A branch could bring that file, and git would run it on this machine.",
-                    hint=f"Write an absolute path: git config {key} ...",
+                    f"git's configuration has the command {key} = {command}, and a branch could "
+                    "bring the files that decide what it does on this machine.",
+                    hint=f"Give it as an absolute path with options only: git config {key} ...",
                 )
         self._drivers_are_safe = True
 
@@ -449,10 +462,21 @@ def _leads_back(git_dir: Path, worktree: Path) -> bool:
     return back.name == ".git" and back.parent.resolve() == worktree.resolve()
 
 
-def _is_relative_file(word: str) -> bool:
-    """Whether a word of a command names a file below the current folder: 'tools/x', 'x.py'."""
-    word = word.strip("'\"")
-    return not word.startswith(("/", "-", "~", "%")) and bool(re.search(r"/|\.\w{1,4}$", word))
+def _is_steady(command: str) -> bool:
+    """Whether no file of the current folder decides what a command does.
+
+    That takes a known program with words of its own, or an absolute path with options only:
+    `npm run x`, `make` and `python -m x` all look into the folder they are run in.
+    """
+    program, *words = [word.strip("'\"") for word in command.split()]
+    if program == "git" and words[:1] == ["lfs"]:
+        program, words = "git-lfs", words[1:]
+    if program in _STEADY:
+        return all(re.fullmatch(r"[\w%=-]+", word) for word in words)
+    options = (
+        word.startswith(("/", "%", "-")) and not re.search(r"=[^/]*/", word) for word in words
+    )
+    return program.startswith("/") and all(options)
 
 
 def _flags() -> list[str]:

@@ -54,8 +54,9 @@ def _lock(path: Path, waiting: Callable[[str], None] | None) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         # Whoever removed the file between open and flock leaves us with a lock nobody sees.
         if _is_still(path, descriptor):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+            with contextlib.suppress(OSError):  # a courtesy; the disk may be full
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
             return descriptor
         os.close(descriptor)
 

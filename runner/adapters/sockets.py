@@ -1,6 +1,5 @@
 """Ports of this host."""
 
-import http.client
 import socket
 
 
@@ -20,14 +19,15 @@ def any_free() -> int:
 
 def answers_http(host: str, port: int, path: str, timeout: float) -> int | None:
     """The status that `path` answers with, or None where nothing speaks HTTP there."""
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    request = f"GET {path} HTTP/1.0\r\nHost: localhost:{port}\r\n\r\n"
     try:
-        connection.request("GET", path, headers={"Host": f"localhost:{port}"})
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
+        with socket.create_connection((host, port), timeout=timeout) as connection:
+            connection.sendall(request.encode())
+            with connection.makefile("rb") as answer:
+                version, status, *_ = answer.readline(64).decode("ascii", "replace").split()
+    except (OSError, ValueError):
         return None
-    finally:
-        connection.close()
+    return int(status) if version.startswith("HTTP/") and status.isdecimal() else None
 
 
 def answers_tcp(host: str, port: int, timeout: float) -> bool:

@@ -8,7 +8,7 @@ import click
 
 from runner import __version__
 from runner.cli import output
-from runner.domain.errors import RunnerError
+from runner.domain.errors import RunnerError, unavailable
 
 # Command -> module; the function has the command's name, '-' as '_', and an underscore behind
 # it where Python has a word of that name.
@@ -90,3 +90,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:  # a full disk, a missing right
+        translated = unavailable(error)
+        output.show_error(translated)
+        sys.exit(translated.exit_code)

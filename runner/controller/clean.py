@@ -1,5 +1,7 @@
 """`clean`: remove what treedock made for an instance and nothing else, and never lose work."""
 
+import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +38,15 @@ def clean(
     repository.record(instance)
     work = Work(repository, instance, emit)
     with work.locked():
-        free = force or work.record.cleaning
-        if not free:
+        if not force:
             _require_nothing_lost(work)
         if dry_run:
             return Cleaned(instance, _parts(work))
-        if not free and ensure_stopped(work):
+        if not force and ensure_stopped(work):
             _require_nothing_lost(work)  # it may have written something meanwhile
         removed = _parts(work)
-        work.change(cleaning=True)
+        with contextlib.suppress(OSError):  # on a full disk cleaning is the way out
+            work.change(cleaning=True)
         _remove(work)
         return Cleaned(instance, removed)
 
@@ -59,6 +61,8 @@ def _require_committed(work: Work) -> None:
     if not worktree.is_dir() or not work.record.checked_out:
         return
     dirty = work.git.dirty(worktree)
+    if work.record.cleaning:  # one that was cut off has deleted files; what is there may be new
+        dirty = [path for path in dirty if os.path.lexists(worktree / path)]
     if dirty:
         raise UncommittedChanges(
             f"{work.id} has uncommitted changes: {_named(dirty)}.",

@@ -3,6 +3,7 @@
 Nothing of it shows in `git status`, nothing follows a symlink, nothing tracked is touched.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,11 +19,19 @@ def exclude_patterns(work: ProjectWork) -> list[str]:
     """What git must not show: the worktrees, what treedock writes, and the database."""
     config = work.config
     patterns = [f"/{config.worktrees}/", "/.treedock/", f"/{PORTS_FILE}", f"/{ENV_FILE}"]
-    patterns += [f"/{name}" for name in config.env.copy_]
+    checkout = work.repository.checkout
+    patterns += [
+        f"/{_literal(name)}" for name in config.env.copy_ if not (checkout / name).is_dir()
+    ]
     if config.database and config.database.path:
-        path = f"/{config.database.path}"
+        path = f"/{_literal(config.database.path)}"
         patterns += [path + end for end in ("", "-wal", "-shm", "-journal")]
     return list(dict.fromkeys(patterns))
+
+
+def _literal(path: str) -> str:
+    """A path as a pattern of an exclude file that matches nothing else."""
+    return re.sub(r"([*?\[\\])", r"\\\1", path)
 
 
 def write_files(work: ProjectWork, values: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from runner.controller.opening import Repository
 from runner.domain.errors import NotFound
 from runner.domain.service import job_of
 
+LONGEST_LINE = 2**20  # bytes; a longer one is shown in pieces
 GLANCE = 0.2  # seconds between two looks at a followed log
 
 
@@ -70,6 +71,8 @@ class _Reader:
             data = file.read(2**20)
         self._at += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            lines, self._rest = [*lines, self._rest], b""
         return [line.decode(errors="replace") for line in lines]
 
     def _stat(self) -> tuple[int, int]:

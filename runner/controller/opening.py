@@ -133,11 +133,13 @@ def open_repository(
         folder = (folder or Path.cwd()).absolute()
     except FileNotFoundError as error:
         raise NotFound("This folder is gone.", hint="Go to your repository with cd.") from error
-    found = _instance_around(folder)
-    if found:
-        common_dir, record = found
-        return Repository(Path(record.checkout), common_dir, here=record.id, connect=connect)
-    place = git.locate(folder)
+    around = _worktree_around(folder)
+    if around:
+        worktree, common_dir = around
+        record = Records(common_dir).of_worktree(worktree)
+        if record:
+            return Repository(Path(record.checkout), common_dir, here=record.id, connect=connect)
+    place = git.locate(around[0] if around else folder)
     if place is None:
         raise NotFound(
             f"{folder} is not in a git repository.",
@@ -187,18 +189,18 @@ def user_config() -> "UserConfig":
     return config.validate_user(yaml_file.load(path) if path.exists() else None, str(path))
 
 
-def _instance_around(folder: Path) -> tuple[Path, Record] | None:
-    """The instance whose worktree holds `folder`, found without git.
+def _worktree_around(folder: Path) -> tuple[Path, Path] | None:
+    """(worktree, git common directory) of the linked worktree that holds `folder`, found without
+    git, where treedock keeps anything about that repository.
 
     The outermost .git file decides: code in an instance can make a repository of its own, with a
-    treedock.yaml of its own, deeper inside.
+    treedock.yaml and a git configuration of its own, deeper inside.
     """
     for candidate in reversed([folder, *folder.parents]):
         text = os.fsdecode(disk.read_untrusted(candidate / ".git", 4096) or b"")
         git_dir = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
         if text.startswith("gitdir: ") and git_dir.parent.name == "worktrees":
             common_dir = git_dir.parent.parent.resolve()
-            record = Records(common_dir).of_worktree(candidate)
-            if record:
-                return common_dir, record
+            if Records(common_dir).root.is_dir():
+                return candidate, common_dir
     return None

@@ -54,6 +54,7 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
     base = project.base
     repository.git.require_safe_drivers()
     _require_disk(project)
+    repository.records.root.mkdir(mode=0o700, exist_ok=True)
     containers = repository.engine.containers()
     known = repository.records.ids()
     new = [wish for wish in wishes if wish.id not in known]

@@ -89,7 +89,8 @@ def ensure_worktree(work: ProjectWork) -> bool:
         work.git.exclude(exclude_patterns(work))
         if missing:
             _require_empty(work, path)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # Nobody else's: a program that an instance marks setuid would be one for them.
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             branch_there = work.git.branch(record.branch) is not None
             with work.step("adding the worktree"):
                 commit = None if branch_there else record.base_commit

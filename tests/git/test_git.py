@@ -470,7 +470,7 @@ def test_submodules_are_not_entered(repo: Path, own: Git, tree: Path, tmp_path: 
     (tmp_path / "clean").chmod(0o755)
     git(planted, "config", "core.fsmonitor", str(tmp_path / "clean"))
     (planted / "f").write_text("changed")
-    assert own.dirty(tree) == []
+    assert own.dirty(tree) == ["sub"]  # it may hold work; what it is, nobody asks
     assert not (tmp_path / "canary").exists()
 
 

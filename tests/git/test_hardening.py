@@ -1,14 +1,24 @@
 """What a branch could bring along, and host git must not run; and work that must not get lost."""
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runner.adapters.git import Git
+from runner.controller.opening import open_repository
 from runner.controller.reset import reset
 from runner.controller.worktree import Wish
-from runner.domain.errors import BranchExists, CommandFailed, Refused, UncommittedChanges
-from tests.real_git import commit, git
+from runner.domain.errors import (
+    BranchExists,
+    CommandFailed,
+    Refused,
+    UncommittedChanges,
+    UnmergedCommits,
+)
+from tests.real_git import commit, git, make_repository
 from tests.shop import Shop
 
 
@@ -123,3 +133,50 @@ def test_a_refused_up_leaves_no_lock(shop: Shop) -> None:
     assert [path.name for path in (shop.repo / ".git/treedock/locks").iterdir()] == [
         "repository.lock"
     ]
+
+
+@pytest.mark.parametrize("command", ["npm run -s strip", "make", "/usr/bin/npm run x", "sh"])
+def test_a_driver_that_looks_into_its_folder_is_refused(shop: Shop, command: str) -> None:
+    git(shop.repo, "config", "filter.x.clean", command)
+    with pytest.raises(Refused, match=r"filter\.x\.clean"):
+        shop.bring("auth")
+
+
+def test_commits_that_differ_in_white_space_only_are_not_taken_for_merged(shop: Shop) -> None:
+    shop.up("auth")
+    commit(shop.tree("auth"), {"loop.py": "for x in y:\n    a()\nb()\n"})
+    git(shop.repo, "merge", "--quiet", "--squash", "feature/auth")
+    git(shop.repo, "commit", "--quiet", "--message", "squashed")
+    commit(shop.tree("auth"), {"loop.py": "for x in y:\n    a()\n    b()\n"}, "indented")
+    with pytest.raises(UnmergedCommits, match="indented"):
+        shop.clean("auth")
+
+
+def test_an_interrupted_clean_still_refuses_to_lose_new_work(shop: Shop) -> None:
+    shop.up("auth")
+    records = shop.repository.records
+    records.write(replace(shop.record("auth"), cleaning=True))
+    (shop.tree("auth") / "README.md").unlink()
+    (shop.tree("auth") / "new.txt").write_text("made after the clean was cut off")
+    with pytest.raises(UncommittedChanges, match=r"new\.txt"):
+        shop.clean("auth")
+    (shop.tree("auth") / "new.txt").unlink()
+    shop.clean("auth")
+    assert shop.list() == []
+
+
+def test_very_deep_folders_can_be_cleaned(shop: Shop) -> None:
+    shop.up("auth")
+    make = "import os\nfor _ in range(2000):\n os.mkdir('d')\n os.chdir('d')\n"
+    subprocess.run([sys.executable, "-c", make], cwd=shop.tree("auth"), check=True)
+    shop.clean("auth", force=True)
+    assert not (shop.repo / "trees" / "auth").exists()
+
+
+def test_a_repository_planted_in_an_instance_is_never_the_project(shop: Shop) -> None:
+    shop.up("auth")
+    tree = shop.tree("auth")
+    planted = make_repository(tree / "n")
+    commit(planted, {"treedock.yaml": "version: 1\nname: planted\n"})
+    shop.repository.records.remove("auth")
+    assert open_repository(planted).common_dir == shop.repo / ".git"
