@@ -35,13 +35,14 @@ CA_VARIABLES = (
 )
 
 # Pid 1's only child. On TERM it passes TERM on to everything in the container and waits, 0.8 s at
-# most, until the wrappers of the services have gone; `down` has to be quick and clean at once.
+# most, until nobody but pid 1 and itself is there; `down` has to be quick and clean at once.
 IDLE = """
 leave() {
   kill -TERM -1 2>/dev/null
+  wait
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
     set -- /proc/[0-9]*
-    [ $# -le 3 ] && break
+    [ $# -le 2 ] && break
     sleep 0.05
   done
   exit 0

@@ -244,7 +244,9 @@ def test_a_detached_command_is_not_waited_for_leads_a_session_and_ends_with_its_
     made = create(spec)
     engine.start(made)
     # Fields 1 and 6 of stat are pid and session (proc(5)).
-    script = "trap 'touch ended; exit' TERM; cat /proc/$$/stat >stat; while :; do sleep 0.05; done"
+    # Tidying up takes it a moment in which it has no children, and nobody may cut that short.
+    tidy = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; : >ended; exit"
+    script = f"trap '{tidy}' TERM; cat /proc/$$/stat >stat; while :; do sleep 0.05; done"
     engine.exec_detached(made, ["sh", "-c", script], env={}, workdir=names.WORKSPACE)
     stat = tmp_path / "workspace" / "stat"
     fields = eventually(lambda: stat.exists() and stat.read_text().split())

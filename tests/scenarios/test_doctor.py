@@ -310,7 +310,7 @@ def test_a_record_whose_branch_has_commits_of_its_own_stays(workshop: Workshop) 
     subprocess.run(["rm", "-r", path], check=True)
     (finding,) = workshop.examine(fix=True)
     assert (finding.status, finding.fixed) == ("problem", False)
-    assert "1 commits that no other branch holds" in finding.message
+    assert "a commit that no other branch holds" in finding.message
     assert "treedock clean auth --force" in finding.way_out
     assert workshop.has_record("auth")
     assert workshop.project.repository.git.branch(record.branch)
