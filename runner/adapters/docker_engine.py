@@ -156,10 +156,11 @@ class DockerEngine:
             )
             output = bytearray()
             deadline = time.monotonic() + EXEC_TIMEOUT
-            for part in self._api.exec_start(made["Id"], stream=True):
-                output += part
-                if len(output) > EXEC_OUTPUT or time.monotonic() > deadline:
-                    raise EngineFailed(f"{argv[0]} inside did not come to an end.")
+            with self._streams(made["Id"]) as stream:
+                for _, part in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
+                    output += part
+                    if len(output) > EXEC_OUTPUT or time.monotonic() > deadline:
+                        raise EngineFailed(f"{argv[0]} inside did not come to an end.")
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Finished(exit_code=code, output=bytes(output))
 
@@ -179,17 +180,24 @@ class DockerEngine:
                 container, list(argv), environment=dict(env), workdir=workdir,
                 stdin=stdin is not None,
             )  # fmt: skip
-            stream: Any = self._api.exec_start(made["Id"], socket=True)
-            stream._sock.settimeout(None)  # a command may be silent for hours
-            if stdin is not None:
-                pump = threading.Thread(target=_pump, args=(stdin, stream._sock), daemon=True)
-                pump.start()
-            with contextlib.closing(stream._sock), contextlib.closing(stream):
+            with self._streams(made["Id"]) as stream:
+                stream._sock.settimeout(None)  # a command may be silent for hours
+                if stdin is not None:
+                    pump = threading.Thread(target=_pump, args=(stdin, stream._sock), daemon=True)
+                    pump.start()
                 for kind, data in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
                     target = stderr if kind == 2 else stdout
                     target.write(data)
                     target.flush()
             return cast(int, self._api.exec_inspect(made["Id"])["ExitCode"])
+
+    @contextlib.contextmanager
+    def _streams(self, command: str) -> Iterator[Any]:
+        """Start `command`, which exec_create made; the socket with its streams, closed after it."""
+        stream: Any = self._api.exec_start(command, socket=True)
+        # docker-py closes neither, and each of the two keeps the connection open.
+        with contextlib.closing(stream._sock), contextlib.closing(stream._response):
+            yield stream
 
     def image(self, name: str) -> str | None:
         with _translated():

@@ -1,9 +1,11 @@
 """What the controller relies on, asked of the fake and of the real engine alike."""
 
+import gc
 import io
 import os
 import socket
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -269,6 +271,23 @@ def test_an_attached_command_has_its_streams_apart_and_its_exit_code(
             env={}, workdir=names.WORKSPACE, stdin=stdin, stdout=out, stderr=err,
         )  # fmt: skip
     assert (code, out.getvalue(), err.getvalue()) == (4, b"\x00from outside\xff", b"oops\n")
+
+
+def test_commands_inside_leave_no_connection_open(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(30):  # docker-py drops the oldest of 25 connections
+            engine.exec(made, ["echo", "hello"])
+            engine.exec_attached(
+                made, ["echo", "hello"],
+                env={}, workdir="/", stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
+            )  # fmt: skip
+        gc.collect()
+    assert not [str(one.message) for one in said]
 
 
 def test_images_are_known_by_name_and_own_ones_are_listed(engine: Engine) -> None:
