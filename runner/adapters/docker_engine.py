@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -14,7 +17,6 @@ import urllib3.exceptions
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount
 from docker.utils import kwargs_from_env
-from docker.utils.socket import frames_iter
 
 from runner.adapters.engine import Container, EngineInfo, Finished, container_of
 from runner.adapters.lazy_engine import HINT
@@ -155,11 +157,10 @@ class DockerEngine:
                 container, list(argv), environment=dict(env or {}), workdir=workdir
             )
             output = bytearray()
-            deadline = time.monotonic() + EXEC_TIMEOUT
-            with self._streams(made["Id"]) as stream:
-                for _, part in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
+            with self._started(made["Id"]) as connection:
+                for _, part in _frames(connection, EXEC_TIMEOUT):
                     output += part
-                    if len(output) > EXEC_OUTPUT or time.monotonic() > deadline:
+                    if len(output) > EXEC_OUTPUT:
                         raise EngineFailed(f"{argv[0]} inside did not come to an end.")
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
         return Finished(exit_code=code, output=bytes(output))
@@ -174,30 +175,32 @@ class DockerEngine:
         stdin: BinaryIO | None,
         stdout: BinaryIO,
         stderr: BinaryIO,
+        timeout: float | None = None,
     ) -> int:
         with _translated():
             made = self._api.exec_create(
                 container, list(argv), environment=dict(env), workdir=workdir,
                 stdin=stdin is not None,
             )  # fmt: skip
-            with self._streams(made["Id"]) as stream:
-                stream._sock.settimeout(None)  # a command may be silent for hours
+            with self._started(made["Id"]) as connection:
                 if stdin is not None:
-                    pump = threading.Thread(target=_pump, args=(stdin, stream._sock), daemon=True)
+                    pump = threading.Thread(
+                        target=_pump, args=(stdin, connection.socket), daemon=True
+                    )
                     pump.start()
-                for kind, data in frames_iter(stream, tty=False):  # type: ignore[no-untyped-call]
+                for kind, data in _frames(connection, timeout):
                     target = stderr if kind == 2 else stdout
                     target.write(data)
                     target.flush()
             return cast(int, self._api.exec_inspect(made["Id"])["ExitCode"])
 
     @contextlib.contextmanager
-    def _streams(self, command: str) -> Iterator[Any]:
-        """Start `command`, which exec_create made; the socket with its streams, closed after it."""
-        stream: Any = self._api.exec_start(command, socket=True)
+    def _started(self, command: str) -> Iterator["_Connection"]:
+        """Start `command`, which exec_create made; its connection, closed afterwards."""
+        raw: Any = self._api.exec_start(command, socket=True)
         # docker-py closes neither, and each of the two keeps the connection open.
-        with contextlib.closing(stream._sock), contextlib.closing(stream._response):
-            yield stream
+        with contextlib.closing(raw._sock), contextlib.closing(raw._response):
+            yield _Connection(raw._sock, raw._response.raw._fp.fp)
 
     def image(self, name: str) -> str | None:
         with _translated():
@@ -283,6 +286,32 @@ class DockerEngine:
             except APIError as error:
                 if error.status_code != 409:  # in use
                     raise
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """An upgraded connection. `reader` holds what arrived together with the answer's head, which
+    docker-py's own reader of frames loses."""
+
+    socket: socket.socket
+    reader: BinaryIO
+
+
+def _frames(connection: _Connection, timeout: float | None) -> Iterator[tuple[int, bytes]]:
+    """(stream, data) of each frame until the end: 8 bytes of head, then as many as it says
+    (Docker's API: ContainerAttach). Raises EngineFailed after `timeout` seconds."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while True:
+            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            connection.socket.settimeout(left)  # without one a command may be silent for hours
+            head = connection.reader.read(8)
+            if len(head) < 8:
+                return
+            kind, size = struct.unpack(">BxxxL", head)
+            yield kind, connection.reader.read(size)
+    except TimeoutError as error:
+        raise EngineFailed(f"A command inside did not end within {timeout:g} seconds.") from error
 
 
 def _connect(timeout: float) -> docker.APIClient:

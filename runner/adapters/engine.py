@@ -134,8 +134,10 @@ class Engine(Protocol):
         stdin: BinaryIO | None,
         stdout: BinaryIO,
         stderr: BinaryIO,
+        timeout: float | None = None,
     ) -> int:
-        """Run a command with its streams joined to these files; returns its exit code."""
+        """Run a command with its streams joined to these files; returns its exit code. Raises
+        EngineFailed where it is silent for, or takes, more than `timeout` seconds."""
 
     def image(self, name: str) -> str | None:
         """The id of the image of this name, or None."""

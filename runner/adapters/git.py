@@ -280,12 +280,66 @@ class Git:
         if done.returncode:
             raise _failed(done)
 
+    def settings(self, worktree: Path) -> dict[str, str]:
+        """The whole configuration as it counts in a linked worktree: keys in lower case except
+        their middle, the last value of each; a key without a value is true."""
+        git_dir = self.worktree_dir(worktree)
+        out = os.fsdecode(self._run("config", "-z", "--list", git_dir=git_dir).stdout)
+        pairs = (entry.partition("\n") for entry in out.split("\0") if entry)
+        return {key: value if between else "true" for key, between, value in pairs}
+
+    def refs(self, *prefixes: str) -> dict[str, str]:
+        """The ids of all refs with these full names or below them, by full name."""
+        out = self._out("for-each-ref", "--format=%(objectname) %(refname)", "--", *prefixes)
+        found = (line.partition(" ") for line in out.splitlines())
+        return {name: commit for commit, _, name in found}
+
+    def missing(self, ids: list[str]) -> list[str]:
+        """Which of these objects are not here."""
+        asked = "".join(f"{one}\n" for one in ids).encode()
+        out = self._run("cat-file", "--batch-check=%(objectname)", stdin=asked).stdout.decode()
+        answers = (line.partition(" ") for line in out.splitlines())
+        return [one for one, _, what in answers if what == "missing"]
+
+    def count(self, commit: str, *, without: list[str]) -> int | None:
+        """How many commits are reachable from `commit` and from none of `without`; None for
+        what is no commit."""
+        arguments = ["--count", commit, "--not", *without]
+        done = self._run("rev-list", *arguments, check=False)
+        return int(done.stdout) if done.returncode == 0 else None
+
+    def has_gitlinks(self, commit: str) -> bool:
+        """Whether a commit has submodules."""
+        out = self._run("ls-tree", "-r", "-z", commit).stdout
+        return any(entry.startswith(b"160000 ") for entry in out.split(b"\0"))
+
     # --- changing; the caller holds the repository lock where it says so -------------------
 
     def fetch(self, branch: str, timeout: float) -> None:
         """Bring refs/remotes/origin/<branch> up to date. GitFailed after `timeout` seconds."""
         refspec = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
         self._run("fetch", "--quiet", "--no-tags", "origin", refspec, timeout=timeout)
+
+    def init_bare(self, folder: Path, branch: str, *, sha256: bool) -> None:
+        """An empty repository in `folder`, with nothing of the user's own template."""
+        kind = "sha256" if sha256 else "sha1"
+        arguments = ["init", "--quiet", "--bare", "--template=", f"--object-format={kind}"]
+        where = [f"--initial-branch={branch}", "--", str(folder)]
+        done = _spawn(["git", *_flags(), *arguments, *where], cwd=self.common_dir)
+        if done.returncode:
+            raise _failed(done)
+
+    def update_refs(self, changes: dict[str, tuple[str | None, str | None]]) -> None:
+        """Move refs, all or none: name -> (new, old), None being no such ref. Raises GitFailed
+        where one is not at `old` any more. Repository lock."""
+        lines = []
+        for name, (new, old) in changes.items():
+            if new is None:
+                lines.append(f"delete {name}\0{old or ''}\0")
+            else:
+                lines.append(f"update {name}\0{new}\0{old or '0' * len(new)}\0")
+        if lines:
+            self._run("update-ref", "--stdin", "-z", stdin=os.fsencode("".join(lines)))
 
     def add_worktree(self, path: Path, branch: str, commit: str | None) -> None:
         """Register a worktree at `path` without its files, on a new branch at `commit`, or on
@@ -398,6 +452,36 @@ class Git:
         self._in(worktree, "config", "--worktree", "core.hooksPath", "/dev/null")
         return path
 
+    def can_move_index(self, worktree: Path, old: str, new: str) -> bool:
+        """Whether move_index would work: nothing that differs is staged."""
+        if not self._is_at(worktree, old, new):
+            return True
+        git_dir = self.worktree_dir(worktree)
+        arguments = ["read-tree", "-i", "-m", "--dry-run", old, new]
+        done = self._run(*arguments, git_dir=git_dir, work_tree=worktree, check=False)
+        return done.returncode == 0
+
+    def move_index(self, worktree: Path, old: str, new: str) -> None:
+        """Bring a worktree's index from one commit to another, touching no file: for when its
+        branch has been moved. One with another branch checked out is left alone."""
+        if not self._is_at(worktree, old, new):
+            return
+        git_dir = self.worktree_dir(worktree)
+        self._in(worktree, "read-tree", "-i", "-m", old, new, git_dir=git_dir)
+        self.refresh_index(worktree)
+
+    def refresh_index(self, worktree: Path) -> None:
+        """See which files are as the index says; touches none of them."""
+        self.require_safe_drivers()
+        arguments = ["update-index", "-q", "--refresh", "--ignore-submodules"]
+        self._run(*arguments, git_dir=self.worktree_dir(worktree), work_tree=worktree, check=False)
+
+    def _is_at(self, worktree: Path, *commits: str) -> bool:
+        """Whether HEAD of a linked worktree is at one of these commits, on a branch."""
+        git_dir = self.worktree_dir(worktree)
+        head = (git_dir / "HEAD").read_text().removeprefix("ref: ").strip()
+        return head.startswith("refs/") and self.commit(head) in commits
+
     def rebuild_index(self, worktree: Path) -> None:
         """Make the index anew from HEAD; the files stay as they are."""
         self._in(worktree, "reset", "--quiet", "--mixed", git_dir=self.worktree_dir(worktree))
@@ -409,6 +493,30 @@ class Git:
         if not local or not remote or local == remote or self.is_ancestor(remote, local):
             return local or remote, False
         return (remote, False) if self.is_ancestor(local, remote) else (local, True)
+
+    def run_limited(
+        self,
+        *arguments: str,
+        objects: Path,
+        alone: bool = False,
+        stdin: BinaryIO | bytes | None = None,
+        memory: int | None = None,
+        cpu: int | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """A command that writes to the object folder `objects` and, unless `alone`, sees the
+        main objects behind it. `memory` in bytes and `cpu` in seconds bound it."""
+        own = {"GIT_OBJECT_DIRECTORY": str(objects)}
+        if not alone:
+            own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _quoted_path(self.common_dir / "objects")
+        limits = f"ulimit -c 0; ulimit -t {cpu or 'unlimited'}; ulimit -v "
+        limits += f"{memory // 1024}" if memory else "unlimited"
+        bounded = ["sh", "-c", f'{limits}; exec "$@"', "git", "git", *_flags()]
+        return _spawn(
+            [*bounded, f"--git-dir={self.common_dir}", *arguments],
+            cwd=self.common_dir,
+            stdin=stdin,
+            env=own,
+        )
 
     def _tree(self, commit: str) -> str:
         return self._out("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
@@ -489,14 +597,27 @@ def _environment() -> dict[str, str]:
     return {**kept, **quiet, "SSH_ASKPASS_REQUIRE": "never"}
 
 
+def _quoted_path(path: Path) -> str:
+    """A path as an entry of a list that ':' divides; git unquotes it."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
 def _spawn(
-    command: list[str], *, cwd: Path | None, stdin: bytes | None = None, timeout: float = TIMEOUT
+    command: list[str],
+    *,
+    cwd: Path | None,
+    stdin: BinaryIO | bytes | None = None,
+    timeout: float = TIMEOUT,
+    env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
+    source: BinaryIO | int = subprocess.DEVNULL
+    if stdin is not None:
+        source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
     try:
         process = subprocess.Popen(
-            command, cwd=cwd, env=_environment(), start_new_session=True,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            command, cwd=cwd, env=_environment() | (env or {}), start_new_session=True,
+            stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
     except FileNotFoundError as error:
         raise NotFound("There is no git on this machine.", hint="Install git 2.39 or newer.") from (
@@ -504,7 +625,8 @@ def _spawn(
         )
     with process:
         try:
-            out, err = process.communicate(stdin, timeout)
+            data = stdin if isinstance(stdin, bytes) else None
+            out, err = process.communicate(data, timeout)
         except BaseException as error:
             # A fetch has children (ssh, a helper) that hold the pipes: end the whole group.
             with contextlib.suppress(ProcessLookupError):

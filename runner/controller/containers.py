@@ -9,6 +9,7 @@ from runner.adapters import disk, sockets
 from runner.adapters.engine import Container, ports_label
 from runner.adapters.run_folder import RunFolder
 from runner.controller.files import env_file_values, write_files
+from runner.controller.own_git import git_mounts
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Mount
@@ -97,6 +98,7 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
     mounts = [
         Mount(record.worktree, names.WORKSPACE),
         Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
+        *git_mounts(work),
         Mount(str(folder / "run"), names.RUN),
         Mount(str(folder / "home"), names.HOME),
         Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
@@ -162,7 +164,8 @@ def prepare_folder(work: ProjectWork) -> None:
     nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
     _keep(folder / "passwd", passwd + nobody)
     _keep(folder / "group", f"{group}nogroup:x:65534:\n")
-    _keep(folder / "gitfile", "gitdir: /run/treedock/git\n")
+    _keep(folder / "gitfile", f"gitdir: {names.GIT}\n")
+    _keep(folder / "no-alternates", "")
 
 
 def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -> Container:

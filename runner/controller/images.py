@@ -112,6 +112,15 @@ def ensure_image(
     return _ensure_built(engine, wanted.build, project, archive, ca, emit)
 
 
+def ensure_git_image(engine: Engine, emit: Emit) -> str:
+    """An image of treedock's own that has git: the default one where it is there."""
+    own = sorted(name for name, _ in engine.images() if name.startswith("treedock/fullstack:"))
+    if own:
+        return own[0]
+    authority = host_ca("auto")
+    return _ensure_own(engine, "git", authority.read_bytes() if authority else None, emit)
+
+
 def _ensure_own(engine: Engine, name: str, ca: bytes | None, emit: Emit) -> str:
     build = Build(args={"BASE": base_name()})
     with _scratch() as scratch:

@@ -12,15 +12,17 @@ from runner.controller.containers import ensure_running, ensure_stopped, prepare
 from runner.controller.describing import describe
 from runner.controller.files import write_files
 from runner.controller.opening import Project
+from runner.controller.own_git import ensure_own_git
 from runner.controller.parallel import side_by_side
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
+from runner.controller.sync import sync
 from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases
 from runner.domain.container import WORKSPACE
 from runner.domain.environment import values_of
-from runner.domain.errors import LimitReached, RunnerError, unavailable
+from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance import Failure, View, check_id
 
@@ -89,7 +91,9 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
             ensure_stopped(work)
         prepare_folder(work)
         write_files(work, values_of(work.id, work.record.ports, work.config.env.set_))
+        ensure_own_git(work)
         running = ensure_running(work, ground.image, ground.authority)
+        _bring_commits(work)
         set_up = ensure_setup(work, running.id, running.env)
         verified = ensure_verified(work, running.id, running.env, again=set_up)
         reset = ensure_reset(work, running.id, running.env)
@@ -104,6 +108,15 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
     if changed:
         work.note("up", worktree=work.record.worktree, workspace=WORKSPACE)
     return changed
+
+
+def _bring_commits(work: ProjectWork) -> None:
+    """What was committed on the host while it was down goes in; where both sides moved that is
+    said, and the person decides."""
+    try:
+        sync(work)
+    except Refused as error:
+        work.warn(f"{error.message} {error.hint}")
 
 
 def _ensure_image(project: Project, base: str, authority: Path | None, emit: Emit) -> str:

@@ -197,6 +197,8 @@ class Limits(Model):
     """Processor cores of one instance."""
     pids: int = Field(default=512, ge=16, le=100_000)
     """Processes and threads of one instance."""
+    bundle: Size = Field(default=2**30, gt=0)
+    """Size of what one sync may bring out of an instance, packed and unpacked."""
     disk_free: Size = Field(default=2 * 2**30, ge=0)
     """Free disk space below which nothing new is started."""
     stale_days: float = Field(default=14, gt=0)

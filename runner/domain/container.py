@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 WORKSPACE = "/workspace"
 HOME = "/home/treedock"
 RUN = "/run/treedock/run"
+GIT = "/run/treedock/git"
+OBJECTS = "/run/treedock/objects"
 CA_BUNDLE = "/etc/treedock/ca.pem"
 
 LABEL = "treedock"

@@ -4,6 +4,7 @@
     ├── ConfigError                     2   treedock.yaml or the command line is wrong
     ├── NotFound                        3   no such instance, service, project
     ├── Refused                         4   it would lose or break something
+    │   ├── BothMoved
     │   ├── BranchExists
     │   ├── LimitReached
     │   ├── NoFreeSlot
@@ -55,6 +56,12 @@ class NotFound(RunnerError):
 class Refused(RunnerError):
     code = "refused"
     exit_code = 4
+
+
+class BothMoved(Refused):
+    """A branch has moved inside and here."""
+
+    code = "both_moved"
 
 
 class BranchExists(Refused):

@@ -163,12 +163,19 @@ class FakeEngine:
         stdin: BinaryIO | None,
         stdout: BinaryIO,
         stderr: BinaryIO,
+        timeout: float | None = None,
     ) -> int:
         self._answer("exec_attached")
         made = self._running(container)
         pipe = subprocess.PIPE
         with self._spawn(made, argv, env, workdir, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-            out, err = process.communicate(stdin.read() if stdin else b"")
+            try:
+                out, err = process.communicate(stdin.read() if stdin else b"", timeout)
+            except subprocess.TimeoutExpired as error:
+                _signal(process, signal.SIGKILL)
+                raise EngineFailed(f"{argv[0]} inside did not end in {timeout:g} seconds.") from (
+                    error
+                )
         stdout.write(out)
         stderr.write(err)
         return process.returncode

@@ -273,6 +273,18 @@ def test_an_attached_command_has_its_streams_apart_and_its_exit_code(
     assert (code, out.getvalue(), err.getvalue()) == (4, b"\x00from outside\xff", b"oops\n")
 
 
+def test_an_attached_command_that_does_not_end_in_time_is_an_error(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    with pytest.raises(EngineFailed, match="did not end"):
+        engine.exec_attached(
+            made, ["sleep", "60"], env={}, workdir="/", stdin=None,
+            stdout=io.BytesIO(), stderr=io.BytesIO(), timeout=0.5,
+        )  # fmt: skip
+
+
 def test_commands_inside_leave_no_connection_open(
     engine: Engine, spec: ContainerSpec, create: Create
 ) -> None:

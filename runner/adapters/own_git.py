@@ -1,0 +1,266 @@
+"""The git directory that an instance has of its own, seen inside as /run/treedock/git.
+
+The host makes it, and never runs git with it afterwards: code inside can write all of it. What
+it says later is read here file by file, and every id in it is a claim until its objects have
+passed the quarantine.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters import disk
+from runner.adapters.git import Git
+from runner.domain.errors import Refused
+
+MAX_REFS = 2000
+_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+# What git itself forbids in the name of a ref (git-check-ref-format).
+_BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^\.|\.lock(/|$)|[./]$")
+_BUSY = {
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+# Of the main configuration, what decides how files look or what they are called.
+_TAKEN_OVER = re.compile(
+    r"core\.(autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode"
+    r"|sparsecheckout|sparsecheckoutcone|longpaths)|user\.(name|email)|i18n\.commitencoding"
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a new own git directory begins with."""
+
+    branch: str
+    head: str
+    base: str
+    """Name of the base branch; inside it is refs/remotes/origin/<base>."""
+    base_commit: str
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What an own git directory claims. `branch` is what HEAD is on, None when detached at
+    `detached`; `busy` names the operation that is in progress."""
+
+    branch: str | None
+    detached: str | None
+    refs: Mapping[str, str]
+    stash: tuple[str, ...]
+    busy: str | None
+
+
+@dataclass(frozen=True)
+class Alternate:
+    """An object folder that is shown inside, and where."""
+
+    source: Path
+    target: str
+
+
+class OwnGit:
+    """The own git directory at `folder`, of an instance of the repository `git`."""
+
+    def __init__(self, folder: Path, git: Git) -> None:
+        self.folder = folder
+        self._git = git
+
+    def is_whole(self) -> bool:
+        """Whether there is a git directory with a HEAD."""
+        return self.folder.is_dir() and not self.folder.is_symlink() and self._head() is not None
+
+    def make(self, start: Start, worktree: Path, workspace: str, objects: str) -> list[str]:
+        """Make it, whole or not at all. Returns what the person should know, as sentences.
+
+        `workspace` and `objects` are where the files and the main objects lie inside. Raises
+        Refused for a repository whose objects are not all here.
+        """
+        config = self._git.settings(worktree)
+        _require_complete(config)
+        new = self.folder.with_name(f"git.new-{os.getpid()}")
+        disk.remove_tree(new)
+        sha256 = config.get("extensions.objectformat") == "sha256"
+        self._git.init_bare(new, start.branch, sha256=sha256)
+        alternates = [objects, *(a.target for a in self.alternates(objects))]
+        (new / "objects/info/alternates").write_text("".join(f"{a}\n" for a in alternates))
+        _ref(new, f"refs/heads/{start.branch}", start.head)
+        _ref(new, f"refs/remotes/origin/{start.base}", start.base_commit)
+        (new / "config").write_text(_configuration(config, workspace, sha256=sha256))
+        (new / "info").mkdir(exist_ok=True)
+        linked = self._git.worktree_dir(worktree)
+        for name, source in {
+            "index": linked / "index",
+            "info/sparse-checkout": linked / "info/sparse-checkout",
+            "info/exclude": self._git.common_dir / "info/exclude",
+            "shallow": self._git.common_dir / "shallow",
+        }.items():
+            if source.exists():
+                shutil.copy2(source, new / name)  # with its time: the index is racy without
+        for shared in linked.glob("sharedindex.*"):
+            shutil.copy2(shared, new / shared.name)
+        disk.remove_tree(self.folder)
+        new.rename(self.folder)
+        return [
+            f"files under the filter {name} can be read inside, but not committed there"
+            for name in _required_filters(config)
+        ]
+
+    def alternates(self, objects: str) -> list[Alternate]:
+        """The object folders that the main one borrows from, each with its place inside."""
+        found: list[Path] = []
+        todo = [self._git.common_dir / "objects"]
+        while todo:
+            folder = todo.pop()
+            listed = folder / "info/alternates"
+            for line in listed.read_text().splitlines() if listed.exists() else ():
+                other = (folder / line).resolve()
+                if line and not line.startswith("#") and other not in found:
+                    found.append(other)
+                    todo.append(other)
+        return [
+            Alternate(path, f"{objects.rsplit('/', 1)[0]}/alternates/{n}")
+            for n, path in enumerate(found)
+        ]
+
+    def exclude(self, data: bytes) -> None:
+        """Keep info/exclude as it is outside."""
+        if disk.read_untrusted(self.folder / "info/exclude") != data:
+            disk.write_below(self.folder, "info/exclude", data)
+
+    def look(self) -> Inside:
+        """What it claims now. Raises Refused where it is no git directory any more."""
+        head = self._head()
+        if head is None:
+            raise Refused(
+                f"{self.folder} is no git directory any more: code inside has damaged it.",
+                hint="treedock up makes it anew, from the commits that were synced.",
+            )
+        branch, detached = head
+        busy = next((w for name, w in _BUSY.items() if os.path.lexists(self.folder / name)), None)
+        refs = dict(self._packed())
+        refs |= dict(self._loose())
+        stash = self._stash(refs.pop("refs/stash", None))
+        return Inside(branch, detached, refs, stash, busy)
+
+    def _head(self) -> tuple[str | None, str | None] | None:
+        text = _line(self.folder / "HEAD")
+        name = text.removeprefix("ref: refs/heads/")
+        if name != text and is_ref_name(name):
+            return name, None
+        return (None, text) if _ID.fullmatch(text) else None
+
+    def _packed(self) -> Iterator[tuple[str, str]]:
+        data = disk.read_untrusted(self.folder / "packed-refs") or b""
+        for line in os.fsdecode(data).split("\n")[: MAX_REFS * 2]:
+            commit, _, name = line.partition(" ")
+            if _ID.fullmatch(commit) and name.startswith("refs/") and is_ref_name(name):
+                yield name, commit
+
+    def _loose(self) -> Iterator[tuple[str, str]]:
+        top = self.folder / "refs"
+        if top.is_symlink():
+            return
+        count = 0
+        for folder, _, files in os.walk(top):
+            for file in files:
+                path = Path(folder) / file
+                name = str(path.relative_to(self.folder))
+                commit = _line(path)
+                if _ID.fullmatch(commit) and is_ref_name(name):
+                    yield name, commit
+                count += 1
+                if count > MAX_REFS:
+                    raise Refused(
+                        f"There are more than {MAX_REFS} refs in {self.folder}.",
+                        hint="Delete branches inside that nobody needs, or run git pack-refs.",
+                    )
+
+    def _stash(self, top: str | None) -> tuple[str, ...]:
+        """The stash's commits, the newest first: they are its reflog."""
+        if top is None:
+            return ()
+        data = disk.read_untrusted(self.folder / "logs/refs/stash") or b""
+        logged = [line.split(b" ")[1:2] for line in data.splitlines()[-MAX_REFS:]]
+        found = [os.fsdecode(words[0]) for words in logged if words]
+        ids = [commit for commit in found if _ID.fullmatch(commit)]
+        return tuple(dict.fromkeys([top, *reversed(ids)]))
+
+
+def is_ref_name(name: str) -> bool:
+    """Whether git would accept this as (the rest of) the name of a ref."""
+    return bool(name) and len(name) < 1024 and not _BAD_NAME.search(name) and name[0] not in "-/"
+
+
+def _line(path: Path) -> str:
+    return os.fsdecode(disk.read_untrusted(path, 2048) or b"").strip()
+
+
+def _ref(folder: Path, name: str, commit: str) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{commit}\n")
+
+
+def _require_complete(config: Mapping[str, str]) -> None:
+    """A partial clone fetches what it lacks when it is asked, and inside nobody can."""
+    partial = "extensions.partialclone" in config or any(
+        key.startswith("remote.") and key.endswith((".promisor", ".partialclonefilter"))
+        for key in config
+    )
+    if partial:
+        raise Refused(
+            "This repository is a partial clone: objects that are not here yet could not be "
+            "fetched inside.",
+            hint="Clone it without --filter, and use that one.",
+        )
+
+
+def _required_filters(config: Mapping[str, str]) -> list[str]:
+    """Filters that git has to apply (lfs, git-crypt): without them it would commit the raw file."""
+    ends = ".required"
+    return [
+        key.removeprefix("filter.").removesuffix(ends)
+        for key, value in config.items()
+        if key.startswith("filter.") and key.endswith(ends) and value.lower() in ("true", "1", "")
+    ]
+
+
+def _configuration(config: Mapping[str, str], workspace: str, *, sha256: bool) -> str:
+    """The text of the own git directory's `config`."""
+    values = {
+        "core.repositoryformatversion": "1" if sha256 else "0",
+        "core.bare": "false",
+        "core.worktree": workspace,
+        "core.logallrefupdates": "true",
+        "gc.auto": "0",
+        "maintenance.auto": "false",
+        **({"extensions.objectformat": "sha256"} if sha256 else {}),
+        **{key: value for key, value in config.items() if _TAKEN_OVER.fullmatch(key)},
+    }
+    for name in _required_filters(config):
+        values |= {
+            f"filter.{name}.clean": "false",
+            f"filter.{name}.smudge": "cat",
+            f"filter.{name}.required": "true",
+        }
+    lines = []
+    for key, value in values.items():
+        section, _, rest = key.partition(".")
+        name, _, variable = rest.rpartition(".")
+        head = f"[{section} {_quoted(name)}]" if name else f"[{section}]"
+        lines.append(f"{head}\n\t{variable} = {_quoted(value)}\n")
+    return "".join(lines)
+
+
+def _quoted(text: str) -> str:
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t")):
+        text = text.replace(plain, escaped)
+    return f'"{text}"'

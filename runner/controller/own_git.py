@@ -1,0 +1,76 @@
+"""The instance's own git directory: made by `up`, mounted, and what git inside has to be told."""
+
+from pathlib import Path
+
+from runner.adapters.own_git import OwnGit, Start
+from runner.controller.work import ProjectWork, Work
+from runner.domain import container as names
+from runner.domain.container import Mount
+from runner.domain.errors import NotFound, Refused
+
+# Said again for every git that treedock runs inside, whatever code there wrote into its config.
+ENVIRONMENT = {
+    "GIT_DIR": names.GIT,
+    "GIT_WORK_TREE": names.WORKSPACE,
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES": names.OBJECTS,
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_EDITOR": "true",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+def own_git(work: Work) -> OwnGit:
+    return OwnGit(work.records.folder(work.id) / "git", work.git)
+
+
+def kept_ref(work: Work, name: str) -> str:
+    """The full name of a ref that keeps something of this instance in the main repository."""
+    return f"refs/treedock/{work.id}/{name}"
+
+
+def ensure_own_git(work: ProjectWork) -> None:
+    """Make the own git directory where it is missing or broken, from the branch as it is here.
+
+    Raises Refused for a base with submodules and for a partial clone.
+    """
+    own = own_git(work)
+    if not own.is_whole():
+        with work.step("making its own git directory"):
+            _make(work, own)
+    own.exclude((work.repository.common_dir / "info/exclude").read_bytes())
+
+
+def git_mounts(work: Work) -> list[Mount]:
+    """The own git directory, and the objects that it borrows, read-only. What these in turn
+    borrow from is beside them; their own lists of that hold paths of the host and are covered."""
+    own = own_git(work)
+    objects = work.repository.common_dir / "objects"
+    shown = [Mount(str(own.folder), names.GIT), Mount(str(objects), names.OBJECTS, read_only=True)]
+    empty = str(work.records.folder(work.id) / "no-alternates")
+    shown += [Mount(str(a.source), a.target, read_only=True) for a in own.alternates(names.OBJECTS)]
+    covers = [
+        Mount(empty, f"{mount.target}/info/alternates", read_only=True)
+        for mount in shown[1:]
+        if (Path(mount.source) / "info/alternates").exists()
+    ]
+    return shown + covers
+
+
+def _make(work: ProjectWork, own: OwnGit) -> None:
+    record, git = work.record, work.git
+    head = git.branch(record.branch)
+    base = git.newest(record.base)[0] or record.base_commit
+    if head is None:
+        raise NotFound(f"{work.id}: there is no branch {record.branch}.")
+    if git.has_gitlinks(head):
+        raise Refused(
+            f"{record.branch} has submodules, and instances cannot have them yet.",
+            hint="Put their files into the repository itself (git subtree), or use another base.",
+        )
+    with work.repository_locked():
+        kept = git.refs(kept_ref(work, "base"), kept_ref(work, "head"))
+        wanted = {kept_ref(work, "base"): base, kept_ref(work, "head"): head}
+        git.update_refs({name: (new, kept.get(name)) for name, new in wanted.items()})
+    start = Start(record.branch, head, record.base, base)
+    for sentence in own.make(start, Path(record.worktree), names.WORKSPACE, names.OBJECTS):
+        work.warn(sentence)
