@@ -255,11 +255,7 @@ class Git:
             worktree, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
             "--ignore-submodules=all", git_dir=self.worktree_dir(worktree),
         )  # fmt: skip
-        # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
-        fields = {"1": 8, "u": 10, "?": 1}
-        entries = [entry for entry in out.split("\0") if entry[:1] in fields]
-        changed = [entry.split(" ", fields[entry[0]])[-1] for entry in entries]
-        return changed + self._filled_submodules(worktree)
+        return _paths(out) + self._filled_submodules(worktree)
 
     def _filled_submodules(self, worktree: Path) -> list[str]:
         """Submodules that hold anything: git is not asked about them, so they may hold work."""
@@ -293,6 +289,20 @@ class Git:
         out = self._out("for-each-ref", "--format=%(objectname) %(refname)", "--", *prefixes)
         found = (line.partition(" ") for line in out.splitlines())
         return {name: commit for commit, _, name in found}
+
+    def changed_between(self, old: str, new: str) -> dict[str, str]:
+        """Path -> 'A', 'M', 'D' or 'T' for every file that differs between two commits."""
+        arguments = ["-r", "--name-status", "-z", "--no-renames", "--no-commit-id"]
+        fields = os.fsdecode(self._run("diff-tree", *arguments, old, new).stdout).split("\0")
+        return dict(zip(fields[1::2], fields[::2], strict=False))
+
+    def uncommitted(self, checkout: Path) -> list[str]:
+        """Paths of the user's own checkout that are changed, staged or untracked."""
+        out = self._in(
+            checkout, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
+            "--ignore-submodules=all",
+        )  # fmt: skip
+        return _paths(out)
 
     def missing(self, ids: list[str]) -> list[str]:
         """Which of these objects are not here."""
@@ -354,6 +364,48 @@ class Git:
             *("worktree", "add", "--quiet", "--no-checkout", *again, *new),
             *("--", str(path), commit or branch),
         )
+
+    def fast_forward(self, checkout: Path, branch: str, commit: str) -> None:
+        """Move the branch that is checked out in the user's own checkout forward, with its files.
+        Raises Refused where changes there are in the way; nothing is touched then. Repository
+        lock."""
+        self.require_safe_drivers()
+        arguments = ["--ff-only", "--no-autostash", "--no-overwrite-ignore", "--no-stat", "-q"]
+        done = self._run(
+            *("-c", f"branch.{branch}.mergeOptions=", "merge", *arguments, commit),
+            git_dir=self._git_dir(checkout), work_tree=checkout, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise Refused(
+                f"git could not bring {checkout} to {commit[:10]}: {said[-1000:]}",
+                hint="Nothing was changed there. Mend that and run the same command again.",
+            )
+
+    def commit_tree(self, tree: str, parents: list[str], message: str) -> str:
+        """The id of a new commit. Raises Refused where git knows no author."""
+        given = [part for parent in parents for part in ("-p", parent)]
+        done = self._run(
+            "commit-tree", tree, *given, stdin=message.encode(errors="replace"), check=False
+        )
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise Refused(
+                f"git could not make a commit: {said[-500:]}",
+                hint='Tell git who you are: git config --global user.name "...", user.email "..."',
+            )
+        return done.stdout.decode().strip()
+
+    def blob(self, commit: str, path: str) -> bytes | None:
+        """The content of a file of a commit, or None where there is none."""
+        name = f"{commit}:{path}"
+        done = self._run("cat-file", "blob", name, check=False)
+        return done.stdout if done.returncode == 0 else None
+
+    def add_detached_worktree(self, path: Path, commit: str) -> None:
+        """Register a worktree at `path` without its files, on no branch. Repository lock."""
+        arguments = ["--quiet", "--detach", "--no-checkout", "--force", "--force"]
+        self._run("worktree", "add", *arguments, "--", str(path), commit)
 
     def is_checked_out(self, worktree: Path) -> bool:
         """Whether the checkout was finished: git writes the index after the last file."""
@@ -561,6 +613,14 @@ class Git:
         if check and done.returncode:
             raise _failed(done)
         return done
+
+
+def _paths(status: str) -> list[str]:
+    """The paths that `status --porcelain=v2 -z` prints, each in an entry of its own."""
+    # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
+    fields = {"1": 8, "u": 10, "?": 1}
+    entries = [entry for entry in status.split("\0") if entry[:1] in fields]
+    return [entry.split(" ", fields[entry[0]])[-1] for entry in entries]
 
 
 def _leads_back(git_dir: Path, worktree: Path) -> bool:

@@ -16,12 +16,13 @@ from runner.domain.instance import Record
 class Records:
     """Reads and writes what is kept about the instances of one repository."""
 
-    def __init__(self, common_dir: Path) -> None:
+    def __init__(self, common_dir: Path, kind: str = "instances") -> None:
         self.root = common_dir / "treedock"
+        self._kind = kind
 
     def folder(self, instance: str) -> Path:
         """The instance's own folder; nothing in it is mounted except run/ and home/."""
-        return self.root / "instances" / instance
+        return self.root / self._kind / instance
 
     def lock(self, instance: str) -> Path:
         return self.root / "locks" / f"instance-{instance}.lock"
@@ -33,7 +34,7 @@ class Records:
 
     def ids(self) -> list[str]:
         """The ids that have a folder, sorted; not all of them need a record."""
-        folder = self.root / "instances"
+        folder = self.root / self._kind
         return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
     def all(self) -> list[Record]:

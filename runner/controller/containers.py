@@ -95,6 +95,7 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
     project, record, limits = work.project, work.record, work.config.limits
     folder = work.records.folder(work.id)
     sandbox = project.user.sandbox
+    published = work.kind == "instance"
     mounts = [
         Mount(record.worktree, names.WORKSPACE),
         Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
@@ -117,18 +118,18 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         image=image,
         user=f"{os.getuid()}:{os.getgid()}",
         hostname=work.id.replace("_", "-"),
-        ports=tuple(record.ports.values()),
+        ports=tuple(record.ports.values()) if published else (),
         mounts=tuple(mounts),
         limits=ContainerLimits(limits.memory, limits.cpus, limits.pids),
         environment=environment,
         secrets=secrets,
         labels={
-            names.LABEL: "instance",
+            names.LABEL: work.kind,
             names.LABEL_PROJECT: project.name,
             names.LABEL_REPOSITORY: project.repository.key,
             names.LABEL_INSTANCE: work.id,
             names.LABEL_SLOT: "" if record.slot is None else str(record.slot),
-            names.LABEL_PORTS: ports_label(record.ports),
+            names.LABEL_PORTS: ports_label(record.ports if published else {}),
         },
         publish=sandbox.publish,
         capabilities=tuple(sandbox.capabilities),

@@ -28,15 +28,16 @@ def kept_ref(work: Work, name: str) -> str:
     return f"refs/treedock/{work.id}/{name}"
 
 
-def ensure_own_git(work: ProjectWork) -> None:
-    """Make the own git directory where it is missing or broken, from the branch as it is here.
+def ensure_own_git(work: ProjectWork, *, head: str | None = None) -> None:
+    """Make the own git directory where it is missing or broken, from `head` or else from the
+    branch as it is here.
 
     Raises Refused for a base with submodules and for a partial clone.
     """
     own = own_git(work)
     if not own.is_whole():
         with work.step("making its own git directory"):
-            _make(work, own)
+            _make(work, own, head or work.git.branch(work.record.branch))
     own.exclude((work.repository.common_dir / "info/exclude").read_bytes())
 
 
@@ -56,9 +57,8 @@ def git_mounts(work: Work) -> list[Mount]:
     return shown + covers
 
 
-def _make(work: ProjectWork, own: OwnGit) -> None:
+def _make(work: ProjectWork, own: OwnGit, head: str | None) -> None:
     record, git = work.record, work.git
-    head = git.branch(record.branch)
     base = git.newest(record.base)[0] or record.base_commit
     if head is None:
         raise NotFound(f"{work.id}: there is no branch {record.branch}.")

@@ -109,6 +109,8 @@ class Work:
 class ProjectWork(Work):
     """Work that follows the project's configuration."""
 
+    kind = "instance"
+
     def __init__(self, project: Project, instance: str, emit: Emit) -> None:
         super().__init__(project.repository, instance, emit)
         self.project = project

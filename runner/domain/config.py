@@ -230,6 +230,24 @@ class Sandbox(Model):
     """Host address that ports are published on."""
 
 
+class Gate(Model):
+    """A command that has to pass before a branch may land."""
+
+    run: Command
+    """Shell command, run inside a throwaway instance of the candidate."""
+    folder: Path = Field(default=".", alias="in")
+    """Folder to run it in."""
+    services: bool = False
+    """Whether it needs the project's services to run."""
+
+
+class Merge(Model):
+    retries: int = Field(default=3, ge=0)
+    """How often to build and test again when base moves meanwhile."""
+    width: int = Field(default=4, ge=1)
+    """How many candidates are tested at once."""
+
+
 class Config(Model):
     """The whole of treedock.yaml."""
 
@@ -264,7 +282,11 @@ class Config(Model):
     database: Database | None = None
     """The instance's own database."""
     test: Command | None = None
-    """Command that tests the project."""
+    """Command that tests the project. The first gate of a merge."""
+    gates: list[Gate] = []
+    """More commands that have to pass at a candidate before it may land."""
+    merge: Merge = Merge()
+    """How branches come back into base."""
     limits: Limits = Limits()
     """Upper bounds, so that one instance cannot starve the others or the host."""
     network: Network = Network()

@@ -4,9 +4,11 @@
     ├── ConfigError                     2   treedock.yaml or the command line is wrong
     ├── NotFound                        3   no such instance, service, project
     ├── Refused                         4   it would lose or break something
+    │   ├── BaseMoved
     │   ├── BothMoved
     │   ├── BranchExists
     │   ├── LimitReached
+    │   ├── MergeConflict
     │   ├── NoFreeSlot
     │   ├── UncommittedChanges
     │   └── UnmergedCommits
@@ -58,6 +60,12 @@ class Refused(RunnerError):
     exit_code = 4
 
 
+class BaseMoved(Refused):
+    """Base is not at the commit any more that a candidate was built on."""
+
+    code = "base_moved"
+
+
 class BothMoved(Refused):
     """A branch has moved inside and here."""
 
@@ -70,6 +78,10 @@ class BranchExists(Refused):
 
 class LimitReached(Refused):
     code = "limit_reached"
+
+
+class MergeConflict(Refused):
+    code = "merge_conflict"
 
 
 class NoFreeSlot(Refused):

@@ -1,0 +1,57 @@
+"""Moving base to a candidate, where base is checked out and where it is not."""
+
+import os
+from pathlib import Path
+
+from runner.adapters.git import Git, Worktree
+from runner.domain.errors import BaseMoved, Refused
+
+NAMED = 10  # files that an error names before it counts the rest
+
+
+def checkout_of(git: Git, branch: str) -> Worktree | None:
+    """The worktree in which a branch is checked out."""
+    return next((w for w in git.worktrees() if w.branch == branch), None)
+
+
+def in_the_way(git: Git, checkout: Path, old: str, new: str) -> list[str]:
+    """Files of a checkout that landing would overwrite although they are changed, staged,
+    untracked or ignored there."""
+    changed = git.changed_between(old, new)
+    touched = set(git.uncommitted(checkout)) & changed.keys()
+    added = [path for path, what in changed.items() if what == "A"]
+    there = [path for path in added if os.path.lexists(checkout / path)]
+    return sorted({*touched, *there})
+
+
+def require_free(git: Git, branch: str, old: str, new: str) -> None:
+    """Raises Refused, naming the files, where landing would touch somebody's changes."""
+    holder = checkout_of(git, branch)
+    files = in_the_way(git, holder.path, old, new) if holder else []
+    if holder and files:
+        more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+        raise Refused(
+            f"Landing would overwrite changes in {holder.path}: {', '.join(files[:NAMED])}{more}.",
+            hint="Commit or stash them there (git stash -u), then run the same command again.",
+        )
+
+
+def land(git: Git, branch: str, expected: str, commit: str) -> None:
+    """Move `branch` from `expected` to its descendant `commit`, files and all. Repository lock.
+
+    Raises BaseMoved where it is elsewhere by now, Refused where git cannot update the files;
+    nothing is changed then.
+    """
+    if git.branch(branch) != expected:
+        raise BaseMoved(f"{branch} has moved meanwhile.", hint="Run the same command again.")
+    holder = checkout_of(git, branch)
+    if holder is None:
+        git.update_refs({f"refs/heads/{branch}": (commit, expected)})
+        return
+    require_free(git, branch, expected, commit)
+    git.fast_forward(holder.path, branch, commit)
+    if git.branch(branch) != commit:
+        raise BaseMoved(
+            f"{branch} moved while {commit[:10]} landed on it.",
+            hint=f"Look at it: git log {branch}",
+        )

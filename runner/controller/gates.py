@@ -1,0 +1,179 @@
+"""Gates: commands that have to pass at a candidate, run in a throwaway instance of exactly it.
+
+It publishes nothing, takes no slot, has a database of its own, and follows the configuration of
+base: a branch cannot weaken the gate that it has to pass.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters import locks
+from runner.adapters.records import Records, now
+from runner.controller import images
+from runner.controller.containers import ensure_running, prepare_folder
+from runner.controller.files import exclude_patterns, write_files
+from runner.controller.jobs import run_job
+from runner.controller.opening import Project, Repository
+from runner.controller.own_git import ensure_own_git
+from runner.controller.reset import ensure_reset
+from runner.controller.services import ensure_services
+from runner.controller.setup import ensure_setup, ensure_verified
+from runner.controller.work import ProjectWork
+from runner.domain.config import Gate
+from runner.domain.environment import values_of
+from runner.domain.errors import CommandFailed
+from runner.domain.events import Emit
+from runner.domain.instance import Record
+
+PREFIX = "gate."  # no instance's id has a dot
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the gates ended. `log`: the folder with what they printed; `message` says what failed."""
+
+    green: bool
+    message: str
+    log: Path
+
+
+class GateWork(ProjectWork):
+    """The work on a throwaway instance."""
+
+    kind = "gate"
+
+
+def gates_of(project: Project, added: Sequence[str], *, none: bool = False) -> list[Gate]:
+    """The gates of the project's configuration, and those that the command line adds."""
+    if none:
+        return []
+    own = [Gate(run=project.config.test)] if project.config.test else []
+    return [*own, *project.config.gates, *(Gate(run=command) for command in added)]
+
+
+def run_gates(
+    project: Project,
+    name: str,
+    commit: str,
+    gates: Sequence[Gate],
+    *,
+    base_commit: str,
+    log: Path,
+    emit: Emit,
+) -> Verdict:
+    """Bring a throwaway instance up at `commit`, run the gates in it, and remove it.
+
+    `project` has base's configuration, and images are built from `base_commit`; `log` is a
+    folder for what is printed. A command of the
+    project's own that fails is a red verdict; RunnerError is raised for what the candidate is
+    not to blame for.
+    """
+    work = GateWork(_gate_project(project), f"{PREFIX}{name}", emit)
+    with work.locked():
+        dispose(work)  # of one that was killed
+        try:
+            _bring_up(work, commit, base_commit, gates)
+        except CommandFailed as error:
+            return Verdict(False, error.message, _keep_logs(work, log))
+        else:
+            return Verdict(True, "", _keep_logs(work, log))
+        finally:
+            dispose(work)
+
+
+def dispose(work: ProjectWork) -> None:
+    """Remove everything of a throwaway instance; what is gone already is no error."""
+    folder = work.records.folder(work.id)
+    container = work.container()
+    if container:
+        work.engine.remove(container.id)
+    with work.repository_locked():
+        work.git.remove_worktree(folder / "tree")
+        kept = work.git.refs(f"refs/treedock/{work.id}")
+        work.git.update_refs({name: (None, commit) for name, commit in kept.items()})
+    work.records.remove(work.id)
+
+
+def abandoned(project: Project) -> list[GateWork]:
+    """Throwaway instances that nobody works on: their treedock was killed."""
+    gate_project = _gate_project(project)
+    records = gate_project.repository.records
+    found = {id_ for id_ in records.ids() if id_.startswith(PREFIX)}
+    for container in project.repository.engine.containers(repository=project.repository.key):
+        if container.instance.startswith(PREFIX):
+            found.add(container.instance)
+    return [
+        GateWork(gate_project, id_, lambda event: None)
+        for id_ in sorted(found)
+        if not locks.is_held(records.lock(id_))
+    ]
+
+
+def _gate_project(project: Project) -> Project:
+    """The same project with its instances elsewhere, so that no verb takes one for the user's."""
+    whole = project.repository
+    repository = Repository(whole.checkout, whole.common_dir, connect=lambda: whole.engine)
+    repository.records = Records(whole.common_dir, "gates")
+    return Project(repository, project.config, project.user)
+
+
+def _bring_up(work: GateWork, commit: str, base_commit: str, gates: Sequence[Gate]) -> None:
+    project = work.project
+    worktree = work.records.folder(work.id) / "tree"
+    work.save(
+        Record(
+            id=work.id,
+            project=project.name,
+            branch=project.base,
+            base=project.base,
+            base_commit=commit,
+            checkout=str(project.repository.checkout),
+            worktree=str(worktree),
+            created_at=now(),
+            ports={name: ports.first for name, ports in work.config.ports.items()},
+        )
+    )
+    with work.repository_locked():
+        work.git.exclude(exclude_patterns(work))
+        work.git.add_detached_worktree(worktree, commit)
+    with work.step("checking out the candidate"):
+        work.git.check_out(worktree)
+        work.git.shield_hooks(worktree)
+    prepare_folder(work)
+    values = values_of(work.id, work.record.ports, work.config.env.set_)
+    write_files(work, values)
+    ensure_own_git(work, head=commit)
+    authority = images.host_ca(work.config.network.ca)
+    image = images.ensure_image(
+        work.engine,
+        work.config.image,
+        project=project.name,
+        archive=lambda folder, target: work.git.archive(base_commit, folder, target),
+        ca=authority.read_bytes() if authority else None,
+        emit=work.emit,
+    )
+    running = ensure_running(work, image, authority)
+    ensure_setup(work, running.id, running.env)
+    ensure_verified(work, running.id, running.env, again=True)
+    ensure_reset(work, running.id, running.env)
+    if any(gate.services for gate in gates):
+        ensure_services(work, running)
+    for number, gate in enumerate(gates, start=1):
+        with work.step(gate.run):
+            job = f"gate-{number}"
+            run_job(work, running.id, job, gate.run, folder=gate.folder, env=running.env)
+
+
+def _keep_logs(work: GateWork, log: Path) -> Path:
+    """Copy what the jobs printed, before the folder goes; files of a stranger, so bounded."""
+    from runner.adapters import disk
+    from runner.controller.jobs import run_folder
+
+    log.mkdir(parents=True, exist_ok=True)
+    jobs = run_folder(work)
+    for job in jobs.logs():
+        with contextlib.suppress(OSError):
+            (log / f"{job}.log").write_bytes(disk.read_untrusted(jobs.log(job)) or b"")
+    return log

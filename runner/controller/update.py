@@ -1,0 +1,137 @@
+"""`update`: today's base into an instance, merged or rebased inside its container."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+from runner.controller.inside_git import run_git
+from runner.controller.own_git import kept_ref, own_git
+from runner.controller.sync import sync
+from runner.controller.work import Work
+from runner.controller.worktree import FETCH_TIMEOUT
+from runner.domain.errors import GitFailed, MergeConflict, NotFound, Refused
+
+How = Literal["merge", "rebase"]
+Go = Literal["continue", "abort"]
+
+# $1 is base's name, $2 today's base. Codes of its own, that git does not use: 61 and 62.
+_BEGIN = """
+git diff-index --quiet --ignore-submodules HEAD -- || { git update-index -q --refresh
+  git diff-index --quiet --ignore-submodules HEAD -- || exit 61; }
+test "$(git symbolic-ref -q HEAD)" = "refs/heads/$3" || exit 62
+git update-ref "refs/remotes/origin/$1" "$2" || exit 1
+"""
+_START: dict[How, str] = {
+    "merge": _BEGIN + 'git merge --no-edit "refs/remotes/origin/$1"',
+    "rebase": _BEGIN + 'git rebase "refs/remotes/origin/$1"',
+}
+
+
+@dataclass(frozen=True)
+class Updated:
+    """`head`: the branch's commit now; `changed`: whether it is another one than before."""
+
+    id: str
+    base: str
+    base_commit: str
+    head: str
+    changed: bool
+
+
+def update(work: Work, how: How) -> Updated:
+    """Bring today's base in. Raises MergeConflict, naming the files: it stays in progress inside
+    until `go_on`. Raises Refused where uncommitted changes or another operation are in the way."""
+    with work.locked():
+        before = sync(work)
+        _require_idle(work)
+        base = _todays_base(work)
+        _keep(work, base)
+        record = work.record
+        script = ["sh", "-c", _START[how], "treedock", record.base, base, record.branch]
+        with work.step(f"{how} of {record.base} inside"):
+            code = run_git(work, script, check=False)
+        _require_done(work, code, how)
+        after = sync(work)
+        return Updated(work.id, record.base, base, after.head, after.head != before.head)
+
+
+def go_on(work: Work, go: Go) -> Updated:
+    """Continue or abort what `update` left in progress. Raises Refused where nothing is."""
+    with work.locked():
+        busy = own_git(work).look().busy
+        if busy not in ("merge", "rebase"):
+            raise Refused(f"{work.id}: no update is in progress.", hint="Nothing has to be done.")
+        before = work.git.branch(work.record.branch)
+        code = run_git(work, ["git", busy, f"--{go}"], check=False)
+        _require_done(work, code, "merge" if busy == "merge" else "rebase")
+        after = sync(work)
+        base = work.git.commit(kept_ref(work, "base")) or ""
+        return Updated(work.id, work.record.base, base, after.head, after.head != before)
+
+
+def _require_idle(work: Work) -> None:
+    own = own_git(work)
+    if not own.folder.exists():
+        raise Refused(
+            f"{work.id} has no git directory of its own yet.",
+            hint=f"treedock up {work.id} makes it.",
+        )
+    busy = own.look().busy
+    if busy:
+        raise Refused(
+            f"{work.id}: a {busy} is in progress inside.",
+            hint=f"Go on with: treedock update {work.id} --continue (or --abort)",
+        )
+
+
+def _todays_base(work: Work) -> str:
+    name = work.record.base
+    if work.git.has_remote() and work.git.heads(name)[1]:
+        try:
+            work.git.fetch(name, FETCH_TIMEOUT)
+        except GitFailed as error:
+            work.warn(f"going on with what is here: {error.message}")
+    base = work.git.newest(name)[0]
+    if base is None:
+        raise NotFound(f"{work.id}: its base {name} is gone.", hint="Look with: git branch")
+    return base
+
+
+def _keep(work: Work, base: str) -> None:
+    """Pin base here before the ref inside leans on it."""
+    name = kept_ref(work, "base")
+    with work.repository_locked():
+        work.git.update_refs({name: (base, work.git.refs(name).get(name))})
+
+
+def _require_done(work: Work, code: int, how: How) -> None:
+    busy = own_git(work).look().busy
+    if busy:
+        files = _conflicting(work)
+        raise MergeConflict(
+            f"{work.id}: the {how} stopped at conflicts in: {', '.join(files) or '?'}.",
+            hint=f"Resolve them inside (treedock shell {work.id}: edit, git add), then: "
+            f"treedock update {work.id} --continue (or --abort)",
+        )
+    if code == 61:
+        raise Refused(
+            f"{work.id} has uncommitted changes.",
+            hint=f"Commit or stash them inside first: treedock shell {work.id}",
+        )
+    if code == 62:
+        raise Refused(
+            f"{work.id}: another branch than {work.record.branch} is checked out inside.",
+            hint=f"treedock exec {work.id} -- git switch {work.record.branch}",
+        )
+    if code:
+        raise Refused(
+            f"{work.id}: git {how} inside failed with exit code {code}.",
+            hint=f"Look with: treedock exec {work.id} -- git status",
+        )
+
+
+def _conflicting(work: Work) -> list[str]:
+    listed = BytesIO()
+    names = ["git", "diff", "--name-only", "--diff-filter=U", "-z"]
+    run_git(work, names, stdout=listed, check=False)
+    return [name for name in listed.getvalue().decode(errors="replace").split("\0") if name]
