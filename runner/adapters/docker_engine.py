@@ -19,7 +19,7 @@ from docker.types import Mount
 from docker.utils import kwargs_from_env
 
 from runner.adapters.engine import Container, EngineInfo, Finished, container_of
-from runner.adapters.lazy_engine import HINT
+from runner.adapters.lazy_engine import HINT, ICC
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
@@ -30,7 +30,6 @@ BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
 EXEC_TIMEOUT = 30.0  # seconds, and
 EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
-_ICC = "com.docker.network.bridge.enable_icc"
 
 # An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
 _GONE = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
@@ -41,6 +40,9 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self._api = _connect(CALL_TIMEOUT)
+
+    def prepare(self) -> None:
+        """It is."""
 
     def info(self) -> EngineInfo:
         with _translated():
@@ -73,7 +75,7 @@ class DockerEngine:
                 self._api.create_network(
                     names.NETWORK,
                     driver="bridge",
-                    options={_ICC: "false"},
+                    options={ICC: "false"},
                     labels={names.LABEL: "network"},
                     check_duplicate=True,
                 )
@@ -339,7 +341,7 @@ def _require_registry(name: str, patience: float) -> None:
 
 def _require_isolating(network: Mapping[str, Any]) -> None:
     """A network of our name that somebody else made might let siblings reach each other."""
-    if (network.get("Options") or {}).get(_ICC) != "false":
+    if (network.get("Options") or {}).get(ICC) != "false":
         raise EngineFailed(
             f"There is a network {names.NETWORK!r} on which containers reach each other.",
             hint=f"Remove it, treedock makes its own: docker network rm {names.NETWORK}",

@@ -85,6 +85,9 @@ class Engine(Protocol):
     """Every method raises EngineUnavailable when the engine is not there (any more), and
     EngineFailed when it says no. `container` is an id or a name."""
 
+    def prepare(self) -> None:
+        """Get ready, beside what the caller does next; there is no need to."""
+
     def info(self) -> EngineInfo: ...
 
     def containers(self, **labels: str) -> list[Container]:

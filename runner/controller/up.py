@@ -53,6 +53,7 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
     repository = project.repository
     for wish in wishes:
         check_id(wish.id)
+    repository.engine.prepare()
     base = project.base
     repository.git.require_safe_drivers()
     _require_disk(project)

@@ -69,6 +69,9 @@ class FakeEngine:
         for made in self._containers.values():
             _halt(made, 0)
 
+    def prepare(self) -> None:
+        """It is."""
+
     def info(self) -> EngineInfo:
         self._answer("info")
         return EngineInfo("20.10.24", "1.41", "overlay2", data_root=None, rootless=False)
