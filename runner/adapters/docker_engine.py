@@ -18,7 +18,14 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount
 from docker.utils import kwargs_from_env
 
-from runner.adapters.engine import Container, EngineInfo, Finished, container_of
+from runner.adapters.engine import (
+    NO_COMMAND,
+    Container,
+    EngineInfo,
+    Finished,
+    container_of,
+    not_started,
+)
 from runner.adapters.lazy_engine import HINT, ICC
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
@@ -190,11 +197,24 @@ class DockerEngine:
                         target=_pump, args=(stdin, connection.socket), daemon=True
                     )
                     pump.start()
-                for kind, data in _frames(connection, timeout):
+                frames = _frames(connection, timeout)
+                for kind, data in self._if_started(made["Id"], frames, argv[0], workdir):
                     target = stderr if kind == 2 else stdout
                     target.write(data)
                     target.flush()
-            return cast(int, self._api.exec_inspect(made["Id"])["ExitCode"])
+            ended = self._api.exec_inspect(made["Id"])
+            return NO_COMMAND if _never_started(ended) else cast(int, ended["ExitCode"])
+
+    def _if_started(
+        self, made: str, frames: Iterator[tuple[int, bytes]], command: str, workdir: str
+    ) -> Iterator[tuple[int, bytes]]:
+        """What a command says; of one that cannot start the engine speaks, which is translated."""
+        for number, (kind, data) in enumerate(frames):
+            if number == 0 and _never_started(self._api.exec_inspect(made)):
+                text = data.decode(errors="replace")
+                yield 2, f"{not_started(command, workdir, text)}\n".encode()
+                return
+            yield kind, data
 
     @contextlib.contextmanager
     def _started(self, command: str) -> Iterator["_Connection"]:
@@ -297,6 +317,11 @@ class _Connection:
 
     socket: socket.socket
     reader: BinaryIO
+
+
+def _never_started(command: Mapping[str, Any]) -> bool:
+    """Whether an exec is over and never had a process. While it runs the id may come late."""
+    return not command["Running"] and not command["Pid"]
 
 
 def _frames(connection: _Connection, timeout: float | None) -> Iterator[tuple[int, bytes]]:

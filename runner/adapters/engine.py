@@ -13,6 +13,8 @@ from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.instance import ContainerStatus
 
+NO_COMMAND = 127  # a shell's exit code for it
+
 
 @dataclass(frozen=True)
 class EngineInfo:
@@ -81,6 +83,18 @@ class Finished:
     output: bytes
 
 
+def not_started(command: str, workdir: str, said: str) -> str:
+    """Why a command inside could not start, and the way out; `said` are the engine's words."""
+    if "permission denied" in said.lower():  # the kernel's own word, the same in every engine
+        return f"{command!r} is there in the instance, but is no program that may run: chmod +x?"
+    if "chdir" in said:
+        return f"There is no folder {workdir} in the instance; go to another one and try again."
+    return (
+        f"There is no command {command!r} in the instance's image or PATH. "
+        "Install it in the image or a set-up step; treedock shell shows what is there."
+    )
+
+
 class Engine(Protocol):
     """Every method raises EngineUnavailable when the engine is not there (any more), and
     EngineFailed when it says no. `container` is an id or a name."""
@@ -139,8 +153,9 @@ class Engine(Protocol):
         stderr: BinaryIO,
         timeout: float | None = None,
     ) -> int:
-        """Run a command with its streams joined to these files; returns its exit code. Raises
-        EngineFailed where it is silent for, or takes, more than `timeout` seconds."""
+        """Run a command with its streams joined to these files; returns its exit code. Of one
+        that cannot start `stderr` is told why, and the code is 127. Raises EngineFailed where it
+        is silent for, or takes, more than `timeout` seconds."""
 
     def image(self, name: str) -> str | None:
         """The id of the image of this name, or None."""

@@ -52,6 +52,14 @@ class Worktree:
 
 
 @dataclass(frozen=True)
+class Merged:
+    """A merge: its tree, or None and the files in conflict."""
+
+    tree: str | None
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a folder lies: the top of its checkout (None in a bare one) and the git directory."""
 
@@ -381,6 +389,41 @@ class Git:
                 f"git could not bring {checkout} to {commit[:10]}: {said[-1000:]}",
                 hint="Nothing was changed there. Mend that and run the same command again.",
             )
+
+    def reset_keeping(self, checkout: Path, commit: str) -> None:
+        """Move the branch of the user's own checkout to a commit, with its files. Raises Refused
+        where changes there are in the way; nothing is touched then. Repository lock."""
+        self.require_safe_drivers()
+        done = self._run(
+            "reset", "--quiet", "--keep", commit,
+            git_dir=self._git_dir(checkout), work_tree=checkout, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise Refused(
+                f"git could not bring {checkout} back to {commit[:10]}: {said[-1000:]}",
+                hint="Nothing was changed there. Commit or stash the changes first.",
+            )
+
+    def merge(self, ours: str, theirs: str) -> Merged:
+        """The real merge of two commits, without a checkout. Its objects are written."""
+        self.require_safe_drivers()
+        arguments = ["--write-tree", "-z", "--name-only", "--no-messages"]
+        done = self._run("merge-tree", *arguments, ours, theirs, check=False)
+        if done.returncode not in (0, 1):
+            raise _failed(done)
+        tree, *files = os.fsdecode(done.stdout).split("\0")
+        clean = done.returncode == 0
+        return Merged(tree if clean else None, tuple(dict.fromkeys(f for f in files if f)))
+
+    def restore(self, checkout: Path, commit: str, path: str) -> None:
+        """Write one file of the user's own checkout as it is in a commit, index and all."""
+        arguments = ["--literal-pathspecs", "restore", f"--source={commit}"]
+        self._in(checkout, *arguments, "--staged", "--worktree", "--", path)
+
+    def unlock_index(self, checkout: Path) -> None:
+        """Remove the index lock of a git that was killed. Only for who knows that it was."""
+        (self._git_dir(checkout) / "index.lock").unlink(missing_ok=True)
 
     def commit_tree(self, tree: str, parents: list[str], message: str) -> str:
         """The id of a new commit. Raises Refused where git knows no author."""

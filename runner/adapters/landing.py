@@ -55,3 +55,15 @@ def land(git: Git, branch: str, expected: str, commit: str) -> None:
             f"{branch} moved while {commit[:10]} landed on it.",
             hint=f"Look at it: git log {branch}",
         )
+
+
+def put_back(git: Git, branch: str, expected: str, commit: str) -> None:
+    """Move `branch` from `expected` back to its ancestor `commit`, files and all. Repository
+    lock. Raises Refused where changes are in the way; nothing is changed then."""
+    if git.branch(branch) != expected:
+        raise BaseMoved(f"{branch} has moved meanwhile.", hint="Run the same command again.")
+    holder = checkout_of(git, branch)
+    if holder is None:
+        git.update_refs({f"refs/heads/{branch}": (commit, expected)})
+    else:
+        git.reset_keeping(holder.path, commit)

@@ -26,8 +26,17 @@ class _Loader(yaml.SafeLoader):
 def load(path: Path) -> Any:
     """The document in `path`, None for an empty one. Raises ConfigError with line and column."""
     try:
-        return yaml.load(path.read_bytes(), _Loader)  # a SafeLoader: no objects are made
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(f"There is no {path}.", hint="Write one with: treedock init") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", hint="Mend that line.") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error}", hint="Mend that.") from error
+    return parse(data, str(path))
+
+
+def parse(data: bytes, where: str) -> Any:
+    """The document that `data` is; `where` names it in the ConfigError."""
+    try:
+        return yaml.load(data, _Loader)  # a SafeLoader: no objects are made
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where} cannot be read: {error}", hint="Mend that line.") from error

@@ -71,7 +71,7 @@ def reset_command(instance: str | None, timings: bool, json_: bool) -> None:
 
 def _run(instance: str | None, command: list[str], *, json_: bool = False) -> int:
     """On a terminal hand over to the docker command, which has a raw tty; else join streams."""
-    from runner.controller.inside import Place, place_of, run
+    from runner.controller.inside import Place, can_start, place_of, run
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
@@ -88,7 +88,9 @@ def _run(instance: str | None, command: list[str], *, json_: bool = False) -> in
         }
         output.show_json({"id": chosen, "exit_code": code, **texts})
         return code
-    if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() and docker:
+    on_terminal = sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()
+    # The docker command has no words of treedock's for a command that is not there.
+    if on_terminal and docker and can_start(repository, place, command[0]):
         terminal = os.environ.get("TERM", "xterm")
         host = [] if os.environ.get("DOCKER_HOST") else ["--host", f"unix://{SOCKET}"]
         words = ["docker", *host, "exec", "-it", "-e", f"TERM={terminal}", "-w", place.workdir]

@@ -7,8 +7,9 @@ import click
 
 from runner.cli import choosing, output
 from runner.cli.progress import narration
-from runner.controller.opening import open_project, open_repository
-from runner.domain.errors import NotFound
+from runner.controller.opening import Repository, open_project, open_repository
+from runner.controller.work import Work, require_running
+from runner.domain.errors import NotFound, RunnerError
 from runner.domain.instance import View
 
 
@@ -106,10 +107,20 @@ def open_command(instance: str | None, service: str | None, json_: bool) -> None
     url = f"http://localhost:{record.ports[name]}"
     if json_:
         output.show_json({"id": record.id, "service": name, "url": url})
-        return
-    click.echo(url)
-    if sys.stdout.isatty():
+    else:
+        click.echo(url)
+    if _is_running(repository, chosen) and sys.stdout.isatty() and not json_:
         click.launch(url)
+
+
+def _is_running(repository: Repository, instance: str) -> bool:
+    """Whether the instance runs; what keeps its URL from answering is told on stderr."""
+    try:
+        require_running(Work(repository, instance, lambda event: None))
+    except RunnerError as error:
+        click.echo(output.printable_lines(f"{error.message}\n{error.hint}"), err=True)
+        return False
+    return True
 
 
 def _show_status(view: View) -> None:

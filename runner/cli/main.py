@@ -20,6 +20,7 @@ _COMMANDS = {
     "sync": "syncing",
     "update": "syncing",
     "rebase": "syncing",
+    "merge": "landing",
     "clean": "instances",
     "list": "looking",
     "status": "looking",
@@ -35,6 +36,17 @@ _COMMANDS = {
     "shell-init": "shells",
     "completion": "shells",
     "version": "project",
+}
+
+# What other tools call it, by what it is called here.
+_ELSEWHERE = {
+    **dict.fromkeys(("ls", "ps"), "list"),
+    **dict.fromkeys(("rm", "remove", "delete"), "clean"),
+    **dict.fromkeys(("sh", "ssh"), "shell"),
+    "start": "up",
+    "stop": "down",
+    "run": "exec",
+    "log": "logs",
 }
 
 
@@ -57,8 +69,9 @@ class _Commands(click.Group):
         if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
             import difflib
 
-            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
-            also = f" Did you mean {near[0]!r}?" if near else ""
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            near = _ELSEWHERE.get(args[0]) or next(iter(close), None)
+            also = f" Did you mean {near!r}?" if near else ""
             ctx.fail(f"There is no command {args[0]!r}.{also}")
         return super().resolve_command(ctx, args)
 

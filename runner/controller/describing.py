@@ -63,6 +63,7 @@ def view(
         task=record.task,
         container=container.id[:12] if container else None,
         error=error,
+        merge=record.merge,
         missing=[] if (Path(record.worktree) / ".git").exists() else ["worktree"],
     )
 

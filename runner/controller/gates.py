@@ -23,7 +23,7 @@ from runner.controller.setup import ensure_setup, ensure_verified
 from runner.controller.work import ProjectWork
 from runner.domain.config import Gate
 from runner.domain.environment import values_of
-from runner.domain.errors import CommandFailed
+from runner.domain.errors import CommandFailed, RunnerError
 from runner.domain.events import Emit
 from runner.domain.instance import Record
 
@@ -94,6 +94,15 @@ def dispose(work: ProjectWork) -> None:
         kept = work.git.refs(f"refs/treedock/{work.id}")
         work.git.update_refs({name: (None, commit) for name, commit in kept.items()})
     work.records.remove(work.id)
+
+
+def cancel(project: Project, name: str) -> None:
+    """Take the container away from under a test; what runs there ends, and is disposed of."""
+    work = GateWork(_gate_project(project), f"{PREFIX}{name}", lambda event: None)
+    with contextlib.suppress(RunnerError):
+        container = work.container()
+        if container:
+            work.engine.remove(container.id)
 
 
 def abandoned(project: Project) -> list[GateWork]:

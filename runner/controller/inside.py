@@ -34,6 +34,13 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     return Place(container.id, str(PurePosixPath(WORKSPACE) / inner), env)
 
 
+def can_start(repository: Repository, place: Place, command: str) -> bool:
+    """Whether there is such a command inside, asked of the shell there."""
+    argv = ["sh", "-c", 'command -v -- "$1"', "sh", command]
+    found = repository.engine.exec(place.container, argv, env=place.env, workdir=place.workdir)
+    return found.exit_code == 0
+
+
 def run(
     repository: Repository,
     place: Place,
@@ -43,7 +50,8 @@ def run(
     stdout: BinaryIO,
     stderr: BinaryIO,
 ) -> int:
-    """Run a command there, its streams joined to these files; returns its exit code."""
+    """Run a command there, its streams joined to these files; returns its exit code, 127 (and
+    the reason on stderr) where there is no such command."""
     return repository.engine.exec_attached(
         place.container,
         command,

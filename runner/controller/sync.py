@@ -103,11 +103,11 @@ def _who_moved(work: Work, last: str, ours: str, theirs: str, prefer: Side | Non
 
 def _changes(work: Work, inside: Inside, here: Mapping[str, str]) -> Changes:
     """What has to change of the refs that mirror the inside, except its own branch."""
-    own = {f"refs/heads/{work.record.branch}", f"refs/remotes/origin/{work.record.base}"}
+    own = f"refs/heads/{work.record.branch}"
     wanted = {
         kept_ref(work, f"inside/{name.removeprefix('refs/')}"): commit
         for name, commit in inside.refs.items()
-        if name not in own
+        if name != own and not name.startswith("refs/remotes/")
     }
     wanted |= {kept_ref(work, f"inside/stash/{n}"): c for n, c in enumerate(inside.stash)}
     if inside.detached:

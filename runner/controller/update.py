@@ -52,6 +52,7 @@ def update(work: Work, how: How) -> Updated:
             code = run_git(work, script, check=False)
         _require_done(work, code, how)
         after = sync(work)
+        _let_go(work, base)
         return Updated(work.id, record.base, base, after.head, after.head != before.head)
 
 
@@ -66,6 +67,8 @@ def go_on(work: Work, go: Go) -> Updated:
         _require_done(work, code, "merge" if busy == "merge" else "rebase")
         after = sync(work)
         base = work.git.commit(kept_ref(work, "base")) or ""
+        if go == "continue":
+            _let_go(work, base)
         return Updated(work.id, work.record.base, base, after.head, after.head != before)
 
 
@@ -102,6 +105,19 @@ def _keep(work: Work, base: str) -> None:
     name = kept_ref(work, "base")
     with work.repository_locked():
         work.git.update_refs({name: (base, work.git.refs(name).get(name))})
+
+
+def _let_go(work: Work, base: str) -> None:
+    """The landed branch that it started from is not needed any more, once base is in."""
+    branch = work.record.leans_on
+    if branch is None:
+        return
+    work.change(leans_on=None)
+    with work.repository_locked():
+        head = work.git.branch(branch)
+        wanted = any(branch in (r.leans_on, r.branch) for r in work.records.all())
+        if head and not wanted and work.git.is_ancestor(head, base):
+            work.git.delete_branch(branch, head)
 
 
 def _require_done(work: Work, code: int, how: How) -> None:

@@ -70,6 +70,10 @@ class Record:
     ready: bool = False
     cleaning: bool = False
     error: Failure | None = None
+    leans_on: str | None = None
+    """A landed branch of another instance that it started from; kept until it is updated."""
+    merge: dict[str, Any] | None = None
+    """What the last `merge` found: its `state` (blocked, red, landed) and the details of that."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -127,6 +131,7 @@ class View:
     limits_reached: list[str] | None = None
     error: Failure | None = None
     missing: list[str] = field(default_factory=list)
+    merge: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)

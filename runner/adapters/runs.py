@@ -1,0 +1,92 @@
+"""What is kept about merges below <git common dir>/treedock: one folder per run, and the journal
+of the landing that is under way."""
+
+import contextlib
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runner.adapters import disk
+from runner.adapters.records import now
+from runner.domain.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Base is being moved from `expected` to `candidate`, which brings `heads` (by id)."""
+
+    run: str
+    base: str
+    expected: str
+    candidate: str
+    heads: dict[str, str]
+
+
+class Journal:
+    """The landing that was begun and not yet ended. Repository lock."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "landing.json"
+
+    def begin(self, landing: Landing) -> None:
+        disk.write_atomically(self.path, json.dumps(asdict(landing)).encode())
+
+    def read(self) -> Landing | None:
+        try:
+            return Landing(**json.loads(self.path.read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def erase(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+class Run:
+    """One execution of `merge`: run.json, events.jsonl, logs/."""
+
+    def __init__(self, root: Path, id_: str) -> None:
+        self.id = id_
+        self.folder = root / "runs" / id_
+
+    @classmethod
+    def begin(cls, root: Path, **facts: Any) -> "Run":
+        """A new run with a name that sorts by time."""
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        run = cls(root, f"{stamp}-{secrets.token_hex(2)}")
+        run.write(started=now(), landed=[], **facts)
+        return run
+
+    @classmethod
+    def open(cls, root: Path, id_: str) -> "Run":
+        """A run of before. Raises NotFound."""
+        run = cls(root, id_)
+        if "/" in id_ or not (run.folder / "run.json").exists():
+            runs = root / "runs"
+            known = sorted(p.name for p in runs.iterdir())[-5:] if runs.is_dir() else []
+            raise NotFound(
+                f"There is no run {id_!r}.",
+                hint=f"The last ones: {', '.join(known)}." if known else "There are none yet.",
+            )
+        return run
+
+    def read(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "run.json").read_bytes())
+        return found
+
+    def write(self, **facts: Any) -> None:
+        """Keep these facts, beside what is kept already."""
+        with contextlib.suppress(FileNotFoundError):
+            facts = self.read() | facts
+        text = json.dumps(facts, indent=2) + "\n"
+        disk.write_atomically(self.folder / "run.json", text.encode())
+
+    def note(self, kind: str, **details: Any) -> None:
+        entry = {"at": now(), "event": kind, **details}
+        disk.append_json(self.folder / "events.jsonl", entry)
+
+    def log(self, name: str) -> Path:
+        """The folder for what one trial prints."""
+        return self.folder / "logs" / name

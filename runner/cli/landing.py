@@ -1,0 +1,89 @@
+"""merge."""
+
+from dataclasses import asdict
+
+import click
+
+from runner.cli import choosing, output
+from runner.cli.progress import narration
+from runner.controller.opening import open_project, open_repository
+
+
+@click.command("merge")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=choosing.complete)
+@click.option("--all", "everything", is_flag=True, help="All instances of this repository.")
+@click.option(
+    "--order",
+    type=click.Choice(["auto", "given"]),
+    default="auto",
+    help="auto: the order in which most land without conflict.",
+)
+@click.option("--gate", "gates", multiple=True, metavar="CMD", help="One more gate.")
+@click.option("--no-gate", is_flag=True, help="Land untested.")
+@click.option("--push/--no-push", default=None, help="Default: where base is at the origin.")
+@click.option("--keep", is_flag=True, help="Leave the instances there after landing.")
+@click.option("--message", "-m", help="Subject of the merge commits.")
+@click.option("--width", type=click.IntRange(min=1), help="Candidates tested at once.")
+@click.option("--dry-run", is_flag=True, help="Build and test, land nothing.")
+@click.option("--undo", metavar="RUN", help="Put base back to before a run.")
+@output.as_json
+def merge_command(
+    ids: tuple[str, ...],
+    everything: bool,
+    order: str,
+    gates: tuple[str, ...],
+    no_gate: bool,
+    push: bool | None,
+    keep: bool,
+    message: str | None,
+    width: int | None,
+    dry_run: bool,
+    undo: str | None,
+    json_: bool,
+) -> int:
+    """Merge instances back into base: each candidate is tested in a throwaway instance, and what
+    lands is exactly what was tested. Several are a queue."""
+    from runner.controller import merge
+
+    repository = open_repository()
+    if undo:
+        if ids or everything:
+            raise click.UsageError("--undo takes a run, not instances.")
+        with narration() as emit:
+            sentence = merge.undo(open_project(repository), undo, emit)
+        if json_:
+            output.show_json({"run": undo, "done": sentence})
+        else:
+            click.echo(output.printable(sentence))
+        return 0
+    if no_gate and gates:
+        raise click.UsageError("--gate and --no-gate exclude each other.")
+    chosen = choosing.several(repository, ids, everything=everything)
+    wanted = merge.Wanted(
+        order="given" if order == "given" else "auto",
+        gates=gates,
+        no_gate=no_gate,
+        push=push,
+        keep=keep,
+        message=message,
+        width=width,
+        dry_run=dry_run,
+    )
+    with narration() as emit:
+        merged = merge.merge(open_project(repository), chosen, wanted, emit)
+    if json_:
+        output.show_json(asdict(merged))
+        return merged.exit_code
+    for one in merged.outcomes:
+        good = one.state in ("landed", "ready")
+        click.echo(output.printable_lines(one.message), err=not good)
+        if one.hint:
+            click.echo(output.printable_lines(f"  {one.hint}"), err=True)
+        for note in one.notes:
+            click.echo(output.printable_lines(f"  {note}"), err=True)
+    if merged.run and merged.was != merged.now:
+        pushed = " and pushed" if merged.pushed else ""
+        click.echo(f"{merged.base}: {merged.was[:10]} -> {merged.now[:10]}{pushed}")
+        if not merged.pushed:
+            click.echo(f"Undo it with: treedock merge --undo {merged.run}", err=True)
+    return merged.exit_code

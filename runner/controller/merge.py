@@ -1,0 +1,351 @@
+"""`merge`: branches of instances back into base. What lands is exactly what was tested."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from runner.adapters import landing as base_branch
+from runner.adapters.runs import Run
+from runner.controller.gates import abandoned, dispose
+from runner.controller.landing import settle
+from runner.controller.opening import Project
+from runner.controller.queue import Queue, follow_remote
+from runner.controller.sync import sync
+from runner.controller.work import ProjectWork
+from runner.domain.errors import NotFound, Refused, RunnerError, UncommittedChanges
+from runner.domain.events import Emit
+from runner.domain.instance import check_id
+from runner.domain.train import Aside
+
+State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options of one merge. `gates` come on top of the configured ones; `push` None means:
+    where base is at the origin."""
+
+    order: Literal["auto", "given"] = "auto"
+    gates: tuple[str, ...] = ()
+    no_gate: bool = False
+    push: bool | None = None
+    keep: bool = False
+    message: str | None = None
+    width: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one instance. `commit` is the candidate, `log` the folder of its gates."""
+
+    id: str
+    state: State
+    message: str
+    commit: str | None = None
+    files: tuple[str, ...] = ()
+    log: str | None = None
+    hint: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One run. `was` and `now`: base before and after."""
+
+    run: str | None
+    base: str
+    was: str
+    now: str
+    pushed: bool
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """1 for a red gate, 4 for refused or conflicting, 0 when everything landed."""
+        states = {outcome.state for outcome in self.outcomes}
+        if states & {"red", "red_together"}:
+            return 1
+        return 4 if states & {"conflict", "refused"} else 0
+
+
+def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> Merged:
+    """Sync, check, build candidates, test them, land the green ones in order, clean up.
+
+    What cannot land is set aside with the reason; the others go on. Raises RunnerError for what
+    concerns all of them.
+    """
+    repository = project.repository
+    git = repository.git
+    git.require_safe_drivers()
+    settle(repository, emit)
+    for left in abandoned(project):
+        dispose(left)
+    base = project.base
+    push = _pushes(project, wanted)
+    works = {id_: ProjectWork(project, check_id(id_), emit) for id_ in ids}
+    for id_ in ids:
+        repository.record(id_)
+    with _all_locked(works.values()):
+        if push:
+            follow_remote(project, emit)
+        was = git.branch(base)
+        if was is None:
+            raise NotFound(f"There is no branch {base} here.", hint=f"git branch {base}")
+        done, heads, refused = _prepare(works, was)
+        order = _ordered(project, was, heads, wanted, emit)
+        run = (
+            None
+            if wanted.dry_run
+            else Run.begin(repository.records.root, ids=list(ids), base=base, base_was=was)
+        )
+        queue = Queue(project, run, was, {i: heads[i] for i in order}, wanted, emit, push=push)
+        queue.go()
+        outcomes = [*refused, *(_outcome(queue, id_) for id_ in order)]
+        for id_ in done:
+            outcomes.append(Outcome(id_, "landed", f"{id_} had landed already"))
+        outcomes = [_written_down(works[one.id], one, wanted) for one in outcomes]
+        if not (wanted.keep or wanted.dry_run):
+            landed = [one.id for one in outcomes if one.state == "landed"]
+            outcomes = [
+                _retired(works[one.id], one, base, push=push) if one.id in landed else one
+                for one in outcomes
+            ]
+    now = git.branch(base) or was
+    if run:
+        run.write(base_now=now, outcomes={o.id: o.state for o in outcomes}, pushed=push)
+    ordered = {outcome.id: outcome for outcome in outcomes}
+    listed = [ordered[id_] for id_ in dict.fromkeys([*order, *ids])]
+    return Merged(run.id if run else None, base, was, now, push, listed)
+
+
+@contextlib.contextmanager
+def _all_locked(works: Iterable[ProjectWork]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for work in sorted(works, key=lambda one: one.id):
+            stack.enter_context(work.locked())
+        yield
+
+
+def _pushes(project: Project, wanted: Wanted) -> bool:
+    git = project.repository.git
+    there = git.has_remote() and git.heads(project.base)[1] is not None
+    if wanted.push and not there:
+        raise Refused(
+            f"There is no {project.base} at an origin to push to.",
+            hint="Leave out --push, or add the remote: git remote add origin URL",
+        )
+    return there if wanted.push is None else wanted.push
+
+
+def _prepare(
+    works: dict[str, ProjectWork], base: str
+) -> tuple[list[str], dict[str, str], list[Outcome]]:
+    """(landed before, head by id, what is refused)."""
+    done, heads, refused = [], {}, []
+    for id_, work in works.items():
+        try:
+            head = _ready(work, base, set(works))
+        except RunnerError as error:
+            if error.exit_code != Refused.exit_code:
+                raise
+            refused.append(Outcome(id_, "refused", error.message, hint=error.hint))
+        else:
+            if head is None:
+                done.append(id_)
+            else:
+                heads[id_] = head
+    return done, heads, refused
+
+
+def _ready(work: ProjectWork, base: str, together: set[str]) -> str | None:
+    """The commit to merge; None where it has landed already. Raises Refused."""
+    synced = sync(work)
+    record, git = work.record, work.git
+    landed = record.merge or {}
+    if landed.get("state") == "landed" and landed.get("head") == synced.head:
+        return None
+    inside = synced.inside
+    if inside and inside.busy:
+        raise Refused(
+            f"{work.id}: a {inside.busy} is in progress inside.",
+            hint=f"End it first: treedock shell {work.id}",
+        )
+    if inside and inside.branch != record.branch:
+        raise Refused(
+            f"{work.id}: {inside.branch or 'no branch'} is checked out inside, not "
+            f"{record.branch}.",
+            hint=f"treedock exec {work.id} -- git switch {record.branch}",
+        )
+    worktree = Path(record.worktree)
+    dirty = git.dirty(worktree) if worktree.is_dir() else []
+    if dirty:
+        shown = ", ".join(dirty[:10]) + (f" and {len(dirty) - 10} more" if len(dirty) > 10 else "")
+        raise UncommittedChanges(
+            f"{work.id} has uncommitted changes: {shown}.",
+            hint=f"Commit or stash them: treedock shell {work.id}",
+        )
+    if git.is_ancestor(synced.head, base):
+        raise Refused(
+            f"{work.id} has nothing that {work.project.base} lacks.",
+            hint=f"Commit something in it, or remove it: treedock clean {work.id}",
+        )
+    _require_base_landed(work, base, together)
+    return synced.head
+
+
+def _require_base_landed(work: ProjectWork, base: str, together: set[str]) -> None:
+    """Merging must not land another instance's work that nobody asked for."""
+    other = work.record.base
+    head = work.git.branch(other) if other != work.project.base else None
+    if head is None or work.git.is_ancestor(head, base):
+        return
+    owner = next((r.id for r in work.records.all() if r.branch == other), None)
+    if owner not in together:
+        raise Refused(
+            f"{work.id} started from {other}, which has not landed.",
+            hint=f"Merge that first, or both: treedock merge {owner or '...'} {work.id}",
+        )
+
+
+def _ordered(
+    project: Project, base: str, heads: dict[str, str], wanted: Wanted, emit: Emit
+) -> list[str]:
+    """The ids in the order they are to land: an instance after the one that it started from."""
+    if wanted.order == "auto" and len(heads) > 2:
+        from runner.controller.conflicts import recommended
+
+        order = recommended(project.repository.git, base, heads)
+    else:
+        order = list(heads)
+    branches = {r.branch: r.id for r in project.repository.records.all()}
+    bases = {r.id: branches.get(r.base) for r in project.repository.records.all()}
+    placed: list[str] = []
+
+    def place(id_: str) -> None:
+        parent = bases.get(id_)
+        if id_ in placed:
+            return
+        if parent in heads and parent != id_ and parent is not None:
+            bases[id_] = None  # each only once, should they lean on each other
+            place(parent)
+        placed.append(id_)
+
+    for id_ in order:
+        place(id_)
+    return placed
+
+
+def _outcome(queue: Queue, id_: str) -> Outcome:
+    verdict = queue.verdicts.get(id_)
+    log = str(queue.log_of(id_) or "") or None
+    if verdict == "landed":
+        state: State = "ready" if queue.wanted.dry_run else "landed"
+        commit = queue.commits[id_]
+        return Outcome(id_, state, f"{id_}: {state} as {commit[:10]}", commit, log=log)
+    if isinstance(verdict, Aside):
+        hint = f"The log: {log}" if log else ""
+        if verdict.reason == "conflict":
+            hint = f"Resolve it inside: treedock update {id_}; then: treedock merge {id_}"
+        message = queue.messages.get(id_, "")
+        sentence = f"{verdict.sentence}. {message}" if message else f"{verdict.sentence}."
+        return Outcome(id_, verdict.reason, sentence, files=verdict.files, log=log, hint=hint)
+    error = queue.error or Refused("The queue stopped.", hint="Run the same command again.")
+    return Outcome(id_, "refused", error.message, hint=error.hint)
+
+
+def _written_down(work: ProjectWork, outcome: Outcome, wanted: Wanted) -> Outcome:
+    """The outcome on the instance's record, for `list` and `status`."""
+    if not wanted.dry_run and outcome.state in ("conflict", "red", "red_together"):
+        state = "blocked" if outcome.state == "conflict" else "red"
+        details = {"message": outcome.message, "files": list(outcome.files), "log": outcome.log}
+        work.change(merge={"state": state, **details})
+        work.note("merge", state=state, message=outcome.message)
+    return outcome
+
+
+def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> Outcome:
+    """Remove what has landed, unless something was committed or changed in it meanwhile."""
+    from runner.controller.clean import retire
+
+    record = work.record
+    landed = (record.merge or {}).get("head")
+    try:
+        head = sync(work).head
+        dirty = work.git.dirty(Path(record.worktree)) if Path(record.worktree).is_dir() else []
+    except RunnerError as error:
+        return replace(outcome, notes=(f"{work.id} stays: {error.message}",))
+    if head != landed or dirty:
+        said = f"{work.id} stays: it has changed while its commit was tested and landed"
+        return replace(outcome, notes=(said,))
+    notes = []
+    leaning = [r for r in work.records.all() if r.base == record.branch and r.id != work.id]
+    for other in leaning:
+        following = ProjectWork(work.project, other.id, work.emit)
+        following.change(base=base, leans_on=record.branch)
+        notes.append(f"{other.id} started from it; bring it up to date: treedock update {other.id}")
+    if leaning:
+        work.change(created_branch=False)  # the branch stays until they are
+    elif push:
+        notes += _delete_remote_branch(work, head)
+    retire(work)
+    return replace(outcome, notes=tuple(notes))
+
+
+def _delete_remote_branch(work: ProjectWork, head: str) -> list[str]:
+    """Delete the branch at the origin if it is where ours is."""
+    from runner.adapters import remotes
+
+    branch = work.record.branch
+    if work.git.heads(branch)[1] is None:
+        return []
+    try:
+        remotes.delete_branch(work.git, "origin", branch, head)
+    except RunnerError as error:
+        return [f"{branch} stays at the origin: {error.message}"]
+    return []
+
+
+def undo(project: Project, run_id: str, emit: Emit) -> str:
+    """Put base back to before a run. Returns what was done, as a sentence.
+
+    Raises Refused, with the commands that revert it, where somebody built on it or it was pushed.
+    """
+    repository = project.repository
+    settle(repository, emit)
+    run = Run.open(repository.records.root, run_id)
+    facts = run.read()
+    landed = facts["landed"]
+    if not landed:
+        raise Refused(f"The run {run_id} landed nothing.", hint="There is nothing to undo.")
+    base, was, last = landed[0]["base"], landed[0]["was"], landed[-1]["commit"]
+    head = repository.git.branch(base)
+    if head == was or facts.get("undone"):
+        raise Refused(f"The run {run_id} is undone already.", hint=f"git log {base}")
+    if head != last or facts.get("pushed"):
+        why = "was pushed" if facts.get("pushed") else f"is not the last on {base}"
+        merges = " ".join(f"-m 1 {one['commit'][:10]}" for one in reversed(landed))
+        raise Refused(
+            f"The run {run_id} {why}.",
+            hint=f"Revert it instead: git revert {merges}",
+        )
+    with ProjectWork(project, "", emit).repository_locked():
+        heads = {id_: c for one in landed for id_, c in one["heads"].items()}
+        branches = _bring_branches_back(project, heads)
+        base_branch.put_back(repository.git, base, last, was)
+    run.write(undone=True)
+    run.note("undone", base=base, to=was)
+    return f"{base} is back at {was[:10]}; the branches are there: {', '.join(branches)}"
+
+
+def _bring_branches_back(project: Project, heads: dict[str, str]) -> list[str]:
+    """Branches for commits that only base held."""
+    git, names = project.repository.git, []
+    for id_, commit in heads.items():
+        name = project.config.branch.replace("{id}", id_)
+        if git.branch(name) is None:
+            git.update_refs({f"refs/heads/{name}": (commit, None)})
+        names.append(name)
+    return names

@@ -1,0 +1,273 @@
+"""The merge queue at work: candidates are built, tested side by side, and landed in order."""
+
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.adapters.runs import Landing, Run
+from runner.controller import gates
+from runner.controller.landing import land
+from runner.controller.opening import CONFIG_FILE, Project
+from runner.controller.work import ProjectWork
+from runner.controller.worktree import FETCH_TIMEOUT
+from runner.domain import train as trains
+from runner.domain.config import Gate
+from runner.domain.errors import BaseMoved, LimitReached, Refused, RunnerError
+from runner.domain.events import Emit, Said
+from runner.domain.train import Train, Trial, Verdict
+
+if TYPE_CHECKING:
+    from runner.controller.merge import Wanted
+
+
+class Queue:
+    """One run over `heads` (id -> commit, in landing order) on top of the commit `base`.
+
+    After `go`: `verdicts` by id, `commits` with the candidate of each that landed, `messages`
+    with what failed, `error` for what stopped everything.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        run: Run | None,
+        base: str,
+        heads: Mapping[str, str],
+        wanted: "Wanted",
+        emit: Emit,
+        *,
+        push: bool,
+    ) -> None:
+        self.project = project
+        self.wanted = wanted
+        self.commits: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
+        self.error: RunnerError | None = None
+        self._run = run
+        self._heads = heads
+        self._emit = emit
+        self._push = push
+        self._git = project.repository.git
+        self._roots = [base]
+        self._built: dict[Trial, str] = {}
+        self._logs: dict[Trial, Path] = {}
+        self._red: dict[Trial, str] = {}
+        width = wanted.width or project.config.merge.width
+        self._train = Train(waiting=tuple(heads), width=width)
+        self._configured = _at_base(project, base)
+        self._moves_left = project.config.merge.retries
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        return trains.verdicts(self._train)
+
+    def log_of(self, id_: str) -> Path | None:
+        """The folder with what the gates of an instance printed."""
+        found = [path for trial, path in self._logs.items() if trial.chain[-1] == id_]
+        return found[-1] if found else None
+
+    def go(self) -> None:
+        """Until every id has landed or is set aside; an error stops what has not landed."""
+        pool = ThreadPoolExecutor(max_workers=self._train.width)
+        running: dict[Future[gates.Verdict], Trial] = {}
+        try:
+            while not trains.is_done(self._train):
+                landing = trains.to_land(self._train)
+                if landing:
+                    self._land(landing)
+                    continue
+                if self._start(pool, running):
+                    continue
+                self._cancel(running)
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    self._take(running.pop(future), future)
+        except RunnerError as error:
+            self.error = error
+        finally:
+            self._cancel(running, everything=True)
+            pool.shutdown(wait=True)
+            self._unpin()
+
+    def _gates(self) -> list[Gate]:
+        wanted = self.wanted
+        return gates.gates_of(self._configured, wanted.gates, none=wanted.no_gate)
+
+    def _start(self, pool: ThreadPoolExecutor, running: dict[Future[gates.Verdict], Trial]) -> bool:
+        """Begin what is to be tested. True: the train has moved on, look again."""
+        for trial in trains.to_test(self._train):
+            commit = self._candidate(trial)
+            if commit is None:
+                return True
+            self._train = trains.started(self._train, trial)
+            if not self._gates():
+                self._train = trains.finished(self._train, trial, True)
+                return True
+            self._emit(Said(trial.chain[-1], f"testing {'+'.join(trial.chain)} at {commit[:10]}"))
+            running[pool.submit(self._test, trial, commit)] = trial
+        return False
+
+    def _candidate(self, trial: Trial) -> str | None:
+        """The commit of a trial, built on that of the shorter chain; None for a conflict, which
+        the train then knows of."""
+        if trial in self._built:
+            return self._built[trial]
+        *before, id_ = trial.chain
+        onto = self._roots[trial.root]
+        if before:
+            shorter = self._candidate(Trial(trial.root, tuple(before)))
+            assert shorter is not None, "a chain is tested only behind one that merged"
+            onto = shorter
+        head = self._heads[id_]
+        merged = self._git.merge(onto, head)
+        if merged.tree is None:
+            self._train = trains.conflicted(self._train, trial, tuple(merged.files))
+            return None
+        commit = self._git.commit_tree(merged.tree, [onto, head], self._message(id_))
+        if self._run:
+            name = f"refs/treedock-run/{self._run.id}/{len(self._built)}"
+            self._git.update_refs({name: (commit, None)})
+        self._built[trial] = commit
+        return commit
+
+    def _message(self, id_: str) -> str:
+        record = self.project.repository.record(id_)
+        subject = self.wanted.message or f"Merge {record.branch} ({id_})"
+        task = " ".join((record.task or "").split())
+        return f"{subject}\n\nImplements: {task}\n" if task else f"{subject}\n"
+
+    def _test(self, trial: Trial, commit: str) -> gates.Verdict:
+        name = self._name(trial)
+        assert self._run is not None or self.wanted.dry_run
+        root = self.project.repository.records.root
+        log = (self._run or Run(root, "dry-run")).log(name)
+        self._logs[trial] = log
+        return gates.run_gates(
+            self._configured, name, commit, self._gates(),
+            base_commit=self._roots[trial.root], log=log, emit=self._emit,
+        )  # fmt: skip
+
+    def _name(self, trial: Trial) -> str:
+        """Short, and another one for every trial of every run."""
+        run = self._run.id[-4:] if self._run else "dry"
+        return f"{run}.{list(self._built).index(trial)}"
+
+    def _take(self, trial: Trial, future: "Future[gates.Verdict]") -> None:
+        verdict = future.result()
+        if trial not in self._train.running:
+            return  # cancelled
+        if not verdict.green:
+            self._red[trial] = verdict.message
+            self.messages[trial.chain[-1]] = verdict.message
+        if self._run:
+            self._run.note(
+                "tested", chain=trial.chain, commit=self._built[trial], green=verdict.green
+            )
+        self._train = trains.finished(self._train, trial, verdict.green)
+
+    def _cancel(
+        self, running: dict[Future[gates.Verdict], Trial], *, everything: bool = False
+    ) -> None:
+        """Take the container away from under tests whose result does not matter any more."""
+        doomed = set(running.values()) if everything else set(trains.to_cancel(self._train))
+        for trial in doomed:
+            gates.cancel(self._configured, self._name(trial))
+            self._train = trains.stopped(self._train, trial)
+
+    def _land(self, trial: Trial) -> None:
+        base = self.project.base
+        commit = self._built[trial]
+        ahead = self._train.ahead
+        expected = self._built[Trial(trial.root, ahead)] if ahead else self._roots[trial.root]
+        new = trial.chain[len(ahead) :]
+        if self.wanted.dry_run or self._run is None:
+            self._landed(trial, new)
+            return
+        heads = {id_: self._heads[id_] for id_ in new}
+        try:
+            if self._push:
+                self._push_first(base, expected, commit)
+            landing = Landing(self._run.id, base, expected, commit, heads)
+            land(self.project.repository, landing, self._emit)
+        except BaseMoved:
+            self._follow(base)
+        else:
+            self._landed(trial, new)
+            names = "+".join(new)
+            self._emit(Said("", f"{names} landed on {base} as {commit[:10]}"))
+
+    def _landed(self, trial: Trial, new: tuple[str, ...]) -> None:
+        for n in range(1, len(new) + 1):
+            chain = trial.chain[: len(trial.chain) - len(new) + n]
+            self.commits[chain[-1]] = self._built[Trial(trial.root, chain)]
+        self._train = trains.landed(self._train, trial)
+
+    def _push_first(self, base: str, expected: str, commit: str) -> None:
+        """The origin decides: nothing is landed here that it has rejected."""
+        from runner.adapters import landing, remotes
+
+        if self._git.branch(base) != expected:
+            raise BaseMoved(f"{base} has moved meanwhile.")
+        landing.require_free(self._git, base, expected, commit)
+        try:
+            remotes.push(self._git, "origin", commit, base)
+        except Refused as error:
+            self._git.fetch(base, FETCH_TIMEOUT)
+            there = self._git.heads(base)[1]
+            if there and not self._git.is_ancestor(there, commit):
+                raise BaseMoved(error.message, hint=error.hint) from error
+            raise
+
+    def _follow(self, base: str) -> None:
+        """Base has moved: everything is built and tested again on top of it."""
+        if self._moves_left == 0:
+            raise LimitReached(
+                f"{base} moved again and again; gave up after {self.project.config.merge.retries} "
+                "retries.",
+                hint="Run the same command again, or raise merge.retries.",
+            )
+        self._moves_left -= 1
+        if self._push:
+            follow_remote(self.project, self._emit)
+        head = self._git.branch(base)
+        assert head is not None
+        self._emit(Said("", f"{base} has moved to {head[:10]}; building and testing again"))
+        self._roots.append(head)
+        self._configured = _at_base(self.project, head)
+        self._train = trains.moved(self._train)
+
+    def _unpin(self) -> None:
+        if self._run:
+            pinned = self._git.refs(f"refs/treedock-run/{self._run.id}")
+            with ProjectWork(self.project, "", self._emit).repository_locked():
+                self._git.update_refs({name: (None, commit) for name, commit in pinned.items()})
+
+
+def follow_remote(project: Project, emit: Emit) -> None:
+    """Fetch base, and bring ours forward to it. Raises Refused where both have gone on."""
+    git, base = project.repository.git, project.base
+    git.fetch(base, FETCH_TIMEOUT)
+    here, there = git.heads(base)
+    if here is None or there is None or here == there or git.is_ancestor(there, here):
+        return
+    if not git.is_ancestor(here, there):
+        raise Refused(
+            f"{base} and origin/{base} have diverged.",
+            hint=f"Bring them together first: git switch {base} && git pull --rebase",
+        )
+    land(project.repository, Landing("", base, here, there, {}), emit)
+    emit(Said("", f"{base} followed origin/{base} to {there[:10]}"))
+
+
+def _at_base(project: Project, commit: str) -> Project:
+    """The project with the configuration that base's commit holds: a candidate cannot weaken its
+    own gates."""
+    from runner.adapters import yaml_file
+    from runner.domain import config
+
+    data = project.repository.git.blob(commit, CONFIG_FILE)
+    if data is None:
+        return project
+    loaded = config.validate(yaml_file.parse(data, CONFIG_FILE), f"{CONFIG_FILE} of base")
+    return Project(project.repository, loaded, project.user)
