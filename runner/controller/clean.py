@@ -151,3 +151,14 @@ def _holder(work: Work) -> Path | None:
 def _named(names: list[str], count: int | None = None) -> str:
     rest = (count or len(names)) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def retire(work: Work) -> list[str]:
+    """Remove an instance whose work has landed, without the checks. Returns what was removed."""
+    removed = _parts(work)
+    work.change(cleaning=True)
+    _remove(work)
+    kept = work.git.refs(f"refs/treedock/{work.id}")
+    with work.repository_locked():
+        work.git.update_refs({name: (None, commit) for name, commit in kept.items()})
+    return removed

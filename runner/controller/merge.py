@@ -270,7 +270,7 @@ def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> O
     """Remove what has landed, unless something was committed or changed in it meanwhile."""
     from runner.controller.clean import retire
 
-    record = work.record
+    record = work.reread()
     landed = (record.merge or {}).get("head")
     try:
         head = sync(work).head

@@ -267,7 +267,8 @@ def _at_base(project: Project, commit: str) -> Project:
     from runner.domain import config
 
     data = project.repository.git.blob(commit, CONFIG_FILE)
-    if data is None:
-        return project
-    loaded = config.validate(yaml_file.parse(data, CONFIG_FILE), f"{CONFIG_FILE} of base")
-    return Project(project.repository, loaded, project.user)
+    found = project.config
+    if data is not None:
+        found = config.validate(yaml_file.parse(data, CONFIG_FILE), f"{CONFIG_FILE} of base")
+    found = found.model_copy(update={"base": project.base})
+    return Project(project.repository, found, project.user)

@@ -49,6 +49,11 @@ class Work:
             self._record = self.repository.record(self.id)
         return self._record
 
+    def reread(self) -> Record:
+        """The record from disk, where something else may have changed it."""
+        self._record = None
+        return self.record
+
     def has_record(self) -> bool:
         return self.records.read(self.id) is not None
 

@@ -1,0 +1,298 @@
+"""Merging: what lands is what was tested, in order, and nothing else moves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.runs import Journal, Landing
+from runner.controller.landing import settle
+from runner.controller.merge import Merged, Outcome, Wanted, merge, undo
+from runner.domain.errors import Refused
+from tests.real_git import commit, git
+from tests.shop import Shop
+
+Queue = Callable[..., Merged]
+
+
+@pytest.fixture
+def land(shop: Shop) -> Queue:
+    """land("auth", gates=[...]): the merge of these instances, as given."""
+
+    def run(*ids: str, **wanted: object) -> Merged:
+        shop.events.clear()
+        options = Wanted(**{"order": "given", **wanted})  # type: ignore[arg-type]
+        return merge(shop.project, ids, options, shop.events.append)
+
+    return run
+
+
+def work_on(shop: Shop, instance: str, files: dict[str, str], base: str | None = None) -> str:
+    """An instance with one more commit, made on the host; returns it."""
+    from runner.controller.worktree import Wish
+
+    shop.up(Wish(instance, base=base))
+    return commit(shop.tree(instance), files, f"work on {instance}")
+
+
+def outcomes(merged: Merged) -> dict[str, str]:
+    return {one.id: one.state for one in merged.outcomes}
+
+
+def outcome(merged: Merged, instance: str) -> Outcome:
+    return next(one for one in merged.outcomes if one.id == instance)
+
+
+def head(shop: Shop, name: str = "main") -> str:
+    return git(shop.repo, "rev-parse", name).strip()
+
+
+def test_the_commit_that_lands_is_the_one_that_was_tested(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "login\n"})
+    shop.configure(test="test -f auth.txt")
+    git(shop.repo, "commit", "--quiet", "--all", "--message", "gate")
+    merged = land("auth")
+    assert outcomes(merged) == {"auth": "landed"}
+    assert head(shop) == outcome(merged, "auth").commit
+    assert (shop.repo / "auth.txt").read_text() == "login\n"
+    assert git(shop.repo, "status", "--porcelain") == ""
+    parents = git(shop.repo, "rev-list", "--parents", "-1", "main").split()
+    assert len(parents) == 3
+
+
+def test_nothing_is_left_of_what_landed(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "login\n"})
+    tree = shop.tree("auth")
+    land("auth")
+    assert not tree.exists()
+    assert "feature/auth" not in git(shop.repo, "branch", "--list")
+    assert shop.repository.records.ids() == []
+    assert git(shop.repo, "for-each-ref", "refs/treedock", "refs/treedock-run") == ""
+    assert shop.engine.containers() == []
+    assert len(git(shop.repo, "worktree", "list").splitlines()) == 1
+
+
+def test_the_task_is_named_in_the_commit(shop: Shop, land: Queue) -> None:
+    from runner.controller.worktree import Wish
+
+    shop.up(Wish("auth", task="log in\nwith a token"))
+    commit(shop.tree("auth"), {"auth.txt": "login\n"}, "auth")
+    land("auth")
+    message = git(shop.repo, "log", "-1", "--format=%B")
+    assert message.splitlines()[0] == "Merge feature/auth (auth)"
+    assert "Implements: log in with a token" in message
+
+
+def test_a_red_gate_lands_nothing_and_keeps_the_instance(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "login\n"})
+    before = head(shop)
+    merged = land("auth", gates=("echo not good; exit 3",))
+    assert outcomes(merged) == {"auth": "red"}
+    assert merged.exit_code == 1
+    assert head(shop) == before
+    assert shop.tree("auth").is_dir()
+    log = Path(str(outcome(merged, "auth").log))
+    assert (log / "gate-1.log").read_text() == "not good\n"
+    record = shop.record("auth")
+    assert record.merge is not None
+    assert record.merge["state"] == "red"
+
+
+def test_a_red_one_is_set_aside_and_the_others_land_without_it(shop: Shop, land: Queue) -> None:
+    for name in ("auth", "payments", "search"):
+        work_on(shop, name, {f"{name}.txt": "x\n"})
+    merged = land("auth", "payments", "search", gates=("test ! -f payments.txt",))
+    assert outcomes(merged) == {"auth": "landed", "payments": "red", "search": "landed"}
+    assert (shop.repo / "search.txt").exists()
+    assert not (shop.repo / "payments.txt").exists()
+
+
+def test_red_only_together_is_told_from_red_alone(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    work_on(shop, "payments", {"payments.txt": "x\n"})
+    merged = land("auth", "payments", gates=("! { test -f auth.txt && test -f payments.txt; }",))
+    assert outcomes(merged) == {"auth": "landed", "payments": "red_together"}
+    assert "payments fails only with auth" in outcome(merged, "payments").message
+
+
+def test_a_conflict_is_set_aside_before_any_test_and_the_others_go_on(
+    shop: Shop, land: Queue
+) -> None:
+    work_on(shop, "auth", {"README.md": "one\n"})
+    work_on(shop, "payments", {"README.md": "two\n"})
+    work_on(shop, "search", {"search.txt": "x\n"})
+    merged = land("auth", "payments", "search", gates=("true",))
+    assert outcomes(merged) == {"auth": "landed", "payments": "conflict", "search": "landed"}
+    assert outcome(merged, "payments").files == ("README.md",)
+    assert merged.exit_code == 4
+    record = shop.record("payments")
+    assert record.merge is not None
+    assert record.merge["state"] == "blocked"
+    assert record.merge["files"] == ["README.md"]
+
+
+def test_uncommitted_changes_are_refused_and_named(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    (shop.tree("auth") / "new.txt").write_text("work")
+    merged = land("auth")
+    assert outcomes(merged) == {"auth": "refused"}
+    assert "new.txt" in outcome(merged, "auth").message
+    assert (shop.tree("auth") / "new.txt").read_text() == "work"
+
+
+def test_changes_in_the_main_checkout_are_not_overwritten(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"README.md": "from auth\n"})
+    (shop.repo / "README.md").write_text("mine\n")
+    before = head(shop)
+    merged = land("auth")
+    assert outcomes(merged) == {"auth": "refused"}
+    assert "README.md" in outcome(merged, "auth").message
+    assert (shop.repo / "README.md").read_text() == "mine\n"
+    assert head(shop) == before
+
+
+def test_an_ignored_file_in_the_main_checkout_is_not_overwritten(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"secret.txt": "from auth\n"})
+    with (shop.repo / ".git/info/exclude").open("a") as file:
+        file.write("secret.txt\n")
+    (shop.repo / "secret.txt").write_text("mine\n")
+    assert outcomes(land("auth")) == {"auth": "refused"}
+    assert (shop.repo / "secret.txt").read_text() == "mine\n"
+
+
+def test_unrelated_changes_in_the_main_checkout_stay(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    (shop.repo / "README.md").write_text("mine\n")
+    (shop.repo / "untracked.txt").write_text("mine\n")
+    assert outcomes(land("auth")) == {"auth": "landed"}
+    assert (shop.repo / "README.md").read_text() == "mine\n"
+    assert (shop.repo / "untracked.txt").read_text() == "mine\n"
+
+
+def test_base_that_is_checked_out_nowhere_moves_too(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    git(shop.repo, "switch", "--quiet", "--detach")
+    merged = land("auth")
+    assert head(shop, "main") == outcome(merged, "auth").commit
+    assert not (shop.repo / "auth.txt").exists()
+
+
+def test_a_candidate_cannot_weaken_its_own_gate(shop: Shop, land: Queue) -> None:
+    shop.configure(test="test -f tested.txt")
+    git(shop.repo, "commit", "--quiet", "--all", "--message", "gate")
+    text = (shop.repo / "treedock.yaml").read_text()
+    work_on(shop, "auth", {"treedock.yaml": text.replace("test -f tested.txt", "true")})
+    assert outcomes(land("auth")) == {"auth": "red"}
+
+
+def test_base_that_moves_during_a_test_is_built_and_tested_again(
+    shop: Shop, land: Queue, tmp_path: Path
+) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    once = tmp_path / "moved"
+    who = "-c user.name=Eve -c user.email=eve@example.com"
+    moves = f"touch {once}; git {who} -C {shop.repo} commit -q --allow-empty -m moved"
+    push = f"test -e {once} || {{ {moves}; }}"
+    merged = land("auth", gates=(push, "test -f auth.txt"))
+    assert outcomes(merged) == {"auth": "landed"}
+    assert git(shop.repo, "log", "-1", "--format=%s", "main^1").strip() == "moved"
+    assert any("building and testing again" in said for said in shop.remarks)
+
+
+def test_without_anything_new_a_merge_is_refused(shop: Shop, land: Queue) -> None:
+    shop.up("auth")
+    assert outcomes(land("auth")) == {"auth": "refused"}
+
+
+def test_a_dry_run_tests_and_moves_nothing(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    before = git(shop.repo, "for-each-ref", "refs/heads")
+    merged = land("auth", gates=("test -f auth.txt",), dry_run=True)
+    assert outcomes(merged) == {"auth": "ready"}
+    assert git(shop.repo, "for-each-ref", "refs/heads") == before
+    assert merged.run is None
+
+
+def test_an_instance_that_leans_on_a_landed_one_is_led_to_base(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
+    merged = land("auth")
+    record = shop.record("login")
+    assert record.base == "main"
+    assert "treedock update login" in " ".join(outcome(merged, "auth").notes)
+    assert "feature/auth" in git(shop.repo, "branch", "--list")
+
+
+def test_work_of_another_instance_does_not_land_unasked(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
+    merged = land("login")
+    assert outcomes(merged) == {"login": "refused"}
+    assert "auth" in outcome(merged, "login").hint
+
+
+def test_both_at_once_land_in_the_order_they_lean(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
+    merged = land("login", "auth")
+    assert outcomes(merged) == {"auth": "landed", "login": "landed"}
+    assert [one.id for one in merged.outcomes] == ["auth", "login"]
+
+
+def test_a_run_can_be_undone_and_the_branches_are_back(shop: Shop, land: Queue) -> None:
+    work = work_on(shop, "auth", {"auth.txt": "x\n"})
+    before = head(shop)
+    merged = land("auth")
+    undo(shop.project, str(merged.run), shop.events.append)
+    assert head(shop) == before
+    assert head(shop, "feature/auth") == work
+    assert not (shop.repo / "auth.txt").exists()
+    with pytest.raises(Refused, match="undone already"):
+        undo(shop.project, str(merged.run), shop.events.append)
+
+
+def test_a_run_that_somebody_built_on_is_not_undone(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    merged = land("auth")
+    commit(shop.repo, {"more.txt": "x\n"}, "more")
+    before = head(shop)
+    with pytest.raises(Refused) as refused:
+        undo(shop.project, str(merged.run), shop.events.append)
+    assert "git revert" in refused.value.hint
+    assert head(shop) == before
+
+
+def test_a_landing_that_was_cut_off_over_the_files_is_undone(shop: Shop) -> None:
+    work_on(shop, "auth", {"auth.txt": "new file\n", "README.md": "changed by auth\n"})
+    before = head(shop)
+    theirs = head(shop, "feature/auth")
+    Journal(shop.repository.records.root).begin(Landing("", "main", before, theirs, {}))
+    (shop.repo / "auth.txt").write_text("new fi")  # as far as git came
+    (shop.repo / "README.md").write_text("changed by auth\n")
+    (shop.repo / ".git/index.lock").write_text("")
+    settle(shop.repository, shop.events.append)
+    assert git(shop.repo, "status", "--porcelain") == ""
+    assert not (shop.repo / "auth.txt").exists()
+    assert not Journal(shop.repository.records.root).path.exists()
+
+
+def test_a_landing_that_was_cut_off_after_it_counted_is_written_down(shop: Shop) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    before, theirs = head(shop), head(shop, "feature/auth")
+    landing = Landing("", "main", before, theirs, {"auth": theirs})
+    Journal(shop.repository.records.root).begin(landing)
+    git(shop.repo, "merge", "--quiet", "--ff-only", theirs)
+    settle(shop.repository, shop.events.append)
+    record = shop.record("auth")
+    assert record.merge is not None
+    assert record.merge["state"] == "landed"
+
+
+def test_a_merge_of_what_has_landed_completes_the_clean_up(shop: Shop, land: Queue) -> None:
+    work = work_on(shop, "auth", {"auth.txt": "x\n"})
+    before = head(shop)
+    git(shop.repo, "merge", "--quiet", "--no-ff", "-m", "landed", "feature/auth")
+    landing = Landing("", "main", before, head(shop), {"auth": work})
+    Journal(shop.repository.records.root).begin(landing)
+    assert outcomes(land("auth")) == {"auth": "landed"}
+    assert shop.repository.records.ids() == []
