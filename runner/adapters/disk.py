@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from runner.adapters.steps import step
 from runner.domain.errors import ConfigError, Refused
 
 BOUND = 16 * 2**20  # bytes; no file that treedock reads whole is larger for a good reason
@@ -28,6 +29,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+        step(f"write {path.name}")
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -40,6 +42,7 @@ def append_json(path: Path, entry: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(line)
+        step(f"append to {path.name}")
 
 
 def free_bytes(path: Path) -> int:
@@ -155,6 +158,7 @@ def _replace_at(folder: int, name: str, data: bytes, mode: int) -> None:
         file.write(data)
         os.fchmod(file.fileno(), mode)
     os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    step(f"write {name}")
 
 
 def holds_anything(folder: Path) -> bool:
@@ -172,6 +176,11 @@ def remove_tree(path: Path) -> None:
     """
     if path.is_symlink() or not path.is_dir():
         return
+    _remove(path)
+    step(f"remove {path.name}")
+
+
+def _remove(path: Path) -> None:
     remove = ["rm", "-rf", "--", os.fspath(path)]
     if subprocess.run(remove, capture_output=True, check=False).returncode:
         writable = ["chmod", "-R", "u+rwX", "--", os.fspath(path)]

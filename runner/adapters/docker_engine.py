@@ -27,6 +27,7 @@ from runner.adapters.engine import (
     not_started,
 )
 from runner.adapters.lazy_engine import HINT, ICC
+from runner.adapters.steps import step
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
@@ -123,15 +124,18 @@ class DockerEngine:
                 stop_signal="SIGTERM",
                 host_config=host,
             )
+        step("engine create")
         return cast(str, made["Id"])
 
     def start(self, container: str) -> None:
         with _translated():
             self._api.start(container)
+        step("engine start")
 
     def stop(self, container: str, timeout: int) -> None:
         with _translated():
             self._api.stop(container, timeout=timeout)
+        step("engine stop")
 
     def remove(self, container: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
@@ -142,6 +146,7 @@ class DockerEngine:
                     raise
                 # Somebody else, killed perhaps, has begun to remove it.
                 self._api.wait(container, condition="removed", timeout=int(EXEC_TIMEOUT))
+        step("engine remove")
 
     def exec_detached(
         self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
@@ -152,6 +157,7 @@ class DockerEngine:
                 stderr=False,
             )  # fmt: skip
             self._api.exec_start(made["Id"], detach=True)
+        step("engine exec")
 
     def exec(
         self,
@@ -172,6 +178,7 @@ class DockerEngine:
                     if len(output) > EXEC_OUTPUT:
                         raise EngineFailed(f"{argv[0]} inside did not come to an end.")
             code = self._api.exec_inspect(made["Id"])["ExitCode"]
+        step("engine exec")
         return Finished(exit_code=code, output=bytes(output))
 
     def exec_attached(

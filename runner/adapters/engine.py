@@ -29,12 +29,14 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of treedock's, read from its labels."""
+    """A container of treedock's, read from its labels. `image` is the name it was made from, or
+    an id ('sha256:...') where that name means another image by now."""
 
     id: str
     name: str
     status: ContainerStatus
     labels: Mapping[str, str]
+    image: str = ""
 
     @property
     def instance(self) -> str:
@@ -67,6 +69,7 @@ def container_of(item: Mapping[str, Any]) -> Container:
         name=item["Names"][0].lstrip("/") if item["Names"] else item["Id"][:12],
         status=_STATUS.get(item["State"], "exited"),
         labels=item["Labels"] or {},
+        image=item["Image"],
     )
 
 

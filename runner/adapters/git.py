@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runner.adapters import disk
+from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, NotFound, Refused
 
 TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk
@@ -37,6 +38,11 @@ _DRIVERS = (
     r"|merge\..*\.driver)$"
 )
 _STEADY = frozenset({"git-lfs", "git-crypt", "cat"})
+# Commands that change something; the kill points of the tests come after them.
+_CHANGING = frozenset(
+    "update-ref worktree reset merge merge-tree commit-tree read-tree update-index restore config "
+    "fetch push -c".split()
+)
 _BLOCK_START = "# >>> treedock >>>"
 _BLOCK_END = "# <<< treedock <<<"
 
@@ -344,6 +350,7 @@ class Git:
         arguments = ["init", "--quiet", "--bare", "--template=", f"--object-format={kind}"]
         where = [f"--initial-branch={branch}", "--", str(folder)]
         done = _spawn(["git", *_flags(), *arguments, *where], cwd=self.common_dir)
+        step("git init")
         if done.returncode:
             raise _failed(done)
 
@@ -606,12 +613,14 @@ class Git:
         limits = f"ulimit -c 0; ulimit -t {cpu or 'unlimited'}; ulimit -v "
         limits += f"{memory // 1024}" if memory else "unlimited"
         bounded = ["sh", "-c", f'{limits}; exec "$@"', "git", "git", *_flags()]
-        return _spawn(
+        done = _spawn(
             [*bounded, f"--git-dir={self.common_dir}", *arguments],
             cwd=self.common_dir,
             stdin=stdin,
             env=own,
         )
+        step(f"git {arguments[0]}")
+        return done
 
     def _tree(self, commit: str) -> str:
         return self._out("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
@@ -653,6 +662,8 @@ class Git:
             stdin=stdin,
             timeout=timeout,
         )
+        if arguments[0] in _CHANGING:
+            step(f"git {arguments[0]}")
         if check and done.returncode:
             raise _failed(done)
         return done

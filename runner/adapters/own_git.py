@@ -14,6 +14,7 @@ from pathlib import Path
 
 from runner.adapters import disk
 from runner.adapters.git import Git
+from runner.adapters.steps import step
 from runner.domain.errors import Refused
 
 MAX_REFS = 2000
@@ -107,7 +108,9 @@ class OwnGit:
         for shared in linked.glob("sharedindex.*"):
             shutil.copy2(shared, new / shared.name)
         disk.remove_tree(self.folder)
+        step("fill the own git directory")
         new.rename(self.folder)
+        step("make the own git directory")
         return [
             f"files under the filter {name} can be read inside, but not committed there"
             for name in _required_filters(config)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from runner.adapters import disk
 from runner.adapters.git import Git
+from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, Refused
 
 CPU_SECONDS = 600  # for index-pack; a pack of 2 MB that unpacks to 600 MB took 23
@@ -41,6 +42,7 @@ def incoming(folder: Path) -> Iterator[Incoming]:
     for left in folder.iterdir():  # of one that was killed; the caller holds the lock
         disk.remove_tree(left)
     made = Path(tempfile.mkdtemp(dir=folder))
+    step("make the quarantine")
     try:
         (made / "objects/pack").mkdir(parents=True)
         yield Incoming(made, made / "incoming.pack")
@@ -55,6 +57,7 @@ def examine(git: Git, arrived: Incoming, wanted: list[str], known: list[str], li
     """
     if arrived.pack.stat().st_size > limit:
         raise too_large(limit)
+    step("bring a pack out")
     with arrived.pack.open("rb") as file:
         done = git.run_limited(
             "index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects",
@@ -80,6 +83,7 @@ def accept(git: Git, arrived: Incoming) -> None:
             target = git.common_dir / "objects/pack" / path.name
             if not target.exists():
                 path.rename(target)
+                step(f"take over {ending}")
 
 
 def keep_aside(arrived: Incoming, folder: Path, name: str) -> Path:
@@ -87,6 +91,7 @@ def keep_aside(arrived: Incoming, folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / f"{name}.pack"
     arrived.pack.rename(kept)
+    step("keep a refused pack")
     for old in sorted(folder.glob("*.pack"))[:-KEPT]:
         old.unlink(missing_ok=True)
     return kept

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.adapters import disk
+from runner.adapters.steps import step
 from runner.domain.errors import RunnerError, Unavailable
 from runner.domain.instance import Record
 
@@ -65,6 +66,7 @@ class Records:
         disk.remove_tree(aside)
         with contextlib.suppress(FileNotFoundError):
             self.folder(instance).rename(aside)
+            step("forget the instance")
         for left in self.trash.iterdir():  # of a clean that was killed, too
             disk.remove_tree(left)
 

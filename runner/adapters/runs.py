@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.adapters import disk
 from runner.adapters.records import now
+from runner.adapters.steps import step
 from runner.domain.errors import NotFound
 
 
@@ -42,6 +43,7 @@ class Journal:
 
     def erase(self) -> None:
         self.path.unlink(missing_ok=True)
+        step("erase the journal")
 
 
 class Run:
