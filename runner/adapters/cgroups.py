@@ -31,6 +31,18 @@ def usage(container: str) -> Usage:
     return Usage(memory=used, pids=_number(pids, "pids.current"), memory_kills=kills)
 
 
+def written(container: str) -> int:
+    """Bytes that the processes that run in a container now have written to disks, as the kernel
+    counts them when they are written and not when they reach the disk (proc(5), write_bytes)."""
+    total = 0
+    for pid in _text(_folder("pids", container), "cgroup.procs").split():
+        for line in _text(Path("/proc") / pid, "io").splitlines():
+            key, _, value = line.partition(": ")
+            if key == "write_bytes":
+                total += int(value)
+    return total
+
+
 def _folder(kind: str, container: str) -> Path | None:
     patterns = [*_V1, *_V2]
     paths = [_ROOT / pattern.format(kind=kind, id=container) for pattern in patterns]

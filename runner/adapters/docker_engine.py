@@ -137,6 +137,11 @@ class DockerEngine:
             self._api.stop(container, timeout=timeout)
         step("engine stop")
 
+    def pause(self, container: str) -> None:
+        with _translated():
+            self._api.pause(container)  # type: ignore[no-untyped-call]
+        step("engine pause")
+
     def remove(self, container: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
             try:

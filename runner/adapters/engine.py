@@ -123,6 +123,9 @@ class Engine(Protocol):
     def stop(self, container: str, timeout: int) -> None:
         """TERM, and KILL after `timeout` seconds; a stopped one is left alone."""
 
+    def pause(self, container: str) -> None:
+        """Freeze every process of a running container; stopping or removing it still works."""
+
     def remove(self, container: str) -> None:
         """Kill and delete it with its anonymous volumes; a missing one is no error."""
 

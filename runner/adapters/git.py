@@ -39,10 +39,21 @@ _DRIVERS = (
 )
 _STEADY = frozenset({"git-lfs", "git-crypt", "cat"})
 # Commands that change something; the kill points of the tests come after them.
-_CHANGING = frozenset(
-    "update-ref worktree reset merge merge-tree commit-tree read-tree update-index restore config "
-    "fetch push -c".split()
-)
+_CHANGING = {
+    "update-ref",
+    "worktree",
+    "reset",
+    "merge",
+    "merge-tree",
+    "commit-tree",
+    "read-tree",
+    "update-index",
+    "restore",
+    "config",
+    "fetch",
+    "push",
+    "-c",
+}
 _BLOCK_START = "# >>> treedock >>>"
 _BLOCK_END = "# <<< treedock <<<"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from runner.adapters.run_folder import WRAPPER, Job, RunFolder
 from runner.controller.work import Work
 from runner.domain.container import RUN, WORKSPACE
-from runner.domain.errors import CommandFailed
+from runner.domain.errors import CommandFailed, LimitReached
 
 START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
 GLANCE = 0.005  # seconds between two looks at the run folder
@@ -114,6 +114,11 @@ def _wait(work: Work, container: str, jobs: RunFolder, job: str) -> int:
             return state.exit_code
         if time.monotonic() > look_at_engine:  # the container, or the engine, may have gone
             found = work.container()
+            if found and found.status == "paused":
+                raise LimitReached(
+                    f"{work.id} is paused: it was writing while the disk was almost full.",
+                    hint=f"Free some space, then: treedock up {work.id}",
+                )
             if found is None or found.status != "running":
                 return 137
             look_at_engine = time.monotonic() + 1

@@ -12,6 +12,7 @@ from runner.controller.gates import abandoned, dispose
 from runner.controller.landing import settle
 from runner.controller.opening import Project
 from runner.controller.queue import Queue, follow_remote
+from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.work import ProjectWork
 from runner.domain.errors import NotFound, Refused, RunnerError, UncommittedChanges
@@ -102,7 +103,8 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
             else Run.begin(repository.records.root, ids=list(ids), base=base, base_was=was)
         )
         queue = Queue(project, run, was, {i: heads[i] for i in order}, wanted, emit, push=push)
-        queue.go()
+        with space_watched(project, emit):
+            queue.go()
         outcomes = [*refused, *(_outcome(queue, id_) for id_ in order)]
         for id_ in done:
             outcomes.append(Outcome(id_, "landed", f"{id_} had landed already"))

@@ -8,6 +8,7 @@ from runner.controller.containers import exec_env
 from runner.controller.jobs import run_folder, run_job, stop_jobs
 from runner.controller.opening import Project
 from runner.controller.services import await_ready, start_service
+from runner.controller.space import space_watched
 from runner.controller.work import ProjectWork, require_running
 from runner.domain.config import Database
 from runner.domain.errors import ConfigError, RunnerError
@@ -28,7 +29,7 @@ def reset(project: Project, instance: str, emit: Emit) -> None:
             "treedock.yaml has no database.reset.",
             hint="Name the command, e.g. database: {engine: sqlite, path: app.db, reset: ./reset}",
         )
-    with work.locked():
+    with work.locked(), space_watched(project, emit):
         container = require_running(work)
         env = exec_env(work)
         jobs = run_folder(work)
@@ -56,7 +57,7 @@ def ensure_reset(work: ProjectWork, container: str, env: Mapping[str, str]) -> b
     database = work.config.database
     if database is None or database.reset is None:
         return False
-    key = _key(database)
+    key = reset_key(database)
     if work.record.reset_key is None:
         run_reset(work, container, database, env)
         return True
@@ -72,9 +73,10 @@ def run_reset(
     assert database.reset is not None
     with work.step("resetting the database"):
         run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
-    work.change(reset_key=_key(database), reset_at=now())
+    work.change(reset_key=reset_key(database), reset_at=now())
 
 
-def _key(database: Database) -> str:
+def reset_key(database: Database) -> str:
+    """Changes exactly when a reset would make other data."""
     text = f"{database.engine}\0{database.path}\0{database.folder}\0{database.reset}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

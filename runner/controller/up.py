@@ -17,6 +17,7 @@ from runner.controller.parallel import side_by_side
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
+from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases
@@ -67,7 +68,8 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
     image = _ensure_image(project, base, authority, emit)
     repository.engine.ensure_network()
     ground = _Ground(image, authority, containers)
-    return side_by_side(lambda wish: _bring_up(project, wish, ground, emit), wishes)
+    with space_watched(project, emit):
+        return side_by_side(lambda wish: _bring_up(project, wish, ground, emit), wishes)
 
 
 def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:

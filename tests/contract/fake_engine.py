@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.adapters.engine import Container, EngineInfo, Finished
+from runner.adapters.engine import NO_COMMAND, Container, EngineInfo, Finished, not_started
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
@@ -114,9 +114,18 @@ class FakeEngine:
     def stop(self, container: str, timeout: int) -> None:
         self._answer("stop")
         made = self._find(container)
-        if made.status == "running":
+        if made.status in ("running", "paused"):
+            for process in made.processes:
+                _signal(process, signal.SIGCONT)
             _halt(made, timeout)
             made.status = "exited"
+
+    def pause(self, container: str) -> None:
+        self._answer("pause")
+        made = self._running(container)
+        for process in made.processes:
+            _signal(process, signal.SIGSTOP)
+        made.status = "paused"
 
     def remove(self, container: str) -> None:
         self._answer("remove")
@@ -171,7 +180,12 @@ class FakeEngine:
         self._answer("exec_attached")
         made = self._running(container)
         pipe = subprocess.PIPE
-        with self._spawn(made, argv, env, workdir, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            started = self._spawn(made, argv, env, workdir, stdin=pipe, stdout=pipe, stderr=pipe)
+        except EngineFailed as error:
+            stderr.write(f"{not_started(argv[0], workdir, error.message)}\n".encode())
+            return NO_COMMAND
+        with started as process:
             try:
                 out, err = process.communicate(stdin.read() if stdin else b"", timeout)
             except subprocess.TimeoutExpired as error:
@@ -265,7 +279,7 @@ class FakeEngine:
 
     def _shown(self, made: _Made) -> Container:
         labels = {**made.spec.labels, names.LABEL_SPEC: made.spec.fingerprint}
-        return Container(made.id, made.spec.name, made.status, labels)
+        return Container(made.id, made.spec.name, made.status, labels, made.spec.image)
 
     def _spawn(
         self,

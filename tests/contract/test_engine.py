@@ -115,6 +115,7 @@ def test_a_container_is_created_stopped_and_found_by_its_labels(
     assert (found.instance, found.holder) == ("auth", "shop/auth")
     assert tuple(found.ports.values()) == spec.ports
     assert found.labels[names.LABEL_SPEC] == spec.fingerprint
+    assert found.image == spec.image
     assert {c.instance for c in own(engine, spec)} == {"auth", "pay"}
     assert made in {c.id for c in engine.containers()}
     assert engine.containers(repository="nobody's") == []
@@ -271,6 +272,43 @@ def test_an_attached_command_has_its_streams_apart_and_its_exit_code(
             env={}, workdir=names.WORKSPACE, stdin=stdin, stdout=out, stderr=err,
         )  # fmt: skip
     assert (code, out.getvalue(), err.getvalue()) == (4, b"\x00from outside\xff", b"oops\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "said"),
+    [
+        ("nosuchcmd", "/", "There is no command 'nosuchcmd' in the instance's image or PATH."),
+        ("./absent", names.WORKSPACE, "There is no command './absent'"),
+        (f"{names.WORKSPACE}/text", "/", "is no program that may run"),
+    ],
+)
+def test_an_attached_command_that_cannot_start_is_127_and_told_on_stderr_only(
+    engine: Engine, spec: ContainerSpec, create: Create, command: str, folder: str, said: str
+) -> None:
+    (Path(spec.mounts[0].source) / "text").write_text("no program")
+    made = create(spec)
+    engine.start(made)
+    out, err = io.BytesIO(), io.BytesIO()
+    code = engine.exec_attached(
+        made, [command], env={}, workdir=folder, stdin=None, stdout=out, stderr=err
+    )
+    assert (code, out.getvalue()) == (127, b"")
+    assert said in err.getvalue().decode()
+    assert "OCI" not in err.getvalue().decode()
+
+
+def test_a_paused_container_is_seen_as_such_and_can_be_stopped(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    engine.exec_detached(made, ["sleep", "60"], env={}, workdir="/")
+    engine.pause(made)
+    (found,) = engine.containers(repository=spec.labels[names.LABEL_REPOSITORY])
+    assert found.status == "paused"
+    engine.stop(made, 0)
+    (found,) = engine.containers(repository=spec.labels[names.LABEL_REPOSITORY])
+    assert found.status == "exited"
 
 
 def test_an_attached_command_that_does_not_end_in_time_is_an_error(
