@@ -15,7 +15,7 @@ from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Mount
 from runner.domain.container import Limits as ContainerLimits
 from runner.domain.environment import values_of
-from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot
+from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused
 from runner.domain.ports import choose_slot, ports_of_slot
 
 _FIXED = frozenset(names.CA_VARIABLES)  # what the container was made with counts
@@ -88,6 +88,21 @@ def ensure_stopped(work: Work) -> bool:
     with work.step("stopping"):
         work.engine.stop(container.id, STOP_TIMEOUT)
     return True
+
+
+def require_cover(work: Work) -> None:
+    """The worktree's .git file has to be what git wrote: it is covered inside, and nothing on the
+    host renames over it. Where it is not, the cover is off: stops the container, raises Refused.
+    """
+    worktree = Path(work.record.worktree)
+    if not os.path.lexists(worktree / ".git"):
+        return
+    try:
+        work.git.worktree_dir(worktree)
+    except Refused as error:
+        stopped = " Its container was stopped." if ensure_stopped(work) else ""
+        work.note("tampered", message=error.message)
+        raise Refused(f"{work.id}: {error.message}{stopped}", hint=error.hint) from error
 
 
 def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSpec:

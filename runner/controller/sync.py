@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, cast
 
 from runner.adapters import quarantine
 from runner.adapters.own_git import Inside
+from runner.controller.containers import require_cover
 from runner.controller.inside_git import run_git
 from runner.controller.own_git import kept_ref, own_git
 from runner.controller.work import ProjectWork, Work
@@ -55,6 +56,7 @@ def sync(work: Work, *, prefer: Side | None = None) -> Synced:
     `prefer` decides where both have moved. Raises BothMoved, Refused for what may not come out,
     and RunnerError of engine and git.
     """
+    require_cover(work)
     here = work.git.refs(f"refs/heads/{work.record.branch}", kept_ref(work, "")[:-1])
     ours = here.get(f"refs/heads/{work.record.branch}")
     if ours is None:

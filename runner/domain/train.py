@@ -12,7 +12,7 @@ never taken for one of today's, and "B alone" is tried on the very root that B w
 Every event takes a train and returns the next one. Ask the questions anew after every event.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -92,13 +92,14 @@ def started(train: Train, trial: Trial) -> Train:
 
 
 def finished(train: Train, trial: Trial, green: bool) -> Train:
-    """The gates have spoken. A result that nobody wants any more only makes room."""
+    """The gates have spoken. A result that comes twice or after `stopped` is ignored.
+
+    One that is not wanted any more is kept, and asked for by nothing: what is not wanted now (it
+    holds an id that was set aside, a red chain, or an older root) never is again.
+    """
     if trial not in train.running:
         return train
-    counts = _is_wanted(train, trial)
     train = stopped(train, trial)
-    if not counts:
-        return train
     if green:
         return _settled(replace(train, green=train.green | {trial}))
     return _settled(replace(train, red=train.red | {trial}))
@@ -113,10 +114,8 @@ def conflicted(train: Train, trial: Trial, files: tuple[str, ...]) -> Train:
     """The last id of the chain cannot be merged onto those before it: known before any gate runs.
 
     With only landed ids before it, it is set aside at once. Behind others it waits for their
-    results (in front of a red one there may be no conflict), and the ids behind it go on.
+    results (without a red one there may be no conflict); the ids behind it go on.
     """
-    if not _is_wanted(train, trial):
-        return train
     clashes = {**train.clashes, trial: files}
     return _settled(replace(train, red=train.red | {trial}, clashes=clashes))
 
@@ -141,14 +140,13 @@ def moved(train: Train) -> Train:
 def to_test(train: Train) -> list[Trial]:
     """The trials to start now, most wanted first, never more than there is room for."""
     known = train.green | train.red | train.running
-    wanted = [*_line(train), *map(_alone, train.suspects)]
     room = train.width - len(train.running)
-    return [trial for trial in wanted if trial not in known][:room]
+    return [trial for trial in _wanted(train) if trial not in known][:room]
 
 
 def to_cancel(train: Train) -> list[Trial]:
     """Running trials whose result can no longer matter; tell `stopped` once they are gone."""
-    return sorted(trial for trial in train.running if not _is_wanted(train, trial))
+    return sorted(train.running.difference(_wanted(train)))
 
 
 def to_land(train: Train) -> Trial | None:
@@ -171,22 +169,19 @@ def verdicts(train: Train) -> dict[str, Verdict]:
 # ---- how it is decided
 
 
-def _line(train: Train) -> Iterator[Trial]:
-    """Each waiting id on top of those before it, passing over what is red there already."""
-    chain = train.ahead
+def _wanted(train: Train) -> list[Trial]:
+    """Each waiting id on top of those before it, passing over what is red there; then suspects."""
+    chain, wanted = train.ahead, []
     for id in train.waiting:
         trial = Trial(train.root, (*chain, id))
         if trial not in train.red:
             chain = trial.chain
-            yield trial
+            wanted.append(trial)
+    return wanted + [_alone(suspect) for suspect in train.suspects]
 
 
 def _alone(suspect: Trial) -> Trial:
     return Trial(suspect.root, suspect.chain[-1:])
-
-
-def _is_wanted(train: Train, trial: Trial) -> bool:
-    return trial in _line(train) or trial in map(_alone, train.suspects)
 
 
 def _front(train: Train) -> tuple[list[Trial], list[Trial]]:

@@ -10,6 +10,8 @@ import pytest
 from runner.adapters.git import Git
 from runner.controller.opening import open_repository
 from runner.controller.reset import reset
+from runner.controller.sync import sync
+from runner.controller.work import Work
 from runner.controller.worktree import Wish
 from runner.domain.errors import (
     BranchExists,
@@ -180,3 +182,13 @@ def test_a_repository_planted_in_an_instance_is_never_the_project(shop: Shop) ->
     commit(planted, {"treedock.yaml": "version: 1\nname: planted\n"})
     shop.repository.records.remove("auth")
     assert open_repository(planted).common_dir == shop.repo / ".git"
+
+
+def test_a_replaced_git_file_stops_the_container_and_is_said(shop: Shop) -> None:
+    shop.up("auth")
+    cover = shop.tree("auth") / ".git"
+    cover.unlink()
+    cover.mkdir()
+    with pytest.raises(Refused, match="Its container was stopped"):
+        sync(Work(shop.repository, "auth", shop.events.append))
+    assert shop.engine.containers()[0].status == "exited"

@@ -53,6 +53,7 @@ def told(train: Train, **results: bool) -> Train:
 
 def test_candidates_are_tested_side_by_side_as_if_all_before_them_were_to_land() -> None:
     assert to_test(queue("ABC")) == [chain("A"), chain("AB"), chain("ABC")]
+    assert to_cancel(running(queue("ABC"))) == []
 
 
 def test_only_as_many_run_as_there_is_room_for() -> None:
@@ -145,6 +146,12 @@ def test_a_result_from_before_base_moved_counts_for_nothing() -> None:
     train = finished(train, chain("A"), green=True)
     assert to_land(train) is None
     assert to_test(train) == [chain("A", root=1), chain("AB", root=1)]
+
+
+def test_who_is_red_on_the_base_that_moved_is_blamed_there() -> None:
+    train = told(moved(queue("A")), A=False)
+    assert verdicts(train) == {"A": Aside("A", "red", trial=chain("A", root=1))}
+    assert is_done(train)
 
 
 def test_what_has_landed_stays_landed_when_base_moves() -> None:
