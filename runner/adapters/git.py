@@ -565,35 +565,23 @@ class Git:
         self._in(worktree, "config", "--worktree", "core.hooksPath", "/dev/null")
         return path
 
-    def can_move_index(self, worktree: Path, old: str, new: str) -> bool:
-        """Whether move_index would work: nothing that differs is staged."""
-        if not self._is_at(worktree, old, new):
-            return True
+    def move_index(self, worktree: Path, branch: str, old: str, new: str) -> bool:
+        """Bring a worktree's index from one commit of its branch to another, touching no file.
+        False where something is staged that differs; nothing is changed then. A worktree with
+        another branch checked out is left alone."""
         git_dir = self.worktree_dir(worktree)
-        arguments = ["read-tree", "-i", "-m", "--dry-run", old, new]
+        if (git_dir / "HEAD").read_text().strip() != f"ref: refs/heads/{branch}":
+            return True
+        self.require_safe_drivers()
+        arguments = ["read-tree", "-i", "-m", old, new]
         done = self._run(*arguments, git_dir=git_dir, work_tree=worktree, check=False)
         return done.returncode == 0
-
-    def move_index(self, worktree: Path, old: str, new: str) -> None:
-        """Bring a worktree's index from one commit to another, touching no file: for when its
-        branch has been moved. One with another branch checked out is left alone."""
-        if not self._is_at(worktree, old, new):
-            return
-        git_dir = self.worktree_dir(worktree)
-        self._in(worktree, "read-tree", "-i", "-m", old, new, git_dir=git_dir)
-        self.refresh_index(worktree)
 
     def refresh_index(self, worktree: Path) -> None:
         """See which files are as the index says; touches none of them."""
         self.require_safe_drivers()
         arguments = ["update-index", "-q", "--refresh", "--ignore-submodules"]
         self._run(*arguments, git_dir=self.worktree_dir(worktree), work_tree=worktree, check=False)
-
-    def _is_at(self, worktree: Path, *commits: str) -> bool:
-        """Whether HEAD of a linked worktree is at one of these commits, on a branch."""
-        git_dir = self.worktree_dir(worktree)
-        head = (git_dir / "HEAD").read_text().removeprefix("ref: ").strip()
-        return head.startswith("refs/") and self.commit(head) in commits
 
     def rebuild_index(self, worktree: Path) -> None:
         """Make the index anew from HEAD; the files stay as they are."""

@@ -39,8 +39,6 @@ class Incoming:
 def incoming(folder: Path) -> Iterator[Incoming]:
     """A quarantine in `folder`, on the file system of the repository; gone afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.iterdir():  # of one that was killed; the caller holds the lock
-        disk.remove_tree(left)
     made = Path(tempfile.mkdtemp(dir=folder))
     step("make the quarantine")
     try:
@@ -48,6 +46,12 @@ def incoming(folder: Path) -> Iterator[Incoming]:
         yield Incoming(made, made / "incoming.pack")
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove quarantines of before, of who was killed. The caller holds the instance's lock."""
+    for left in folder.iterdir() if folder.is_dir() else ():
+        disk.remove_tree(left)
 
 
 def examine(git: Git, arrived: Incoming, wanted: list[str], known: list[str], limit: int) -> None:

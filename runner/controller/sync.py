@@ -4,8 +4,9 @@ The side that moved since the last sync wins, rewritten or not; what it gave up 
 refs/treedock/<id>/was/<n>. Where both moved nothing is touched.
 """
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -64,6 +65,7 @@ def sync(work: Work, *, prefer: Side | None = None) -> Synced:
             f"{work.id}: there is no branch {work.record.branch} any more.",
             hint=f"The last commit that was synced: {here.get(kept_ref(work, 'head'), '?')}",
         )
+    quarantine.clear(_quarantine(work))
     own = own_git(work)
     last = here.get(kept_ref(work, "head"))
     if not own.folder.exists() or last is None:
@@ -80,7 +82,6 @@ def sync(work: Work, *, prefer: Side | None = None) -> Synced:
     if changes:
         _bring_out(work, here, changes)
     if moved == "inside":
-        _follow(work, ours, theirs)
         work.note("synced", out=theirs, was=ours)
     if moved == "host":
         later = not _take_in(work, inside, theirs, ours, last)
@@ -131,10 +132,9 @@ def _bring_out(work: Work, here: Mapping[str, str], changes: Changes) -> None:
         _receive(work, missing, known)
     new, old = changes.get(f"refs/heads/{work.record.branch}", (None, None))
     if new and old:
-        _require_followable(work, old, new)
         _require_no_rewrite_of_base(work, old, new)
     given_up = _given_up(work, here, changes)
-    with work.repository_locked():
+    with work.repository_locked(), _index_moved(work, old, new):
         # First what vanishes: where there was `a` there may now be `a/b`.
         gone = {name: pair for name, pair in changes.items() if pair[0] is None}
         work.git.update_refs({**given_up, **gone})
@@ -143,7 +143,7 @@ def _bring_out(work: Work, here: Mapping[str, str], changes: Changes) -> None:
 
 def _receive(work: Work, wanted: list[str], known: list[str]) -> None:
     folder, limit = work.records.folder(work.id), _limit(work)
-    with quarantine.incoming(folder / "quarantine") as arrived:
+    with quarantine.incoming(_quarantine(work)) as arrived:
         with arrived.pack.open("wb") as file:
             argv = ["sh", "-c", _PACK, "treedock", *wanted, *(f"^{commit}" for commit in known)]
             run_git(work, argv, stdout=cast(BinaryIO, _Bounded(file, limit)))
@@ -173,17 +173,6 @@ class _Bounded:
 
     def flush(self) -> None:
         """At the end, by the file itself."""
-
-
-def _require_followable(work: Work, old: str, new: str) -> None:
-    """The index here has to be able to follow, which is asked before anything moves."""
-    worktree = Path(work.record.worktree)
-    if worktree.is_dir() and not work.git.can_move_index(worktree, old, new):
-        raise Refused(
-            f"{work.id}: changes are staged in {worktree} on this side, and inside the same files "
-            "were committed.",
-            hint=f"Unstage them here, the files stay: git -C {worktree} reset",
-        )
 
 
 def _require_no_rewrite_of_base(work: Work, old: str, new: str) -> None:
@@ -219,11 +208,26 @@ def _was(work: Work, here: Mapping[str, str], n: int) -> str:
     return f"{start}{max(taken, default=0) + 1 + n}"
 
 
-def _follow(work: Work, old: str, new: str) -> None:
-    """The index of the worktree here, after the branch under it has moved."""
-    worktree = Path(work.record.worktree)
-    if worktree.is_dir() and old != new:
-        work.git.move_index(worktree, old, new)
+@contextlib.contextmanager
+def _index_moved(work: Work, old: str | None, new: str | None) -> Iterator[None]:
+    """The index here follows the branch: first, so that a kill in between is mended by the next
+    sync, and back again where the branch then does not move. Raises Refused."""
+    worktree, branch = Path(work.record.worktree), work.record.branch
+    if not (old and new and worktree.is_dir()):
+        yield
+        return
+    if not work.git.move_index(worktree, branch, old, new):
+        raise Refused(
+            f"{work.id}: changes are staged in {worktree} on this side, and inside the same files "
+            "were committed.",
+            hint=f"Unstage them here, the files stay: git -C {worktree} reset",
+        )
+    try:
+        yield
+    except BaseException:
+        work.git.move_index(worktree, branch, new, old)
+        raise
+    work.git.refresh_index(worktree)
 
 
 def _take_in(work: Work, inside: Inside, theirs: str, ours: str, last: str) -> bool:
@@ -251,6 +255,10 @@ def _take_in(work: Work, inside: Inside, theirs: str, ours: str, last: str) -> b
         work.git.update_refs(changes | _given_up(work, here, changes))
     work.note("synced", into=ours, was=theirs)
     return True
+
+
+def _quarantine(work: Work) -> Path:
+    return work.records.folder(work.id) / "quarantine"
 
 
 def _limit(work: Work) -> int:
