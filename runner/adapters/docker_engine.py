@@ -36,6 +36,7 @@ CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays
 BUILD_MEMORY = 4 * 2**30
 BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
+STAGE = "treedock.stage"  # label of stages that nobody needs once the image is made
 EXEC_TIMEOUT = 30.0  # seconds, and
 EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
 
@@ -61,7 +62,6 @@ class DockerEngine:
         return EngineInfo(
             version=version["Version"],
             api_version=version["ApiVersion"],
-            storage_driver=data.get("Driver", ""),
             data_root=root if root and Path(root).is_dir() else None,
             rootless="rootless" in security,
         )
@@ -252,11 +252,6 @@ class DockerEngine:
                 if "error" in line:
                     raise EngineFailed(f"{name} could not be pulled: {line['error']}")
 
-    def tag(self, image: str, name: str) -> None:
-        repository, _, tag = name.partition(":")
-        with _translated():
-            self._api.tag(image, repository, tag)
-
     def import_image(self, tarball: BinaryIO, name: str) -> None:
         repository, _, tag = name.partition(":")
         change = f"LABEL {names.LABEL}=image"
@@ -307,6 +302,18 @@ class DockerEngine:
             if time.monotonic() < deadline:
                 raise _unavailable() from error
             raise _build_failed(name, [*lines, f"silent for {timeout:.0f} seconds"]) from error
+        self._remove_stages(lines)
+
+    def _remove_stages(self, lines: list[str]) -> None:
+        """Remove the stages of this build that say they may go, and nobody else's: an id stands
+        in the lines of the build that made or reused it."""
+        own = {line.removeprefix(" ---> ") for line in lines if line.startswith(" ---> ")}
+        with _translated():
+            left = self._api.images(filters={"dangling": True, "label": STAGE})
+            for image in left:
+                if image["Id"].removeprefix("sha256:")[:12] in own:
+                    with contextlib.suppress(APIError):  # another build may use it just now
+                        self._api.remove_image(image["Id"])
 
     def images(self) -> list[tuple[str, str]]:
         with _translated():

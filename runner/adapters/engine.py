@@ -22,7 +22,6 @@ class EngineInfo:
 
     version: str
     api_version: str
-    storage_driver: str
     data_root: str | None
     rootless: bool
 
@@ -171,9 +170,6 @@ class Engine(Protocol):
 
         Raises EngineFailed where there is none to be had.
         """
-
-    def tag(self, image: str, name: str) -> None:
-        """Give an image one more name, 'repository:tag'."""
 
     def import_image(self, tarball: BinaryIO, name: str) -> None:
         """Make a one-layer image from the tar of a root file system."""

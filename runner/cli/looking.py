@@ -132,6 +132,7 @@ def _show_status(view: View) -> None:
     database = view.database
     facts = {
         "branch": f"{view.branch} (from {view.base}; {commits}; {changes})",
+        "checked out": _elsewhere(view),
         "worktree": view.worktree,
         "urls": "  ".join(f"{name} {url}" for name, url in view.urls.items()),
         "services": services,
@@ -139,6 +140,7 @@ def _show_status(view: View) -> None:
         "container": view.container or "",
         "created": f"{view.created_at} ({output.age(view.created_at)})",
         "task": view.task or "",
+        "out of date": _out_of_date(view),
         "limits": ", ".join(view.limits_reached or ()),
         "missing": ", ".join(view.missing),
         "error": view.error.message if view.error else "",
@@ -147,8 +149,28 @@ def _show_status(view: View) -> None:
     for key, value in facts.items():
         if value:
             click.echo(
-                f"  {key:<10}" + output.printable_lines(value).replace("\n", "\n" + " " * 12)
+                f"  {key:<11} " + output.printable_lines(value).replace("\n", "\n" + " " * 14)
             )
+
+
+def _elsewhere(view: View) -> str:
+    """What the worktree is on, where that is not the instance's branch."""
+    if view.checked_out in (None, view.branch):
+        return ""
+    found = "no branch (detached HEAD)" if view.checked_out == "HEAD" else view.checked_out
+    back = f"git -C {view.worktree} switch {view.branch}"
+    return f"{found}, not the instance's branch; go back with: {back}"
+
+
+def _out_of_date(view: View) -> str:
+    """What changed in treedock.yaml and the way out; a database is never renewed by itself."""
+    changed = list(view.out_of_date or ())
+    ways = []
+    if changed != ["database.reset"]:
+        ways.append(f"treedock up {view.id} brings it up to date")
+    if "database.reset" in changed:
+        ways.append(f"treedock db reset {view.id} renews the data")
+    return "; ".join([", ".join(changed), *ways]) if changed else ""
 
 
 def _service(service: object) -> str:

@@ -27,6 +27,8 @@ _COMMANDS = {
     "logs": "looking",
     "path": "looking",
     "open": "looking",
+    "review": "reviewing",
+    "pr": "reviewing",
     "exec": "inside",
     "shell": "inside",
     "db": "inside",

@@ -63,11 +63,16 @@ def schema_command(json_: bool) -> None:
 @config_command.command("check")
 @output.as_json
 def check_command(json_: bool) -> None:
-    """Check treedock.yaml without doing anything."""
+    """Check treedock.yaml, and that base has what it names, without doing anything."""
+    from runner.controller.configuring import check
+
     project = open_project(open_repository())
+    doubts = check(project)
     if json_:
-        output.show_json({"ok": True, "name": project.name})
+        output.show_json({"ok": True, "name": project.name, "warnings": doubts})
     else:
+        for doubt in doubts:
+            click.echo(output.printable(f"warning: {doubt}"), err=True)
         click.echo(f"treedock.yaml of {project.name} is fine")
 
 

@@ -1,11 +1,14 @@
-"""`config show`: the effective value of every key and where it came from."""
+"""`config show`: the effective value of every key and where it came from; `config check`: what
+`up` would refuse of it."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from runner.adapters import yaml_file
+from runner.adapters.committed import Committed
 from runner.controller.opening import CONFIG_FILE, Project, user_config_path
-from runner.domain.errors import RunnerError
+from runner.domain.errors import ConfigError, RunnerError
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,50 @@ def effective(project: Project) -> list[Value]:
     path = user_config_path()
     own = yaml_file.load(path) if path.exists() else {}
     return values + _flat(project.user.model_dump(mode="json"), own or {}, str(path))
+
+
+def check(project: Project) -> list[str]:
+    """Raises ConfigError with everything of treedock.yaml that base does not have. Returns what
+    only may be wrong: a folder that an earlier set-up step may make."""
+    base = project.base
+    commit = project.repository.git.newest(base)[0]
+    committed = Committed(project.repository.git, commit or base)
+    missing = [
+        (f"{CONFIG_FILE}: {key}: {base} has no folder {folder!r}", certain)
+        for key, folder, certain in _folders(project)
+        if committed.kind(folder) in ("absent", "file")
+    ]
+    faults = _image_faults(project, committed, base) + [text for text, sure in missing if sure]
+    if faults:
+        raise ConfigError(
+            "\n".join(faults),
+            hint=f"Instances start from what is committed: commit it to {base}, or name another.",
+        )
+    return [f"{text}; does a set-up step make it?" for text, _ in missing]
+
+
+def _folders(project: Project) -> list[tuple[str, str, bool]]:
+    """(key, folder, whether it has to be in base) of everything that runs in a folder."""
+    config = project.config
+    found = [(f"setup[{at}].in", step.folder, at == 0) for at, step in enumerate(config.setup)]
+    later = [("database.in", config.database.folder)] if config.database else []
+    later += [(f"services.{name}.in", service.folder) for name, service in config.services.items()]
+    later += [(f"gates[{at}].in", gate.folder) for at, gate in enumerate(config.gates)]
+    return found + [(key, folder, not config.setup) for key, folder in later]
+
+
+def _image_faults(project: Project, committed: Committed, base: str) -> list[str]:
+    image = project.config.image
+    build = None if isinstance(image, str) else image.build
+    if build is None:
+        return []
+    where = f"{CONFIG_FILE}: image.build"
+    if committed.kind(build.context) in ("absent", "file"):
+        return [f"{where}.context: {base} has no folder {build.context!r}"]
+    dockerfile = str(PurePosixPath(build.context) / build.dockerfile)
+    if committed.kind(dockerfile) in ("absent", "folder"):
+        return [f"{where}.dockerfile: {base} has no file {dockerfile!r}"]
+    return []
 
 
 def _flat(values: dict[str, Any], written: Any, origin: str, prefix: str = "") -> list[Value]:

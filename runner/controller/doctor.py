@@ -59,7 +59,8 @@ def _engine(
         except RunnerError:
             ailment = "silent" if _is_own_socket() else "elsewhere"
         else:
-            return engine, info, [_version(info, fixed=fixed), *_docker_command()]
+            more = health.rootless_findings(info.rootless) + _docker_command()
+            return engine, info, [_version(info, fixed=fixed), *more]
     address = os.environ.get("DOCKER_HOST") or str(lazy_engine.SOCKET)
     return None, None, [health.engine_finding(ailment, host.machine(), address)]
 

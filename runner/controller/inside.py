@@ -36,7 +36,7 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
 
 def can_start(repository: Repository, place: Place, command: str) -> bool:
     """Whether there is such a command inside, asked of the shell there."""
-    argv = ["sh", "-c", 'command -v -- "$1"', "sh", command]
+    argv = ["sh", "-c", 'command -v "$1"', "sh", command]
     found = repository.engine.exec(place.container, argv, env=place.env, workdir=place.workdir)
     return found.exit_code == 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runner.adapters import disk
 from runner.adapters.engine import Container
+from runner.adapters.git import Worktree
 from runner.controller.describing import view
 from runner.controller.opening import Project, Repository
 from runner.controller.parallel import side_by_side
@@ -33,6 +34,8 @@ def list_instances(repository: Repository, emit: Emit) -> list[View]:
 
 def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
     """Everything about these instances (all of them without ids). Raises NotFound."""
+    from runner.controller.drift import out_of_date
+
     repository = project.repository
     for instance in ids:
         repository.record(check_id(instance))
@@ -41,7 +44,7 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
         return []
     containers = _containers(repository, emit)
     base = project.base
-    registered = {worktree.path for worktree in repository.git.worktrees()}
+    registered = {worktree.path: worktree for worktree in repository.git.worktrees()}
     heads = repository.git.all_heads()
     tips = {name: repository.git.newest(name)[0] for name in {r.base for r in records}}
 
@@ -50,7 +53,11 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
         engine = project.config.database.engine if project.config.database else None
         seen = view(repository.records, record, container, database=engine)
         seen = _ask_git(repository, record, seen, base, registered, heads, tips)
-        seen = replace(seen, limits_reached=_limits(project, record, container))
+        seen = replace(
+            seen,
+            limits_reached=_limits(project, record, container),
+            out_of_date=out_of_date(project.config, project.name, record, container),
+        )
         return seen if containers is not None else replace(seen, state=None)
 
     return side_by_side(look, records, GIT_WIDTH)
@@ -84,13 +91,16 @@ def _ask_git(
     record: Record,
     seen: View,
     base: str,
-    registered: set[Path],
+    registered: dict[Path, Worktree],
     heads: dict[str, str],
     tips: dict[str, str | None],
 ) -> View:
     git, worktree = repository.git, Path(record.worktree)
-    if worktree not in registered:
+    found = registered.get(worktree)
+    if found is None:
         seen = replace(seen, missing=sorted({*seen.missing, "worktree"}))
+    else:
+        seen = replace(seen, checked_out=found.branch or "HEAD")
     head = heads.get(f"refs/heads/{record.branch}")
     if head is None:
         return replace(seen, missing=[*seen.missing, "branch"])

@@ -15,7 +15,7 @@ def ensure_setup(work: ProjectWork, container: str, env: Mapping[str, str]) -> b
     fails; the next `up` goes on from there.
     """
     steps = work.config.setup
-    keys = [_key(step) for step in steps]
+    keys = [step_key(step) for step in steps]
     done = list(work.record.setup_done)
     kept = 0
     while kept < min(len(keys), len(done)) and keys[kept] == done[kept]:
@@ -44,5 +44,6 @@ def ensure_verified(
     return True
 
 
-def _key(step: Step) -> str:
+def step_key(step: Step) -> str:
+    """Changes exactly when a step has to run again."""
     return hashlib.sha256(f"{step.folder}\0{step.run}".encode()).hexdigest()[:16]

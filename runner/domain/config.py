@@ -27,6 +27,7 @@ from pydantic import (
 from runner.domain.environment import port_variable
 from runner.domain.errors import ConfigError
 from runner.domain.ports import PortRange
+from runner.domain.wrong_value import wrong_value
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -203,6 +204,8 @@ class Limits(Model):
     """Free disk space below which nothing new is started."""
     stale_days: float = Field(default=14, gt=0)
     """Days after which an instance counts as stale."""
+    archive_days: float = Field(default=14, gt=0, le=36500)
+    """Days for which the logs of a cleaned instance stay, and what was forced away with it."""
 
 
 class Network(Model):
@@ -391,7 +394,9 @@ def _validated(model: type[_Any], data: object, where: str) -> _Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        sentences = [_sentence(model, dict(problem)) for problem in error.errors()]
+        problems = [dict(problem) for problem in error.errors()]
+        meant = [problem for problem in problems if not _is_other_branch(problem)]
+        sentences = [_sentence(model, problem) for problem in meant]
         raise ConfigError("\n".join(f"{where}: {text}" for text in sentences), hint=_HELP) from None
 
 
@@ -405,8 +410,16 @@ def _sentence(model: type[Model], problem: dict[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         near = get_close_matches(str(steps[-1]), _keys_at(model, steps[:-1]), n=1)
         return f"{path}: unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
-    message = problem["msg"].removeprefix("Value error, ")
+    message = wrong_value(problem)
     return f"{path}: {message}" if path else message
+
+
+def _is_other_branch(problem: dict[str, Any]) -> bool:
+    """Of `str | Image`, the try that the kind of value rules out: its problem is none."""
+    if problem["loc"][:1] != ("image",) or len(problem["loc"]) != 2:
+        return False
+    is_mapping = isinstance(problem["input"], dict)
+    return is_mapping if problem["loc"][1] == "str" else not is_mapping
 
 
 def _is_union_tag(step: object) -> bool:

@@ -9,6 +9,10 @@ from runner.domain.ports import PortRange
 
 GIT_WANTED = (2, 39)  # Debian 12's; `merge-tree --write-tree` came with 2.38
 API_WANTED = (1, 41)  # Docker 20.10, Debian 12's
+# Where clouds tell a machine's own secrets, to whoever asks from it.
+METADATA = "169.254.169.254"
+# The engine never touches rules in this chain: https://docs.docker.com/network/iptables/
+METADATA_RULE = f"iptables -I DOCKER-USER -d {METADATA} -j DROP"
 
 Status = Literal["ok", "warning", "problem"]
 SocketState = Literal["absent", "refused", "denied", "silent", "answers"]
@@ -120,6 +124,22 @@ def version_finding(version: str, api_version: str) -> Finding:
     )
 
 
+def rootless_findings(rootless: bool) -> list[Finding]:
+    """What holds in an engine without root depends on how it was set up; else nothing to say."""
+    if not rootless:
+        return []
+    return [
+        Finding(
+            "engine-rootless",
+            "warning",
+            "The engine is rootless: limits (memory, cpus, pids) may not hold, files in the "
+            "worktrees may belong to other user ids, and ports may be published differently.",
+            "Let your user have the cgroup v2 controllers (docs.docker.com, rootless mode), or use "
+            "an engine that runs as root.",
+        )
+    ]
+
+
 def disk_finding(places: Mapping[str, int], wanted: int) -> Finding:
     """`places` maps what lies on a disk to its free bytes; `wanted` is limits.disk_free."""
     short = {name: free for name, free in places.items() if free < wanted}
@@ -179,7 +199,12 @@ def exposed(tables: str) -> dict[int, set[int]]:
 def exposed_finding(ports: Mapping[int, str]) -> Finding:
     """`ports` maps each port to the process that listens there, '' where that is unknown."""
     if not ports:
-        return Finding("exposed-services", "ok", "no service of this host listens beyond loopback")
+        return Finding(
+            "exposed-services",
+            "ok",
+            "no service of this host listens beyond loopback; in a cloud sandboxes reach its "
+            f"metadata at {METADATA} unless you run: {METADATA_RULE}",
+        )
     said = ", ".join(
         f"{port} ({name or 'process unknown'})" for port, name in sorted(ports.items())
     )
@@ -187,7 +212,8 @@ def exposed_finding(ports: Mapping[int, str]) -> Finding:
         "exposed-services",
         "warning",
         f"Sandboxes can reach services of this host that listen beyond loopback: {said}.",
-        "Let them listen on 127.0.0.1, or block the engine's networks with a firewall.",
+        "Let them listen on 127.0.0.1, or block the engine's networks with a firewall. In a cloud "
+        f"block its metadata, too: {METADATA_RULE}",
     )
 
 

@@ -69,6 +69,8 @@ class Record:
     services: dict[str, str] = field(default_factory=dict)
     ready: bool = False
     cleaning: bool = False
+    archive: str | None = None
+    """The name of the archive that the `clean` makes, <id>-<time>."""
     error: Failure | None = None
     leans_on: str | None = None
     """A landed branch of another instance that it started from; kept until it is updated."""
@@ -129,6 +131,10 @@ class View:
     task: str | None
     container: str | None
     limits_reached: list[str] | None = None
+    out_of_date: list[str] | None = None
+    """The keys of treedock.yaml that changed since it came up."""
+    checked_out: str | None = None
+    """The branch that the worktree is on, 'HEAD' where it is on none."""
     error: Failure | None = None
     missing: list[str] = field(default_factory=list)
     merge: dict[str, Any] | None = None

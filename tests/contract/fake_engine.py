@@ -74,7 +74,7 @@ class FakeEngine:
 
     def info(self) -> EngineInfo:
         self._answer("info")
-        return EngineInfo("20.10.24", "1.41", "overlay2", data_root=None, rootless=False)
+        return EngineInfo("20.10.24", "1.41", data_root=None, rootless=False)
 
     def containers(self, **labels: str) -> list[Container]:
         self._answer("containers")
@@ -206,14 +206,6 @@ class FakeEngine:
         if name not in self._registry:
             raise EngineFailed(f"{name} could not be pulled: there is none")
         self._images[name] = _new_id()
-
-    def tag(self, image: str, name: str) -> None:
-        self._answer("tag")
-        if image not in self._images:
-            raise EngineFailed(f"No such image: {image}")
-        self._images[name] = self._images[image]
-        if image in self._own_images:
-            self._own_images.add(name)
 
     def import_image(self, tarball: BinaryIO, name: str) -> None:
         self._answer("import_image")

@@ -101,7 +101,6 @@ def test_the_engine_tells_its_versions(engine: Engine) -> None:
     info = engine.info()
     assert int(info.api_version.split(".")[1]) >= 41
     assert info.version
-    assert info.storage_driver
 
 
 def test_a_container_is_created_stopped_and_found_by_its_labels(
@@ -345,8 +344,8 @@ def test_images_are_known_by_name_and_own_ones_are_listed(engine: Engine) -> Non
     made = engine.image(IMAGE)
     assert made
     assert (IMAGE, made) in engine.images()
-    engine.tag(IMAGE, NEW_IMAGE)
-    assert engine.image(NEW_IMAGE) == made
+    engine.import_image(tiny_image(), NEW_IMAGE)
+    assert engine.image(NEW_IMAGE)
     engine.remove_image(NEW_IMAGE)
     engine.remove_image(NEW_IMAGE)
     assert engine.image(NEW_IMAGE) is None

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+import docker
 import pytest
 
 from runner.adapters.docker_engine import DockerEngine
@@ -174,6 +175,34 @@ def test_a_projects_dockerfile_is_built_with_the_certificates_and_once(engine: E
     assert build(engine, text, heard, ca=b"certificates\n") == name
     assert heard.lines == []
     assert name in dict(engine.images())
+
+
+@pytest.mark.usefixtures("forget")
+def test_a_stage_that_may_go_goes_with_the_build_and_nobody_elses(
+    engine: Engine, tmp_path: Path
+) -> None:
+    def text(content: str) -> str:
+        stage = f"FROM scratch AS one\nLABEL treedock.stage={PROJECT}\nCOPY {content} /a\n"
+        return f"{stage}FROM scratch\nCOPY --from=one /a /b\n"
+
+    api = docker.APIClient()
+    filters = {"dangling": True, "label": f"treedock.stage={PROJECT}"}
+    (tmp_path / "Dockerfile").write_text(text("theirs"))
+    (tmp_path / "theirs").write_text("theirs")
+    name = f"treedock/{PROJECT}:theirs"
+    list(api.build(path=str(tmp_path), tag=name, labels={"treedock": "image"}, rm=True))
+    (left,) = api.images(filters=filters)
+    (tmp_path / "Dockerfile").write_text(text("ours"))
+    (tmp_path / "ours").write_text("ours")
+    try:
+        engine.build(
+            tmp_path, f"treedock/{PROJECT}:ours", args={}, say=lambda line: None, timeout=60
+        )
+        assert api.images(filters=filters) == [left]
+        assert engine.image(f"treedock/{PROJECT}:ours")
+    finally:
+        api.remove_image(left["Id"])
+        api.close()
 
 
 def test_a_failing_build_shows_its_last_lines(engine: Engine) -> None:

@@ -50,6 +50,18 @@ def test_ignored_files_are_copied_once_and_an_instances_own_edits_stay(shop: Sho
     assert clean_status(shop)
 
 
+def test_a_later_change_in_the_main_checkout_comes_once_the_copy_is_deleted(shop: Shop) -> None:
+    commit(shop.repo, {".gitignore": ".env*\n"})
+    write(shop.repo, {".env": "SECRET=1\n"})
+    shop.up("auth")
+    write(shop.repo, {".env": "SECRET=2\n"})
+    shop.up("auth")
+    assert dotenv_values(shop.tree("auth") / ".env")["SECRET"] == "1"
+    (shop.tree("auth") / ".env").unlink()
+    shop.up("auth")
+    assert dotenv_values(shop.tree("auth") / ".env")["SECRET"] == "2"
+
+
 def test_a_listed_file_that_is_tracked_comes_from_the_branch(shop: Shop) -> None:
     shop.configure(env={"copy": ["README.md", "staged", "absent"]})
     write(shop.repo, {"README.md": "edited and not committed", "staged": "not in base"})

@@ -243,6 +243,15 @@ def test_exec_and_shell_have_a_terminal_where_the_caller_has_one(app: App) -> No
     assert (code, b"/dev/pts/" in screen, b"in 42 auth" in screen) == (6, True, True), screen
 
 
+def test_a_command_that_is_not_there_is_127_and_told_in_a_sentence(app: App) -> None:
+    app.up("auth")
+    said = "There is no command 'nosuchcmd' in the instance's image or PATH."
+    piped = app.cli("exec", "auth", "--", "nosuchcmd")
+    assert (piped.exit_code, piped.stdout, said in piped.stderr) == (127, "", True)
+    code, screen = on_a_terminal(app, "exec", "auth", "--", "nosuchcmd")
+    assert (code, said.encode() in screen, b"OCI" in screen) == (127, True, False), screen
+
+
 def test_shell_reads_a_script_where_there_is_no_terminal(app: App) -> None:
     app.up("auth")
     piped = app.cli("shell", "auth", stdin="pwd\nexit 4\n")

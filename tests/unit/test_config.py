@@ -120,6 +120,37 @@ def test_a_wrong_type_or_value_is_named_with_its_path(text: str, key: str) -> No
     assert refusal(text).startswith(f"treedock.yaml: {key}: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("version: 2", "version: needs 1, not 2"),
+        ("name: [shop]", "name: needs text, not a list"),
+        ("ports: 9100", "ports: needs keys and values, not 9100"),
+        ("setup: {run: x}", "setup: needs a list ('- ' before each entry), not keys and"),
+        ("setup:", "setup: needs a list ('- ' before each entry), not nothing"),
+        ("setup: [uv sync]", "setup[0]: needs keys and values, not 'uv sync'"),
+        ("services: {web: {}}", "services.web.run: is missing; it has to be there"),
+        ("limits: {instances: many}", "limits.instances: needs a whole number, not 'many'"),
+        ("limits: {instances: 1.5}", "limits.instances: needs a whole number, not 1.5"),
+        ("limits: {instances: 0}", "limits.instances: needs at least 1, not 0"),
+        ("limits: {cpus: many}", "limits.cpus: needs a number, not 'many'"),
+        ("limits: {cpus: 0}", "limits.cpus: needs more than 0, not 0"),
+        ("overflow: maybe", "overflow: needs 'refuse' or 'dynamic', not 'maybe'"),
+        ("env: {set: {A: 1}}", "env.set.A: needs text, not 1; put it into quotes"),
+        ("env: {set: {A: yes}}", "env.set.A: needs text, not true; YAML reads yes, no, on"),
+        ("services: {w: {run: x, restart: no}}", "services.w.restart: needs 'no' or 'on-failure',"),
+        ("gates: [{run: x, services: 7}]", "gates[0].services: needs true or false, not 7"),
+        ("test: ''", "test: must not be empty"),
+        ("image: {name: 5}", "image.name: needs text, not 5; put it into quotes"),
+        ("image: 5", "image: needs text, not 5; put it into quotes"),
+        (f"name: {'x' * 50}", f"name: '{'x' * 39}... does not fit the pattern"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_was_given_and_what_is_wanted(text: str, said: str) -> None:
+    (line,) = refusal(text).splitlines()
+    assert line.startswith(f"treedock.yaml: {said}")
+
+
 @pytest.mark.parametrize("key", ["worktrees", "env", "setup", "services", "database", "image"])
 @pytest.mark.parametrize("path", ["/etc", "../x", "a/../../x", "~/x", ".git/hooks", "a\0b", ""])
 def test_a_path_that_leaves_the_checkout_is_refused(key: str, path: str) -> None:

@@ -184,10 +184,19 @@ def test_exposed_services_are_a_warning_with_port_and_process() -> None:
     finding = health.exposed_finding({2024: "", 22: "sshd"})
     assert finding.status == "warning"
     assert "22 (sshd), 2024 (process unknown)" in finding.message
+    assert "iptables -I DOCKER-USER -d 169.254.169.254 -j DROP" in finding.way_out
 
 
-def test_no_exposed_service_is_fine() -> None:
-    assert health.exposed_finding({}).status == "ok"
+def test_no_exposed_service_is_fine_but_a_clouds_metadata_is_told_of() -> None:
+    finding = health.exposed_finding({})
+    assert finding.status == "ok"
+    assert "iptables -I DOCKER-USER -d 169.254.169.254 -j DROP" in finding.message
+
+
+def test_a_rootless_engine_is_a_warning_and_another_none() -> None:
+    (finding,) = health.rootless_findings(True)
+    assert (finding.status, "limits" in finding.message) == ("warning", True)
+    assert health.rootless_findings(False) == []
 
 
 @pytest.mark.parametrize(

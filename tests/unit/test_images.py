@@ -1,5 +1,6 @@
 """Which image an instance gets, and when it is built. The engine here is a shelf of names."""
 
+import re
 import tarfile
 import threading
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from runner import resources
 from runner.adapters.engine import Engine
 from runner.controller import images
 from runner.domain.config import Build, Image
@@ -256,3 +258,13 @@ def test_host_refuses_where_there_is_none() -> None:
 
 def test_none_takes_nothing(bundle: Path) -> None:
     assert images.host_ca("none", {"SSL_CERT_FILE": str(bundle)}, [str(bundle)]) is None
+
+
+def test_what_comes_from_npm_and_pypi_into_the_default_image_has_one_exact_version() -> None:
+    text = (resources.images() / "fullstack" / "Dockerfile").read_text()
+    npm = re.search(r"npm install (.*)", text)
+    pip = re.search(r"pip install (.*)", text)
+    assert npm
+    assert pip
+    assert re.findall(r"(\w+)@\d+\.\d+\.\d+ ", npm[1]) == ["node", "npm", "bun"]
+    assert re.findall(r"(\w+)==\d+\.\d+\.\d+ ", pip[1]) == ["uv"]

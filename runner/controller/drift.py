@@ -1,0 +1,50 @@
+"""How far an instance is from what treedock.yaml says today, told without asking git or inside."""
+
+from runner.adapters.engine import Container
+from runner.controller.reset import reset_key
+from runner.controller.services import service_key
+from runner.controller.setup import step_key
+from runner.domain.config import Config, Image
+from runner.domain.instance import Record
+
+
+def out_of_date(
+    config: Config, project: str, record: Record, container: Container | None
+) -> list[str]:
+    """The keys of treedock.yaml that changed since the last `up` that ended well. Empty for an
+    instance that never came up: the next `up` completes it anyway."""
+    if not record.ready:
+        return []
+    database = config.database
+    reset = reset_key(database) if database and database.reset else None
+    services = {name: service_key(service) for name, service in config.services.items()}
+    changed = {
+        "image": container is not None and not _is_of(container.image, config.image, project),
+        "ports": not _fit(config, record),
+        "setup": tuple(map(step_key, config.setup)) != record.setup_done,
+        "verify": config.verify not in (None, record.verified),
+        **{
+            f"services.{name}": services.get(name) != record.services.get(name)
+            for name in sorted({*services, *record.services})
+        },
+        "database.reset": reset is not None and reset != record.reset_key,
+    }
+    return [key for key, is_so in changed.items() if is_so]
+
+
+def _is_of(image: str, wanted: str | Image, project: str) -> bool:
+    """Whether a container's image may be the wanted one. Tags that treedock makes are not looked
+    into, and a name that means another image by now is shown as an id, which tells nothing."""
+    if image.startswith("sha256:"):
+        return True
+    if isinstance(wanted, str):
+        return image.startswith(f"treedock/{wanted}:")
+    return image == wanted.name if wanted.name else image.startswith(f"treedock/{project}:")
+
+
+def _fit(config: Config, record: Record) -> bool:
+    """Whether the ports are those of the instance's slot; without a slot any will do."""
+    return record.ports.keys() == config.ports.keys() and all(
+        record.slot is None or port == config.ports[name].first + record.slot
+        for name, port in record.ports.items()
+    )

@@ -1,0 +1,85 @@
+"""One fake engine for several processes: it lives in a process of its own."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.managers import BaseManager
+from typing import Any, BinaryIO, cast
+
+from runner.adapters.engine import Engine
+from tests.contract.fake_engine import FakeEngine
+
+KEY = b"treedock"
+
+
+class _Whole(FakeEngine):
+    """What cannot travel between processes, streams and callbacks, as plain values."""
+
+    def exec_collected(
+        self,
+        container: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        workdir: str,
+        stdin: bytes,
+        timeout: float | None,
+    ) -> tuple[int, bytes, bytes]:
+        out, err = io.BytesIO(), io.BytesIO()
+        code = self.exec_attached(
+            container, argv, env=env, workdir=workdir, stdin=io.BytesIO(stdin), stdout=out,
+            stderr=err, timeout=timeout,
+        )  # fmt: skip
+        return code, out.getvalue(), err.getvalue()
+
+
+class EngineServer(BaseManager):
+    """Start it where the engine is to live; `connect` elsewhere."""
+
+
+_one: list[_Whole] = []
+
+
+def _engine() -> _Whole:
+    if not _one:
+        _one.append(_Whole(images=["tiny"]))
+    return _one[0]
+
+
+EngineServer.register("engine", callable=_engine)
+
+
+class SharedEngine:
+    """An Engine: the one in the server's process."""
+
+    def __init__(self, address: Any) -> None:
+        server = EngineServer(address=address, authkey=KEY)
+        server.connect()
+        self._there: Any = server.engine()  # type: ignore[attr-defined]
+
+    def exec_attached(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        workdir: str,
+        stdin: BinaryIO | None,
+        stdout: BinaryIO,
+        stderr: BinaryIO,
+        timeout: float | None = None,
+    ) -> int:
+        data = stdin.read() if stdin else b""
+        code, out, err = self._there.exec_collected(
+            container, list(argv), dict(env), workdir, data, timeout
+        )
+        stdout.write(out)
+        stderr.write(err)
+        return cast(int, code)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return cast(Callable[..., Any], getattr(self._there, name))
+
+
+def shared(address: Any) -> Engine:
+    return cast(Engine, SharedEngine(address))
