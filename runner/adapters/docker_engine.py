@@ -139,7 +139,7 @@ class DockerEngine:
 
     def pause(self, container: str) -> None:
         with _translated():
-            self._api.pause(container)  # type: ignore[no-untyped-call]
+            self._api.pause(container)
         step("engine pause")
 
     def remove(self, container: str) -> None:

@@ -8,6 +8,7 @@ from runner.adapters import disk, git, host, lazy_engine, locks
 from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
 from runner.controller.opening import Project, connect
+from runner.controller.unfinished import unfinished
 from runner.domain import health
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Output, Said
@@ -30,6 +31,8 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
     if project:
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
+        if engine:
+            findings += unfinished(project, fix=fix, emit=emit)
     return findings
 
 

@@ -70,11 +70,11 @@ def run_gates(
     project's own that fails is a red verdict; RunnerError is raised for what the candidate is
     not to blame for.
     """
-    work = GateWork(_gate_project(project), f"{PREFIX}{name}", emit)
+    work = GateWork(gate_project(project), f"{PREFIX}{name}", emit)
     with work.locked():
         dispose(work)  # of one that was killed
         try:
-            _bring_up(work, commit, base_commit, gates)
+            bring_up(work, commit, base_commit, gates)
         except CommandFailed as error:
             return Verdict(False, error.message, _keep_logs(work, log))
         else:
@@ -98,7 +98,7 @@ def dispose(work: ProjectWork) -> None:
 
 def cancel(project: Project, name: str) -> None:
     """Take the container away from under a test; what runs there ends, and is disposed of."""
-    work = GateWork(_gate_project(project), f"{PREFIX}{name}", lambda event: None)
+    work = GateWork(gate_project(project), f"{PREFIX}{name}", lambda event: None)
     with contextlib.suppress(RunnerError):
         container = work.container()
         if container:
@@ -107,20 +107,20 @@ def cancel(project: Project, name: str) -> None:
 
 def abandoned(project: Project) -> list[GateWork]:
     """Throwaway instances that nobody works on: their treedock was killed."""
-    gate_project = _gate_project(project)
-    records = gate_project.repository.records
+    elsewhere = gate_project(project)
+    records = elsewhere.repository.records
     found = {id_ for id_ in records.ids() if id_.startswith(PREFIX)}
     for container in project.repository.engine.containers(repository=project.repository.key):
         if container.instance.startswith(PREFIX):
             found.add(container.instance)
     return [
-        GateWork(gate_project, id_, lambda event: None)
+        GateWork(elsewhere, id_, lambda event: None)
         for id_ in sorted(found)
         if not locks.is_held(records.lock(id_))
     ]
 
 
-def _gate_project(project: Project) -> Project:
+def gate_project(project: Project) -> Project:
     """The same project with its instances elsewhere, so that no verb takes one for the user's."""
     whole = project.repository
     repository = Repository(whole.checkout, whole.common_dir, connect=lambda: whole.engine)
@@ -128,7 +128,7 @@ def _gate_project(project: Project) -> Project:
     return Project(repository, project.config, project.user)
 
 
-def _bring_up(work: GateWork, commit: str, base_commit: str, gates: Sequence[Gate]) -> None:
+def bring_up(work: GateWork, commit: str, base_commit: str, gates: Sequence[Gate]) -> None:
     project = work.project
     worktree = work.records.folder(work.id) / "tree"
     work.save(

@@ -15,6 +15,7 @@ from runner.domain.errors import CommandFailed
 
 TIMEOUT = 600.0  # seconds; packing a gigabyte on a slow disk
 NO_COMMAND = 127
+HELPER = "helper"
 _LIMITS = Limits(memory=2**31, cpus=2, pids=256)
 
 
@@ -76,13 +77,16 @@ def _throwaway(work: Work) -> Iterator[str]:
         limits=_LIMITS,
         environment={"HOME": "/tmp"},
         labels={
-            names.LABEL: "helper",
+            names.LABEL: HELPER,
+            names.LABEL_HELPS: work.id,
             names.LABEL_PROJECT: work.record.project,
             names.LABEL_REPOSITORY: key,
         },
         network="none",
     )
     work.say("git runs in a container of its own, because the instance is not running or has none")
+    for left in work.engine.containers(repository=key, helps=work.id):  # of one that was killed
+        work.engine.remove(left.id)
     made = work.engine.create(spec)
     try:
         work.engine.start(made)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from runner.adapters import landing as base_branch
+from runner.adapters import locks
 from runner.adapters.runs import Run
-from runner.controller.gates import abandoned, dispose
 from runner.controller.landing import settle
 from runner.controller.opening import Project
 from runner.controller.queue import Queue, follow_remote
 from runner.controller.space import space_watched
 from runner.controller.sync import sync
+from runner.controller.unfinished import clear_up
 from runner.controller.work import ProjectWork
 from runner.domain.errors import NotFound, Refused, RunnerError, UncommittedChanges
 from runner.domain.events import Emit
@@ -81,9 +82,7 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
     repository = project.repository
     git = repository.git
     git.require_safe_drivers()
-    settle(repository, emit)
-    for left in abandoned(project):
-        dispose(left)
+    clear_up(project, emit)
     base = project.base
     push = _pushes(project, wanted)
     works = {id_: ProjectWork(project, check_id(id_), emit) for id_ in ids}
@@ -103,7 +102,7 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
             else Run.begin(repository.records.root, ids=list(ids), base=base, base_was=was)
         )
         queue = Queue(project, run, was, {i: heads[i] for i in order}, wanted, emit, push=push)
-        with space_watched(project, emit):
+        with space_watched(project, emit), _run_locked(project, run):
             queue.go()
         outcomes = [*refused, *(_outcome(queue, id_) for id_ in order)]
         for id_ in done:
@@ -129,6 +128,18 @@ def _all_locked(works: Iterable[ProjectWork]) -> Iterator[None]:
         for work in sorted(works, key=lambda one: one.id):
             stack.enter_context(work.locked())
         yield
+
+
+@contextlib.contextmanager
+def _run_locked(project: Project, run: Run | None) -> Iterator[None]:
+    """While its lock is held the run's pinned candidates are somebody's."""
+    if run is None:
+        yield
+        return
+    lock = project.repository.records.lock(f"run-{run.id}")
+    with locks.hold(lock):
+        yield
+        lock.unlink(missing_ok=True)
 
 
 def _pushes(project: Project, wanted: Wanted) -> bool:

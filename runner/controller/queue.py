@@ -9,6 +9,7 @@ from runner.adapters.runs import Landing, Run
 from runner.controller import gates
 from runner.controller.landing import land
 from runner.controller.opening import CONFIG_FILE, Project
+from runner.controller.unfinished import PINS
 from runner.controller.work import ProjectWork
 from runner.controller.worktree import FETCH_TIMEOUT
 from runner.domain import train as trains
@@ -126,7 +127,7 @@ class Queue:
             return None
         commit = self._git.commit_tree(merged.tree, [onto, head], self._message(id_))
         if self._run:
-            name = f"refs/treedock-run/{self._run.id}/{len(self._built)}"
+            name = f"{PINS}/{self._run.id}/{len(self._built)}"
             self._git.update_refs({name: (commit, None)})
         self._built[trial] = commit
         return commit
@@ -239,7 +240,7 @@ class Queue:
 
     def _unpin(self) -> None:
         if self._run:
-            pinned = self._git.refs(f"refs/treedock-run/{self._run.id}")
+            pinned = self._git.refs(f"{PINS}/{self._run.id}")
             with ProjectWork(self.project, "", self._emit).repository_locked():
                 self._git.update_refs({name: (None, commit) for name, commit in pinned.items()})
 

@@ -22,6 +22,7 @@ LABEL_INSTANCE = "treedock.instance"
 LABEL_SLOT = "treedock.slot"
 LABEL_PORTS = "treedock.ports"
 LABEL_SPEC = "treedock.spec"
+LABEL_HELPS = "treedock.helps"
 
 NETWORK = "treedock"
 

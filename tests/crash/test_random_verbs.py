@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -123,6 +123,8 @@ class Verbs(RuleBasedStateMachine):
         }
         files = {"treedock.yaml": yaml.safe_dump(config), "README.md": "# shop\n"}
         commit(self.repo, files, "first")
+        repository = open_repository(self.repo, connect=lambda: self.engine)
+        up(open_project(repository), [Wish("auth"), Wish("payments")], quiet, fetch=False)
 
     @rule(jobs=st.lists(st.tuples(verbs, kills), min_size=1, max_size=2))
     def verbs_at_once(self, jobs: list[tuple[tuple[str, str], int | None]]) -> None:
@@ -257,9 +259,10 @@ def _no_kill_left() -> Iterator[None]:
 
 TestVerbs = Verbs.TestCase
 TestVerbs.settings = settings(
-    max_examples=12,
-    stateful_step_count=12,
+    max_examples=int(os.environ.get("TREEDOCK_EXAMPLES", "15")),
+    stateful_step_count=15,
     deadline=None,
+    phases=[Phase.explicit, Phase.generate],  # making an example smaller takes many minutes
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )

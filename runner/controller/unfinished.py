@@ -1,0 +1,78 @@
+"""What a treedock that was killed left of a merge or a sync: a landing half-way, throwaway
+instances, containers that git ran in, refs that pinned candidates."""
+
+from runner.adapters import locks
+from runner.adapters.engine import Container
+from runner.adapters.runs import Journal
+from runner.controller.gates import abandoned, dispose
+from runner.controller.inside_git import HELPER
+from runner.controller.landing import settle
+from runner.controller.opening import Project, Repository
+from runner.controller.work import Work
+from runner.domain.container import LABEL, LABEL_HELPS
+from runner.domain.errors import RunnerError
+from runner.domain.events import Emit
+from runner.domain.health import Finding
+
+_CHECK = "unfinished"
+PINS = "refs/treedock-run"
+
+
+def unfinished(project: Project, *, fix: bool, emit: Emit) -> list[Finding]:
+    """One finding: everything that is left, or was removed. Needs the engine."""
+    try:
+        said = _left(project)
+        if not said:
+            return [Finding(_CHECK, "ok", "no merge or sync was cut off")]
+        if not fix:
+            way_out = "treedock doctor --fix finishes or removes it; so does the next merge."
+            return [Finding(_CHECK, "warning", f"Cut off: {', '.join(said)}.", way_out)]
+        clear_up(project, emit)
+    except RunnerError as error:
+        return [Finding(_CHECK, "problem", error.message, error.hint)]
+    return [Finding(_CHECK, "ok", f"cleared up: {', '.join(said)}", fixed=True)]
+
+
+def clear_up(project: Project, emit: Emit) -> None:
+    """Finish or undo a landing that was cut off, and remove what nobody works with any more.
+    Raises Refused where a person has to look."""
+    repository = project.repository
+    settle(repository, emit)
+    for work in abandoned(project):
+        with work.locked():
+            dispose(work)
+    for container in idle_helpers(repository):
+        repository.engine.remove(container.id)
+    with Work(repository, "", emit).repository_locked():
+        pins = _stale_pins(repository)
+        repository.git.update_refs({name: (None, commit) for name, commit in pins.items()})
+
+
+def idle_helpers(repository: Repository) -> list[Container]:
+    """Containers that git ran in, for an instance that nobody works on."""
+    found = repository.engine.containers(repository=repository.key)
+    return [
+        container
+        for container in found
+        if container.labels.get(LABEL) == HELPER
+        and not locks.is_held(repository.records.lock(container.labels.get(LABEL_HELPS, "")))
+    ]
+
+
+def _left(project: Project) -> list[str]:
+    repository = project.repository
+    said = ["a landing"] if Journal(repository.records.root).read() else []
+    said += [f"the throwaway instance {work.id}" for work in abandoned(project)]
+    said += [f"the container {container.name}" for container in idle_helpers(repository)]
+    said += [f"the ref {name}" for name in _stale_pins(repository)]
+    return said
+
+
+def _stale_pins(repository: Repository) -> dict[str, str]:
+    """Refs of runs whose treedock has ended."""
+    records = repository.records
+    return {
+        name: commit
+        for name, commit in repository.git.refs(PINS).items()
+        if not locks.is_held(records.lock(f"run-{name.split('/')[2]}"))
+    }
