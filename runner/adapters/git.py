@@ -423,17 +423,6 @@ class Git:
                 hint="Nothing was changed there. Commit or stash the changes first.",
             )
 
-    def merge(self, ours: str, theirs: str) -> Merged:
-        """The real merge of two commits, without a checkout. Its objects are written."""
-        self.require_safe_drivers()
-        arguments = ["--write-tree", "-z", "--name-only", "--no-messages"]
-        done = self._run("merge-tree", *arguments, ours, theirs, check=False)
-        if done.returncode not in (0, 1):
-            raise _failed(done)
-        tree, *files = os.fsdecode(done.stdout).split("\0")
-        clean = done.returncode == 0
-        return Merged(tree if clean else None, tuple(dict.fromkeys(f for f in files if f)))
-
     def restore(self, checkout: Path, commit: str, path: str) -> None:
         """Write one file of the user's own checkout as it is in a commit, index and all."""
         arguments = ["--literal-pathspecs", "restore", f"--source={commit}"]

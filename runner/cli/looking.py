@@ -16,7 +16,7 @@ from runner.domain.instance import View
 @click.command("list")
 @output.as_json
 def list_command(json_: bool) -> None:
-    """Show the instances: a quick look that asks git nothing."""
+    """Show the instances: the quick look."""
     from runner.controller.listing import list_instances
 
     with narration() as emit:
@@ -142,6 +142,7 @@ def _show_status(view: View) -> None:
         "task": view.task or "",
         "out of date": _out_of_date(view),
         "limits": ", ".join(view.limits_reached or ()),
+        "merge": _merge(view),
         "missing": ", ".join(view.missing),
         "error": view.error.message if view.error else "",
         "way out": view.error.hint if view.error else "",
@@ -171,6 +172,15 @@ def _out_of_date(view: View) -> str:
     if "database.reset" in changed:
         ways.append(f"treedock db reset {view.id} renews the data")
     return "; ".join([", ".join(changed), *ways]) if changed else ""
+
+
+def _merge(view: View) -> str:
+    """How it stands to base, and what its last merge ended with."""
+    said = {"integrated": "base holds it already", "conflict": "conflicts with base"}
+    parts = [said.get(output.standing(view), "")]
+    if view.merge and view.merge.get("state") != "landed":
+        parts.append(str(view.merge.get("message", "")))
+    return "; ".join(part for part in parts if part)
 
 
 def _service(service: object) -> str:

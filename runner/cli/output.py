@@ -12,14 +12,16 @@ from runner.domain.errors import RunnerError
 from runner.domain.instance import SCHEMA_VERSION, View
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\udc80-\udcff]"
+)
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document on stdout.")
 
 
 def printable(text: str) -> str:
-    """`text` with control characters and direction marks escaped: a branch or file name may
-    carry terminal escapes."""
+    """`text` with control characters, direction marks and what was no UTF-8 escaped: a branch or
+    file name may carry terminal escapes."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
@@ -62,7 +64,7 @@ def show_views(views: Sequence[View], *, json_: bool) -> None:
         show_json({"instances": [view.to_json() for view in views]})
     elif views:
         rows = [_row(view) for view in views]
-        show_table(["ID", "STATE", "BRANCH", "PORTS", "URL", "AGE", "TASK"], rows)
+        show_table(["ID", "STATE", "BRANCH", "MERGE", "PORTS", "URL", "AGE", "TASK"], rows)
     else:
         click.echo("There are no instances. Start one with: treedock up ID", err=True)
 
@@ -93,4 +95,14 @@ def _row(view: View) -> list[str]:
     state: str = view.state or "?"
     if view.missing:
         state += f" (no {', no '.join(view.missing)})"
-    return [view.id, state, view.branch, ports, url, age(view.created_at), view.task or ""]
+    about = [age(view.created_at), view.task or ""]
+    return [view.id, state, view.branch, standing(view), ports, url, *about]
+
+
+def standing(view: View) -> str:
+    """How it stands to base, in a word; empty where there is nothing to say."""
+    if view.integrated:
+        return "integrated"
+    if view.conflict:
+        return "conflict"
+    return "red" if (view.merge or {}).get("state") == "red" else ""

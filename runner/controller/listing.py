@@ -10,6 +10,7 @@ from runner.adapters.git import Worktree
 from runner.controller.describing import view
 from runner.controller.opening import Project, Repository
 from runner.controller.parallel import side_by_side
+from runner.controller.standing import standings
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import Failure, Record, View, check_id
@@ -18,7 +19,8 @@ GIT_WIDTH = 4  # git processes at once
 
 
 def list_instances(repository: Repository, emit: Emit) -> list[View]:
-    """Every instance, from its record, run folder and the engine; git is not asked.
+    """Every instance, from its record, run folder and the engine, and one look by git at how they
+    stand to base.
 
     An engine that does not answer is a warning: the state is then None.
     """
@@ -29,6 +31,7 @@ def list_instances(repository: Repository, emit: Emit) -> list[View]:
     views = [
         view(repository.records, record, (containers or {}).get(record.id)) for record in records
     ]
+    views = _with_standing(repository, records, views, emit)
     return views if containers is not None else [replace(v, state=None) for v in views]
 
 
@@ -60,7 +63,40 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
         )
         return seen if containers is not None else replace(seen, state=None)
 
-    return side_by_side(look, records, GIT_WIDTH)
+    views = side_by_side(look, records, GIT_WIDTH)
+    return [
+        _squashed(repository, view, base)
+        for view in _with_standing(repository, records, views, emit)
+    ]
+
+
+def _with_standing(
+    repository: Repository, records: list[Record], views: list[View], emit: Emit
+) -> list[View]:
+    """The views with how each stands to base; without that where git cannot tell."""
+    try:
+        found = standings(repository.git, records)
+    except RunnerError as error:
+        emit(Warned("", f"conflicts are not looked at: {error.message}"))
+        return views
+    known = {id_: (one.conflict, one.integrated) for id_, one in found.items()}
+    nothing = (None, None)
+    return [
+        replace(
+            view, conflict=known.get(view.id, nothing)[0], integrated=known.get(view.id, nothing)[1]
+        )
+        for view in views
+    ]
+
+
+def _squashed(repository: Repository, view: View, base: str) -> View:
+    """A squash merge that base has built on since shows only by its patch."""
+    if not view.conflict or view.ahead == 0:
+        return view
+    try:
+        return replace(view, integrated=repository.git.is_integrated(view.branch, base))
+    except RunnerError:
+        return view
 
 
 def _readable(repository: Repository, emit: Emit) -> list[Record]:

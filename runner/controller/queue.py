@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.adapters.merges import merge_trees
 from runner.adapters.runs import Landing, Run
 from runner.controller import gates
 from runner.controller.landing import land
@@ -121,7 +122,7 @@ class Queue:
             assert shorter is not None, "a chain is tested only behind one that merged"
             onto = shorter
         head = self._heads[id_]
-        merged = self._git.merge(onto, head)
+        merged = merge_trees(self._git, onto, head)
         if merged.tree is None:
             self._train = trains.conflicted(self._train, trial, tuple(merged.files))
             return None

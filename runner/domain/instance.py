@@ -138,6 +138,10 @@ class View:
     error: Failure | None = None
     missing: list[str] = field(default_factory=list)
     merge: dict[str, Any] | None = None
+    conflict: bool | None = None
+    """Whether merging it into base now would conflict."""
+    integrated: bool | None = None
+    """Whether base holds its commits already, be it by a squash merge."""
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)

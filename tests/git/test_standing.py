@@ -1,0 +1,51 @@
+"""How instances stand to base, as `list` and `status` show it."""
+
+from runner.controller.listing import status
+from tests.real_git import commit, git
+from tests.shop import Shop
+
+
+def seen(shop: Shop) -> tuple[bool | None, bool | None]:
+    (view,) = shop.list()
+    return view.conflict, view.integrated
+
+
+def test_a_fresh_instance_neither_conflicts_nor_is_integrated(shop: Shop) -> None:
+    shop.up("auth")
+    assert seen(shop) == (False, False)
+    commit(shop.repo, {"more.txt": "x\n"})
+    assert seen(shop) == (False, False)
+
+
+def test_a_conflict_with_base_shows(shop: Shop) -> None:
+    shop.up("auth")
+    commit(shop.tree("auth"), {"README.md": "one\n"})
+    assert seen(shop) == (False, False)
+    commit(shop.repo, {"README.md": "two\n"})
+    assert seen(shop) == (True, False)
+
+
+def test_a_merged_branch_is_integrated(shop: Shop) -> None:
+    shop.up("auth")
+    commit(shop.tree("auth"), {"auth.txt": "x\n"})
+    git(shop.repo, "merge", "--quiet", "--no-ff", "-m", "merged", "feature/auth")
+    assert seen(shop) == (False, True)
+
+
+def test_a_squash_merge_is_integrated(shop: Shop) -> None:
+    shop.up("auth")
+    commit(shop.tree("auth"), {"auth.txt": "x\n"})
+    commit(shop.tree("auth"), {"auth.txt": "y\n"})
+    git(shop.repo, "merge", "--quiet", "--squash", "feature/auth")
+    git(shop.repo, "commit", "--quiet", "-m", "squashed")
+    assert seen(shop) == (False, True)
+
+
+def test_a_squash_merge_that_base_has_built_on_is_told_by_status(shop: Shop) -> None:
+    shop.up("auth")
+    commit(shop.tree("auth"), {"auth.txt": "x\n"})
+    git(shop.repo, "merge", "--quiet", "--squash", "feature/auth")
+    git(shop.repo, "commit", "--quiet", "-m", "squashed")
+    commit(shop.repo, {"auth.txt": "built on\n"})
+    (view,) = status(shop.project, [], shop.events.append)
+    assert view.integrated
