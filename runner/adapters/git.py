@@ -18,6 +18,8 @@ from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, NotFound, Refused
 
 TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk
+REFRESH_TIMEOUT = 20  # seconds; reading 50,000 files took 0.1
+GRACE = 2  # seconds that git has to remove its lock files
 
 _SAFE = (
     "core.hooksPath=/dev/null",
@@ -567,10 +569,15 @@ class Git:
         return done.returncode == 0
 
     def refresh_index(self, worktree: Path) -> None:
-        """See which files are as the index says; touches none of them."""
+        """See which files are as the index says; touches none of them. Given up where code inside
+        has made a file so large that it would take minutes."""
         self.require_safe_drivers()
         arguments = ["update-index", "-q", "--refresh", "--ignore-submodules"]
-        self._run(*arguments, git_dir=self.worktree_dir(worktree), work_tree=worktree, check=False)
+        where = self.worktree_dir(worktree)
+        with contextlib.suppress(GitFailed):
+            self._run(
+                *arguments, git_dir=where, work_tree=worktree, check=False, timeout=REFRESH_TIMEOUT
+            )
 
     def rebuild_index(self, worktree: Path) -> None:
         """Make the index anew from HEAD; the files stay as they are."""
@@ -731,8 +738,11 @@ def _spawn(
             out, err = process.communicate(data, timeout)
         except BaseException as error:
             # A fetch has children (ssh, a helper) that hold the pipes: end the whole group.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            for kind in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, kind)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE)
             process.wait()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise GitFailed(f"git did not end within {timeout:g} seconds.") from error

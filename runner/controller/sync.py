@@ -31,7 +31,7 @@ _TAKE_IN = """
 test "$(git symbolic-ref -q HEAD)" = "refs/heads/$1" || exit 3
 git read-tree -i -m "$2" "$3" || exit 4
 git update-ref "refs/heads/$1" "$3" "$2" || exit 5
-git update-index -q --refresh --ignore-submodules
+timeout 20 git update-index -q --refresh --ignore-submodules
 true
 """
 
