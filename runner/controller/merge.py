@@ -11,6 +11,7 @@ from runner.adapters import locks
 from runner.adapters.runs import Run
 from runner.controller.landing import settle
 from runner.controller.opening import Project
+from runner.controller.own_git import kept_ref
 from runner.controller.queue import Queue, follow_remote
 from runner.controller.space import space_watched
 from runner.controller.sync import sync
@@ -177,8 +178,8 @@ def _ready(work: ProjectWork, base: str, together: set[str]) -> str | None:
     """The commit to merge; None where it has landed already. Raises Refused."""
     synced = sync(work)
     record, git = work.record, work.git
-    landed = record.merge or {}
-    if landed.get("state") == "landed" and landed.get("head") == synced.head:
+    begun = {record.base_commit, *git.refs(kept_ref(work, "base")).values()}
+    if synced.head not in begun and git.is_ancestor(synced.head, base):
         return None
     inside = synced.inside
     if inside and inside.busy:
@@ -284,13 +285,14 @@ def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> O
     from runner.controller.clean import retire
 
     record = work.reread()
-    landed = (record.merge or {}).get("head")
+    landed = (record.merge or {}).get("head")  # none where somebody else merged it
     try:
         head = sync(work).head
         dirty = work.git.dirty(Path(record.worktree)) if Path(record.worktree).is_dir() else []
     except RunnerError as error:
         return replace(outcome, notes=(f"{work.id} stays: {error.message}",))
-    if head != landed or dirty:
+    base_head = work.git.branch(base) or head
+    if dirty or head != (landed or head) or not work.git.is_ancestor(head, base_head):
         said = f"{work.id} stays: it has changed while its commit was tested and landed"
         return replace(outcome, notes=(said,))
     notes = []

@@ -296,3 +296,12 @@ def test_a_merge_of_what_has_landed_completes_the_clean_up(shop: Shop, land: Que
     Journal(shop.repository.records.root).begin(landing)
     assert outcomes(land("auth")) == {"auth": "landed"}
     assert shop.repository.records.ids() == []
+
+
+def test_what_somebody_merged_by_hand_is_cleaned_up(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    git(shop.repo, "merge", "--quiet", "--no-ff", "-m", "by hand", "feature/auth")
+    before = head(shop)
+    assert outcomes(land("auth")) == {"auth": "landed"}
+    assert head(shop) == before
+    assert shop.repository.records.ids() == []
