@@ -106,7 +106,7 @@ def commits(git: Git, base: str, head: str, limit: int = COMMITS) -> list[Commit
     out = git._run("log", *arguments, f"{base}..{head}", "--").stdout
     fields = [part.decode(errors="replace") for part in out.split(b"\0")]
     groups = [fields[at : at + 6] for at in range(0, len(fields) - 5, 6)]
-    return [Commit(*group[:5], body=group[5].strip()) for group in groups]
+    return [Commit(i, who, mail, date, line, b.strip()) for i, who, mail, date, line, b in groups]
 
 
 def changes(git: Git, old: str, new: str) -> list[Change]:
@@ -227,7 +227,7 @@ def _loose(worktree: Path, entry: str) -> Loose:
     if entry.startswith("? "):
         return _seen(worktree, Loose(entry[2:], "untracked", None))
     fields = entry.split(" ", 8 if entry[0] == "1" else 10)
-    staged, unstaged = fields[1]
+    staged, unstaged = fields[1][0], fields[1][1]
     kind = _KINDS.get(unstaged if unstaged != "." else staged, "other")
     if staged == "A" and kind == "modified":
         kind = "added"

@@ -28,6 +28,7 @@ _COMMANDS = {
     "path": "looking",
     "open": "looking",
     "review": "reviewing",
+    "conflicts": "comparing",
     "pr": "reviewing",
     "exec": "inside",
     "shell": "inside",

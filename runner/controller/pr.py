@@ -1,0 +1,156 @@
+"""`pr`: push an instance's branch and open a pull request for it, or say where to open one."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runner.adapters import diffs, github, remotes
+from runner.adapters.diffs import Commit
+from runner.adapters.github import Forge, Request
+from runner.controller.opening import Repository
+from runner.controller.review import base_commit, flags
+from runner.controller.sync import sync
+from runner.controller.work import Work
+from runner.domain.errors import Refused, Unavailable
+from runner.domain.events import Emit
+from runner.domain.instance import Record
+
+REMOTE = "origin"
+TITLE = 100  # characters; GitHub takes 256 and shows about so many
+LISTED = 50  # commits that a description lists
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What became of it. `url` is the pull request's, or where a person opens one, or None for a
+    host of an unknown kind; `exists` says which of the first two, `created` that it is new."""
+
+    id: str
+    branch: str
+    base: str
+    commit: str
+    pushed: bool
+    url: str | None
+    exists: bool
+    created: bool
+
+
+def pr(
+    repository: Repository,
+    instance: str,
+    emit: Emit,
+    *,
+    title: str | None = None,
+    body: str | None = None,
+    labels: Sequence[str] = (),
+    draft: bool = False,
+) -> Opened:
+    """Push the branch as it is inside, without force, and see to a pull request.
+
+    Raises Refused without a remote, with nothing to push or when the remote says no; Unavailable
+    when the remote or gh fails. What is done already is left as it is.
+    """
+    repository.record(instance)
+    work = Work(repository, instance, emit)
+    addresses = remotes.urls(work.git, REMOTE)
+    if not addresses:
+        raise Refused(
+            f"This repository has no remote {REMOTE} to push to.",
+            hint=f"Add one: git remote add {REMOTE} URL; or merge here: treedock merge {instance}",
+        )
+    with work.locked():
+        commit = sync(work).head
+    record, base = work.record, base_commit(work)
+    commits = _require_ahead(work, base, commit)
+    _warn_of_flagged(work, base, commit)
+    with work.step(f"pushing {record.branch} to {REMOTE}"):
+        pushed = remotes.push(work.git, REMOTE, commit, record.branch)
+    work.note("pushed", remote=REMOTE, branch=record.branch, commit=commit)
+    forge = next(filter(None, map(github.forge_of, addresses)), None)
+    request = Request(
+        branch=record.branch,
+        base=record.base,
+        title=_title(title, record, commits),
+        body=_text(body) if body is not None else _body(record, commits),
+        labels=tuple(_text(label) for label in labels),
+        draft=draft,
+    )
+    url, exists, created = _request(work, forge, request)
+    return Opened(
+        record.id, record.branch, record.base, commit, pushed, url, exists=exists, created=created
+    )
+
+
+def _require_ahead(work: Work, base: str, commit: str) -> list[Commit]:
+    found = diffs.commits(work.git, base, commit)
+    if not found:
+        raise Refused(
+            f"{work.id} has no commit that {work.record.base} lacks: there is nothing to push.",
+            hint=f"Commit something inside first; what is uncommitted: treedock review {work.id}",
+        )
+    return found
+
+
+def _warn_of_flagged(work: Work, base: str, commit: str) -> None:
+    """A host's CI may run them at the push."""
+    start = diffs.fork_point(work.git, base, commit) or diffs.empty_tree(work.git)
+    for flag in flags(work.git, diffs.changes(work.git, start, commit)):
+        work.warn(f"it changes {flag.path}: {flag.reason}")
+
+
+def _request(work: Work, forge: Forge | None, request: Request) -> tuple[str | None, bool, bool]:
+    """(address, whether there is a pull request, whether it is new)."""
+    if forge is None:
+        return None, False, False
+    by_hand = github.compare_url(forge, request.base, request.branch)
+    if forge.kind != "github" or not github.is_installed():
+        return by_hand, False, False
+    try:
+        with work.step("looking for a pull request"):
+            known = github.existing(forge, request.branch)
+        if known:
+            return known, True, False
+        with work.step("creating the pull request"):
+            url = github.create(forge, request)
+    except Unavailable as error:
+        raise Unavailable(
+            error.message,
+            hint=f"{request.branch} is pushed. Open it by hand: {by_hand}\n{error.hint}".rstrip(),
+        ) from error
+    work.note("pull request", url=url)
+    return url or by_hand, True, True
+
+
+def _title(given: str | None, record: Record, commits: list[Commit]) -> str:
+    """The task's first line, else the subject of the oldest commit."""
+    wanted = [given, *(record.task or "").splitlines(), commits[-1].subject]
+    lines = (" ".join(_CONTROL.sub(" ", line or "").split()) for line in wanted)
+    line = next((line for line in map(_encodable, lines) if line), record.branch)
+    return line if given or len(line) <= TITLE else f"{line[: TITLE - 1].rstrip()}…"
+
+
+def _body(record: Record, commits: list[Commit]) -> str:
+    """The task where the title does not hold all of it, and what was committed."""
+    task = (record.task or "").strip()
+    parts = [task] if len(task.splitlines()) > 1 or len(task) > TITLE else []
+    if len(commits) == 1:
+        only = commits[0]
+        parts += [only.subject] if task else []
+        parts += [only.body]
+    else:
+        rest = len(commits) - LISTED
+        lines = [f"- {commit.subject}" for commit in commits[::-1][:LISTED]]
+        parts.append("\n".join([*lines, *([f"- and {rest} more"] if rest > 0 else [])]))
+    return _text("\n\n".join(part for part in parts if part.strip()))
+
+
+def _text(text: str) -> str:
+    """Without control characters and direction marks: a stranger may have written it."""
+    return _encodable(_LINES.sub("", text.replace("\r\n", "\n")))
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="replace").decode()
