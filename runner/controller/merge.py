@@ -13,6 +13,7 @@ from runner.controller.landing import settle
 from runner.controller.opening import Project
 from runner.controller.own_git import kept_ref
 from runner.controller.queue import Queue, follow_remote
+from runner.controller.review import warn_of_flagged
 from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.unfinished import clear_up
@@ -97,6 +98,8 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
             raise NotFound(f"There is no branch {base} here.", hint=f"git branch {base}")
         done, heads, refused = _prepare(works, was)
         order = _ordered(project, was, heads, wanted, emit)
+        for id_ in order:
+            warn_of_flagged(works[id_], was, heads[id_])
         run = (
             None
             if wanted.dry_run

@@ -8,7 +8,7 @@ from runner.adapters import diffs, github, remotes
 from runner.adapters.diffs import Commit
 from runner.adapters.github import Forge, Request
 from runner.controller.opening import Repository
-from runner.controller.review import base_commit, flags
+from runner.controller.review import base_commit, warn_of_flagged
 from runner.controller.sync import sync
 from runner.controller.work import Work
 from runner.domain.errors import Refused, Unavailable
@@ -65,7 +65,7 @@ def pr(
         commit = sync(work).head
     record, base = work.record, base_commit(work)
     commits = _require_ahead(work, base, commit)
-    _warn_of_flagged(work, base, commit)
+    warn_of_flagged(work, base, commit)
     with work.step(f"pushing {record.branch} to {REMOTE}"):
         pushed = remotes.push(work.git, REMOTE, commit, record.branch)
     work.note("pushed", remote=REMOTE, branch=record.branch, commit=commit)
@@ -92,13 +92,6 @@ def _require_ahead(work: Work, base: str, commit: str) -> list[Commit]:
             hint=f"Commit something inside first; what is uncommitted: treedock review {work.id}",
         )
     return found
-
-
-def _warn_of_flagged(work: Work, base: str, commit: str) -> None:
-    """A host's CI may run them at the push."""
-    start = diffs.fork_point(work.git, base, commit) or diffs.empty_tree(work.git)
-    for flag in flags(work.git, diffs.changes(work.git, start, commit)):
-        work.warn(f"it changes {flag.path}: {flag.reason}")
 
 
 def _request(work: Work, forge: Forge | None, request: Request) -> tuple[str | None, bool, bool]:

@@ -107,6 +107,13 @@ def base_commit(work: Work) -> str:
     return found
 
 
+def warn_of_flagged(work: Work, base: str, commit: str) -> None:
+    """Name what it changes of files that people, tools or a host's CI run later."""
+    start = diffs.fork_point(work.git, base, commit) or diffs.empty_tree(work.git)
+    for flag in flags(work.git, diffs.changes(work.git, start, commit)):
+        work.warn(f"it changes {flag.path}: {flag.reason}")
+
+
 def flags(git: Git, files: list[Change]) -> list[Flag]:
     """Which of these changes people or tools run on this machine later. Merge previews show them
     as well."""

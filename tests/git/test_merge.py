@@ -305,3 +305,12 @@ def test_what_somebody_merged_by_hand_is_cleaned_up(shop: Shop, land: Queue) -> 
     assert outcomes(land("auth")) == {"auth": "landed"}
     assert head(shop) == before
     assert shop.repository.records.ids() == []
+
+
+def test_files_that_run_on_the_host_later_are_named_before_they_land(
+    shop: Shop, land: Queue
+) -> None:
+    work_on(shop, "auth", {"Makefile": "all:\n\ttrue\n", "plain.txt": "x\n"})
+    land("auth", dry_run=True)
+    assert any("Makefile" in text for text in shop.warnings)
+    assert not any("plain.txt" in text for text in shop.warnings)
