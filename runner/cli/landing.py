@@ -68,12 +68,15 @@ def merge_command(
         message=message,
         width=width,
         dry_run=dry_run,
+        idle="pass" if everything else "refuse",
     )
     with narration() as emit:
         merged = merge.merge(open_project(repository), chosen, wanted, emit)
     if json_:
         output.show_json(asdict(merged))
         return merged.exit_code
+    if not merged.outcomes:
+        click.echo("There is nothing to merge.", err=True)
     for one in merged.outcomes:
         good = one.state in ("landed", "ready")
         click.echo(output.printable_lines(one.message), err=not good)

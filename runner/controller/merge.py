@@ -18,7 +18,7 @@ from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.unfinished import clear_up
 from runner.controller.work import ProjectWork
-from runner.domain.errors import NotFound, Refused, RunnerError, UncommittedChanges
+from runner.domain.errors import NotFound, NothingNew, Refused, RunnerError, UncommittedChanges
 from runner.domain.events import Emit
 from runner.domain.instance import check_id
 from runner.domain.train import Aside
@@ -29,7 +29,8 @@ State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
 @dataclass(frozen=True)
 class Wanted:
     """The options of one merge. `gates` come on top of the configured ones; `push` None means:
-    where base is at the origin."""
+    where base is at the origin. `idle` is what becomes of instances that have nothing new: they
+    are refused, or passed over."""
 
     order: Literal["auto", "given"] = "auto"
     gates: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Wanted:
     message: str | None = None
     width: int | None = None
     dry_run: bool = False
+    idle: Literal["refuse", "pass"] = "refuse"
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
         was = git.branch(base)
         if was is None:
             raise NotFound(f"There is no branch {base} here.", hint=f"git branch {base}")
-        done, heads, refused = _prepare(works, was)
+        done, heads, refused = _prepare(works, was, wanted)
         order = _ordered(project, was, heads, wanted, emit)
         for id_ in order:
             warn_of_flagged(works[id_], was, heads[id_])
@@ -122,7 +124,7 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
     if run:
         run.write(base_now=now, outcomes={o.id: o.state for o in outcomes}, pushed=push)
     ordered = {outcome.id: outcome for outcome in outcomes}
-    listed = [ordered[id_] for id_ in dict.fromkeys([*order, *ids])]
+    listed = [ordered[id_] for id_ in dict.fromkeys([*order, *ids]) if id_ in ordered]
     return Merged(run.id if run else None, base, was, now, push, listed)
 
 
@@ -158,13 +160,16 @@ def _pushes(project: Project, wanted: Wanted) -> bool:
 
 
 def _prepare(
-    works: dict[str, ProjectWork], base: str
+    works: dict[str, ProjectWork], base: str, wanted: Wanted
 ) -> tuple[list[str], dict[str, str], list[Outcome]]:
     """(landed before, head by id, what is refused)."""
     done, heads, refused = [], {}, []
     for id_, work in works.items():
         try:
             head = _ready(work, base, set(works))
+        except NothingNew as error:
+            if wanted.idle == "refuse":
+                refused.append(Outcome(id_, "refused", error.message, hint=error.hint))
         except RunnerError as error:
             if error.exit_code != Refused.exit_code:
                 raise
@@ -205,7 +210,7 @@ def _ready(work: ProjectWork, base: str, together: set[str]) -> str | None:
             hint=f"Commit or stash them: treedock shell {work.id}",
         )
     if git.is_ancestor(synced.head, base):
-        raise Refused(
+        raise NothingNew(
             f"{work.id} has nothing that {work.project.base} lacks.",
             hint=f"Commit something in it, or remove it: treedock clean {work.id}",
         )

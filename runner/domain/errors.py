@@ -10,6 +10,7 @@
     │   ├── LimitReached
     │   ├── MergeConflict
     │   ├── NoFreeSlot
+    │   ├── NothingNew
     │   ├── UncommittedChanges
     │   └── UnmergedCommits
     ├── Unavailable                     5   something outside does not do its part
@@ -86,6 +87,12 @@ class MergeConflict(Refused):
 
 class NoFreeSlot(Refused):
     code = "no_free_slot"
+
+
+class NothingNew(Refused):
+    """An instance has no commit that base lacks."""
+
+    code = "nothing_new"
 
 
 class UncommittedChanges(Refused):

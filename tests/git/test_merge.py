@@ -314,3 +314,10 @@ def test_files_that_run_on_the_host_later_are_named_before_they_land(
     land("auth", dry_run=True)
     assert any("Makefile" in text for text in shop.warnings)
     assert not any("plain.txt" in text for text in shop.warnings)
+
+
+def test_instances_with_nothing_new_can_be_passed_over(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    shop.up("search")
+    assert outcomes(land("auth", "search", idle="pass")) == {"auth": "landed"}
+    assert shop.repository.records.ids() == ["search"]
