@@ -75,10 +75,20 @@ class Shop:
     def down(self, instance: str) -> bool:
         return down(self.repository, instance, self.events.append)
 
-    def clean(self, instance: str, *, force: bool = False, dry_run: bool = False) -> Cleaned:
+    def clean(
+        self,
+        instance: str,
+        *,
+        force: bool = False,
+        force_dirty: bool = False,
+        force_unmerged: bool = False,
+        dry_run: bool = False,
+    ) -> Cleaned:
         self.events.clear()
-        emit = self.events.append
-        return clean(self.repository, instance, emit, force=force, dry_run=dry_run)
+        return clean(
+            self.repository, instance, self.events.append, dry_run=dry_run, force=force,
+            force_dirty=force_dirty, force_unmerged=force_unmerged,
+        )  # fmt: skip
 
     def list(self) -> list[View]:
         return list_instances(self.repository, self.events.append)

@@ -5,12 +5,13 @@ without being seen, so nothing of it ever lands in the repository.
 """
 
 import contextlib
-import itertools
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha1, sha256
 from pathlib import Path
 
 from runner.adapters import disk
@@ -19,6 +20,11 @@ from runner.adapters.steps import step
 
 TIMEOUT = 300  # seconds
 _ATTRIBUTES = ".gitattributes"
+_NAME = "treedock-rehearsal-"
+_ABANDONED = 86400  # seconds; no rehearsal takes a day, so its process was killed
+# A merge writes a few small objects, and of 3,000 merges on a disk most of the time was that.
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 * 2**30  # bytes free, for memory to be used
 _WHO = "treedock <treedock@localhost>"  # nobody needs an identity to look
 
 Pair = tuple[str, str]
@@ -27,9 +33,11 @@ Pair = tuple[str, str]
 @dataclass(frozen=True)
 class Histories:
     """How commits lie to each other. `forks`: a best common ancestor of each pair, both ways
-    round; a pair without one is left out. An equal or older commit is its own fork."""
+    round; a pair without one is left out. An equal or older commit is its own fork. `crossed`:
+    pairs that may have several."""
 
     forks: Mapping[Pair, str]
+    crossed: Collection[Pair]
 
     def related(self, one: str, other: str) -> bool:
         return (one, other) in self.forks
@@ -42,15 +50,17 @@ class Histories:
 class Rehearsal:
     """Merges under the attributes of one commit. Made by `rehearsal` and `merge_trees`.
 
-    `objects` is where new objects go, None for the repository itself.
+    `folder` is for what is larger. New objects go to `objects`, those of whole files to
+    folder/objects; None: to the repository itself.
     """
 
     def __init__(self, git: Git, folder: Path, base: str, objects: Path | None) -> None:
         self.git = git
         self.folder = folder
         self._objects = objects
+        self._large = folder / "objects"
+        self._large.mkdir()
         self._time = int(time.time())
-        self._numbers = itertools.count()
         # git honours merge=union and its like only in the files of a work tree.
         self._scratch = folder / "attributes"
         self._scratch.mkdir()
@@ -71,19 +81,19 @@ class Rehearsal:
         fields = iter(out.split(b"\0"))
         return [_merged(fields, pair) for pair in pairs]
 
-    def commits(self, made: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-        """The ids of new commits with these trees and parents: one process for all, where
-        commit-tree takes one for each."""
-        paths = []
-        for tree, parents in made:
-            lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
-            lines += [f"{role} {_WHO} {self._time} +0000" for role in ("author", "committer")]
-            path = self.folder / f"commit-{next(self._numbers)}"
-            path.write_text("\n".join([*lines, "", "rehearsed", ""]))
-            paths.append(path)
-        asked = b"".join(os.fsencode(path) + b"\n" for path in paths)
-        shape = ["-t", "commit", "-w", "--no-filters", "--stdin-paths"]
-        return self.run("hash-object", *shape, stdin=asked).decode().split() if made else []
+    def commit(self, tree: str, parents: Sequence[str]) -> str:
+        """The id of a new commit. It is written here, as the loose object that git reads: a
+        process for every link of a chain would take as long as its merges. Not in a real one."""
+        assert self._objects, "commits of the repository are made by git"
+        lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+        lines += [f"{role} {_WHO} {self._time} +0000" for role in ("author", "committer")]
+        text = "\n".join([*lines, "", "rehearsed", ""]).encode()
+        data = b"commit %d\0%s" % (len(text), text)
+        name = (sha256 if len(tree) == 64 else sha1)(data).hexdigest()
+        path = self._objects / name[:2] / name[2:]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zlib.compress(data))
+        return name
 
     def histories(self, commits: Sequence[str]) -> Histories:
         """How these commits lie to each other: two processes, however many they are."""
@@ -92,26 +102,26 @@ class Rehearsal:
         oldest = self.run("merge-base", "--octopus", *distinct, codes=(0, 1)).decode().strip()
         known = [f"^{oldest}"] if oldest else []
         out = self.run("rev-list", "--topo-order", "--parents", *distinct, *known).decode()
-        return Histories(_forks(distinct, out.splitlines(), oldest))
+        return _histories(distinct, out.splitlines(), oldest)
 
-    def changed_files(self, pairs: Sequence[Pair]) -> list[set[str]]:
-        """The files that differ between an old and a new commit, for each (old, new)."""
+    def changed_files(self, pairs: Iterable[Pair]) -> dict[Pair, dict[str, str]]:
+        """The files that differ between an old and a new commit, for each (old, new): path ->
+        'A', 'M', 'D' or 'T'."""
         distinct = list(dict.fromkeys(pairs))
         if not distinct:
-            return []
+            return {}
         shape = ["--stdin", "--always", "-r", "-z", "--name-status", "--no-renames"]
         # A commit with another one behind it is shown as if that were its parent.
         asked = "".join(f"{new} {old}\n" for old, new in distinct).encode()
         fields = os.fsdecode(self.run("diff-tree", *shape, stdin=asked)).split("\0")
-        found: list[set[str]] = []
+        found: list[dict[str, str]] = []
         entries = iter(fields[:-1])
         for entry in entries:
             if len(entry) == 1:  # the kind of change, and not the id of the next commit
-                found[-1].add(next(entries))
+                found[-1][next(entries)] = entry
             else:
-                found.append(set())
-        by_pair = dict(zip(distinct, found, strict=True))
-        return [by_pair[pair] for pair in pairs]
+                found.append({})
+        return dict(zip(distinct, found, strict=True))
 
     def run(
         self,
@@ -121,16 +131,19 @@ class Rehearsal:
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
         codes: Sequence[int] = (0,),
+        large: bool = False,
     ) -> bytes:
-        """What git prints, seeing the objects of the rehearsal and writing there."""
+        """What git prints, seeing the objects of the rehearsal and writing there. `large`: it
+        writes whole files."""
         where = [f"--git-dir={self.git.common_dir}"]
         if work_tree:
             where.append(f"--work-tree={work_tree}")
         own = dict(env or {})
         if self._objects:
-            behind = _quoted_path(self.git.common_dir / "objects")
-            own["GIT_OBJECT_DIRECTORY"] = str(self._objects)
-            own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = behind
+            first, second = (self._objects, self._large)[:: -1 if large else 1]
+            behind = [second, self.git.common_dir / "objects"]
+            own["GIT_OBJECT_DIRECTORY"] = str(first)
+            own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = ":".join(map(_quoted_path, behind))
         done = _spawn(
             ["git", *_flags(), *before, *where, *arguments],
             cwd=work_tree or self.git.common_dir, stdin=stdin, timeout=TIMEOUT, env=own,
@@ -145,9 +158,7 @@ def rehearsal(git: Git, base: str) -> Iterator[Rehearsal]:
     """A place to merge in, under the attributes of the commit `base`; gone afterwards. Raises
     Refused where a merge driver of the configuration could be steered by a branch."""
     git.require_safe_drivers()
-    with _scratch() as folder:
-        objects = folder / "objects"
-        objects.mkdir()
+    with _scratch() as folder, _scratch(_fast()) as objects:
         yield Rehearsal(git, folder, base, objects)
 
 
@@ -164,12 +175,24 @@ def merge_trees(git: Git, ours: str, theirs: str) -> Merged:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="treedock-"))
+def _scratch(where: Path | None = None) -> Iterator[Path]:
+    """A new folder, gone afterwards; those that somebody left behind go as well."""
+    folder = Path(tempfile.mkdtemp(prefix=_NAME, dir=where))
+    for left in folder.parent.glob(f"{_NAME}*"):
+        with contextlib.suppress(FileNotFoundError):
+            found = left.lstat()
+            if found.st_uid == os.getuid() and time.time() - found.st_mtime > _ABANDONED:
+                disk.remove_tree(left)
     try:
         yield folder
     finally:
         disk.remove_tree(folder)
+
+
+def _fast() -> Path | None:
+    """A folder in memory with room enough, or None for the usual place."""
+    usable = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK | os.X_OK)
+    return _MEMORY if usable and disk.free_bytes(_MEMORY) > _ROOM else None
 
 
 def _merged(fields: Iterator[bytes], pair: Pair) -> Merged:
@@ -186,18 +209,21 @@ def _merged(fields: Iterator[bytes], pair: Pair) -> Merged:
     return Merged(tree if clean else None, tuple(dict.fromkeys(files)))
 
 
-def _forks(commits: Sequence[str], walked: Sequence[str], oldest: str) -> dict[Pair, str]:
+def _histories(commits: Sequence[str], walked: Sequence[str], oldest: str) -> Histories:
     """`walked`: 'commit parent...', children first, without what `oldest` holds."""
     bits = {commit: 1 << at for at, commit in enumerate(commits)}
     reached: dict[str, int] = dict(bits)
     first: dict[int, str] = {}  # by the set of those that reach it: the newest such commit
+    joined: set[int] = set()  # who reaches a merge
     for line in walked:
         commit, *parents = line.split(" ")
         by = reached.pop(commit, 0)
         first.setdefault(by, commit)
+        if len(parents) > 1:
+            joined.add(by)
         for parent in parents:
             reached[parent] = reached.get(parent, 0) | by
-    forks = {}
+    forks, crossed = {}, set()
     order = list(first.items())
     for one in commits:
         for other in commits:
@@ -205,7 +231,10 @@ def _forks(commits: Sequence[str], walked: Sequence[str], oldest: str) -> dict[P
             fork = next((commit for by, commit in order if by & both == both), oldest)
             if fork:
                 forks[one, other] = fork
-    return forks
+            # With one way only from one of the two to what both hold, there is one fork.
+            if all(any(by & both == bits[end] for by in joined) for end in (one, other)):
+                crossed.add((one, other))
+    return Histories(forks, crossed)
 
 
 def _write_attributes(git: Git, commit: str, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """up, down, restart, clean."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -12,7 +12,11 @@ from runner.controller.parallel import side_by_side
 from runner.domain.errors import RunnerError, exit_code_of
 from runner.domain.instance import View, absent
 
+if TYPE_CHECKING:
+    from runner.controller.clean import Cleaned
+
 _Answer = TypeVar("_Answer")
+SHOWN = 10  # paths or commands of one archive that are printed
 
 
 @click.command("up")
@@ -100,22 +104,50 @@ def restart_command(instance: str | None, service: str | None, timings: bool, js
 @click.command("clean")
 @click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=choosing.complete)
 @click.option("--all", "everything", is_flag=True, help="All instances of this repository.")
-@click.option("--force", is_flag=True, help="Even if uncommitted changes or commits get lost.")
+@click.option("--merged", is_flag=True, help="Those whose commits base holds, squashed or not.")
+@click.option("--stale", is_flag=True, help="Those without a commit or up for limits.stale_days.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--force-dirty", is_flag=True, help="Put uncommitted changes into an archive.")
+@click.option("--force-unmerged", is_flag=True, help="Put commits nobody else has into an archive.")
+@click.option("--force", is_flag=True, help="Both of these.")
 @output.as_json
 def clean_command(
-    ids: tuple[str, ...], everything: bool, force: bool, dry_run: bool, json_: bool
+    ids: tuple[str, ...],
+    everything: bool,
+    merged: bool,
+    stale: bool,
+    dry_run: bool,
+    force_dirty: bool,
+    force_unmerged: bool,
+    force: bool,
+    json_: bool,
 ) -> int:
-    """Remove all that treedock made for instances; refuses where work would be lost."""
+    """Remove all that treedock made for instances; refuses where work would be lost.
+
+    What is forced away, and the logs, stay for limits.archive_days.
+    """
     from runner.controller.clean import Cleaned, clean
+    from runner.controller.selecting import merged as merged_ones
+    from runner.controller.selecting import stale as stale_ones
 
     repository = open_repository()
-    chosen = choosing.several(repository, ids, everything=everything)
+    selecting = merged or stale
+    if selecting and (ids or everything or (merged and stale)):
+        raise click.UsageError("Name instances, or give one of --all, --merged, --stale.")
+    if selecting and (force or force_dirty or force_unmerged):
+        raise click.UsageError("--merged and --stale never force; name the instances for that.")
 
     def one(instance: str) -> Cleaned:
-        return clean(repository, instance, emit, force=force, dry_run=dry_run)
+        return clean(
+            repository, instance, emit, dry_run=dry_run, force=force,
+            force_dirty=force_dirty, force_unmerged=force_unmerged,
+        )  # fmt: skip
 
     with narration() as emit:
+        if selecting:
+            chosen = merged_ones(repository, emit) if merged else stale_ones(repository, emit)
+        else:
+            chosen = choosing.several(repository, ids, everything=everything)
         answers = _each(chosen, one)
     errors = _errors(answers)
     cleaned = [answer for answer in answers if isinstance(answer, Cleaned)]
@@ -126,14 +158,38 @@ def clean_command(
             if error
         }
         removed = {answer.id: answer.removed for answer in cleaned}
-        output.show_json({"dry_run": dry_run, "removed": removed, "errors": failed})
+        kept = {answer.id: [one.to_json() for one in answer.archives] for answer in cleaned}
+        document = {"dry_run": dry_run, "removed": removed, "kept": kept, "errors": failed}
+        if dry_run:
+            document["would_keep"] = {answer.id: answer.would_keep for answer in cleaned}
+        output.show_json(document)
     else:
-        word = "would remove" if dry_run else "removed"
         for answer in cleaned:
-            for part in answer.removed:
-                click.echo(output.printable(f"{answer.id}: {word} {part}"))
+            for line in _cleaned(answer, dry_run=dry_run):
+                click.echo(output.printable(f"{answer.id}: {line}"))
         _show_errors(errors)
+    if selecting and not chosen:
+        click.echo(f"No instance is {'merged' if merged else 'stale'}.", err=True)
     return exit_code_of([error for error in errors if error])
+
+
+def _cleaned(answer: "Cleaned", *, dry_run: bool) -> Iterator[str]:
+    word = "would remove" if dry_run else "removed"
+    yield from (f"{word} {part}" for part in answer.removed)
+    yield from (f"would keep {part}" for part in answer.would_keep)
+    for archive in answer.archives:
+        yield f"kept until {archive.until} in {archive.folder}"
+        if archive.git:
+            yield f"its own git directory, which code inside could write, is kept: {archive.git}"
+        if archive.deleted:
+            yield f"{len(archive.deleted)} deleted files are listed in deleted.txt there"
+        if archive.left_out:
+            shown = ", ".join(archive.left_out[:SHOWN])
+            yield f"left out, no files or not readable: {len(archive.left_out)} ({shown})"
+        for command in archive.restore[:SHOWN]:
+            yield f"get it back with: {command}"
+        if len(archive.restore) > SHOWN:
+            yield f"all refs: git for-each-ref {archive.prefix}"
 
 
 def _each(ids: list[str], verb: Callable[[str], _Answer]) -> list[_Answer | RunnerError]:

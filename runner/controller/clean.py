@@ -1,25 +1,48 @@
-"""`clean`: remove what treedock made for an instance and nothing else, and never lose work."""
+"""`clean`: remove what treedock made for an instance and nothing else, and never lose work.
+
+Look, refuse; stop, look again; claim; archive; remove. The record goes last, so that the next
+`clean` completes one that was killed.
+"""
 
 import contextlib
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runner.adapters import keeping, locks
+from runner.controller import archive as archives
+from runner.controller import losses
+from runner.controller.archive import Archive, Stake
 from runner.controller.containers import ensure_stopped
+from runner.controller.losses import going_branch
 from runner.controller.opening import Repository
+from runner.controller.own_git import kept_ref
 from runner.controller.work import Work
-from runner.domain.errors import UncommittedChanges, UnmergedCommits
-from runner.domain.events import Emit
-
-NAMED = 10  # paths or commits that an error names before it counts the rest
+from runner.domain.errors import GitFailed, Refused, RunnerError
+from runner.domain.events import Emit, Warned
+from runner.domain.instance import check_id
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was removed, or with `dry_run` would be: sentences such as 'worktree /.../auth'."""
+    """What was removed, or with `dry_run` would be: sentences such as 'worktree /.../auth'.
+
+    `archives` is what stays of it: one, and that of an earlier `clean` that was cut off; none
+    where the disk is full and only logs would be in it. `would_keep` says for a dry run what
+    would be in it beside the logs.
+    """
 
     id: str
     removed: list[str]
+    archives: list[Archive] = field(default_factory=list)
+    would_keep: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Force:
+    """What may be put aside, instead of being a reason to refuse."""
+
+    dirty: bool = False
+    unmerged: bool = False
 
 
 def clean(
@@ -28,80 +51,123 @@ def clean(
     emit: Emit,
     *,
     force: bool = False,
+    force_dirty: bool = False,
+    force_unmerged: bool = False,
     dry_run: bool = False,
 ) -> Cleaned:
-    """Remove container, worktree, branch and record of an instance.
+    """Remove container, worktree, branch and record of an instance. `force` is both kinds of it.
 
-    All or nothing: raises UncommittedChanges or UnmergedCommits first, naming what would be lost.
-    A `clean` that was killed is completed by the next one.
+    All or nothing: raises UncommittedChanges, UnmergedCommits or Refused first, naming what would
+    be lost; what is forced away stays in the archive. A dry run syncs, and touches nothing else.
     """
-    repository.record(instance)
     work = Work(repository, instance, emit)
+    if not dry_run and _was_almost_done(work):
+        return _finish(work)
+    repository.record(instance)
+    allowed = Force(dirty=force or force_dirty, unmerged=force or force_unmerged)
     with work.locked():
-        if not force:
-            _require_nothing_lost(work)
+        stake = _look(work, allowed)
         if dry_run:
-            return Cleaned(instance, _parts(work))
-        if not force and ensure_stopped(work):
-            _require_nothing_lost(work)  # it may have written something meanwhile
-        removed = _parts(work)
-        with contextlib.suppress(OSError):  # on a full disk cleaning is the way out
-            work.change(cleaning=True)
-        _remove(work)
-        return Cleaned(instance, removed)
+            return Cleaned(instance, _parts(work), would_keep=_sentences(stake))
+        cleaned = _clear(work, allowed)
+    _expire(repository, cleaned.archives, emit)
+    return cleaned
 
 
-def _require_nothing_lost(work: Work) -> None:
-    _require_committed(work)
-    _require_commits_elsewhere(work)
+def _was_almost_done(work: Work) -> bool:
+    """Whether a clean was cut off when only traces were left."""
+    records, id_ = work.records, check_id(work.id)
+    if id_ in records.ids() or locks.is_held(records.lock(id_)):
+        return False
+    return records.lock(id_).exists() or bool(records.trash_of(id_))
 
 
-def _require_committed(work: Work) -> None:
-    worktree = Path(work.record.worktree)
-    if not worktree.is_dir() or not work.record.checked_out:
-        return
-    dirty = work.git.dirty(worktree)
-    if work.record.cleaning:  # one that was cut off has deleted files; what is there may be new
-        dirty = [path for path in dirty if os.path.lexists(worktree / path)]
-    if dirty:
-        raise UncommittedChanges(
-            f"{work.id} has uncommitted changes: {_named(dirty)}.",
-            hint=f"Commit them in {worktree}, or lose them with: treedock clean {work.id} --force",
-        )
+def _finish(work: Work) -> Cleaned:
+    with work.locked():  # which removes the lock in the end
+        removed = [f"folder {path}" for path in work.records.trash_of(work.id)]
+        work.records.empty_trash(work.id)
+    last = archives.last_of(work.repository, work.id)
+    traces = removed or [f"lock {work.records.lock(work.id)}"]
+    return Cleaned(work.id, traces, [last] if last else [])
 
 
-def _require_commits_elsewhere(work: Work) -> None:
-    record, git = work.record, work.git
-    for commit in _heads(work):
-        lost = git.commits_only_at(commit, besides=record.branch)
-        if lost and not any(git.is_integrated(commit, base) for base in _bases(work)):
-            short = [f"{commit[:10]} {git.subject(commit)}" for commit in lost[:NAMED]]
-            count = "a commit" if len(lost) == 1 else f"{len(lost)} commits"
-            raise UnmergedCommits(
-                f"{work.id} has {count} that no other branch holds: {_named(short, len(lost))}.",
-                hint=f"Merge or push {record.branch}, or lose them with: "
-                f"treedock clean {work.id} --force",
-            )
+def retire(work: Work) -> list[str]:
+    """Remove an instance whose work has landed; returns what was removed. The caller holds the
+    instance's lock.
+
+    Nothing is refused: what turns out not to be in base is put into the archive, and said.
+    """
+    cleaned = _clear(work, Force(dirty=True, unmerged=True))
+    for archive in cleaned.archives:
+        if archive.holds_work:
+            work.say(f"not all of it is in base; the rest is kept in {archive.folder}")
+        for command in archive.restore:
+            work.say(f"get it back with: {command}")
+    return cleaned.removed
 
 
-def _heads(work: Work) -> list[str]:
-    """What clean would make unreachable: the branch it deletes, and HEAD where that is detached.
-    A branch that was there before, or another one checked out in the worktree, stays."""
-    record, heads = work.record, []
-    branch = work.git.branch(record.branch)
-    if record.created_branch and branch:
-        heads.append(branch)
-    for worktree in work.git.worktrees():
-        if str(worktree.path) == record.worktree and worktree.branch is None and worktree.head:
-            heads.append(worktree.head)
-    return heads
+def _clear(work: Work, force: Force) -> Cleaned:
+    ensure_stopped(work)
+    before, was = archives.begun(work), work.record
+    stake = _claim(work, force, _look(work, force), before)  # it may have written meanwhile
+    kept = [before] if before else []
+    if stake or not before:
+        try:
+            with work.step("archiving"):
+                kept.append(archives.write(work, stake))
+        except Refused as error:
+            if stake:
+                with contextlib.suppress(OSError):
+                    work.save(was)
+                raise
+            work.warn(f"{error.message} {error.hint} Only logs would be in it, so it goes on.")
+    removed = _parts(work)
+    _remove(work, kept)
+    return Cleaned(work.id, removed, kept)
 
 
-def _bases(work: Work) -> list[str]:
-    """Base here and base at the origin, as far as they exist: a squash merge may be in either."""
-    name = work.record.base
-    found = (work.git.commit(f"{where}/{name}") for where in ("refs/heads", "refs/remotes/origin"))
-    return [commit for commit in found if commit]
+def _look(work: Work, force: Force) -> Stake:
+    """What is at stake. Raises Refused, and its kinds, for what is not forced."""
+    before, begun = archives.begun(work), archives.has_begun(work)
+    error = None if before and before.git else losses.bring_out(work)
+    if not force.unmerged:
+        losses.require_synced(work, error)
+    dirty = _uncommitted(work, force, before, begun=begun)
+    if not force.dirty:
+        losses.require_committed(work, dirty or [])
+    return Stake(dirty, _places(work, force, before), whole_git=error is not None, begun=begun)
+
+
+def _uncommitted(
+    work: Work, force: Force, before: Archive | None, *, begun: bool
+) -> list[str] | None:
+    try:
+        dirty = losses.uncommitted(work, begun=begun)
+    except (Refused, GitFailed):  # a .git file that is not genuine, a broken index
+        if force.dirty:
+            return None
+        raise
+    return archives.unsaved(work, before, dirty) if before else dirty
+
+
+def _places(work: Work, force: Force, before: Archive | None) -> list[losses.Place]:
+    found = losses.places(work, archive=before.prefix if before else None)
+    if not force.unmerged:
+        losses.require_merged(work, found, archive=before.prefix if before else None)
+    return found
+
+
+def _claim(work: Work, force: Force, stake: Stake, before: Archive | None) -> Stake:
+    """From here on its branch holds nothing for anybody: of two instances that hold the same
+    commits, and are cleaned together, the second finds them to be nowhere else."""
+    with work.repository_locked():
+        stake = replace(stake, places=_places(work, force, before))
+        if stake or not before:
+            if not before:
+                archives.forget_unfinished(work)
+            with contextlib.suppress(OSError):  # on a full disk cleaning is the way out
+                work.change(cleaning=True, archive=archives.new_name(work))
+    return stake
 
 
 def _parts(work: Work) -> list[str]:
@@ -112,53 +178,47 @@ def _parts(work: Work) -> list[str]:
         parts.append(f"container {container.name}")
     if Path(record.worktree).exists():
         parts.append(f"worktree {record.worktree}")
-    if record.created_branch and work.git.branch(record.branch) and not _holder(work):
+    if going_branch(work):
         parts.append(f"branch {record.branch}")
     return [*parts, f"record {work.records.folder(work.id)}"]
 
 
-def _remove(work: Work) -> None:
+def _sentences(stake: Stake) -> list[str]:
+    """What an archive would hold, for people."""
+    said = []
+    if stake.places:
+        said.append(f"commits that no other branch holds, of {len(stake.places)} refs")
+    if stake.dirty is None or stake.dirty:
+        said.append(f"uncommitted changes in {len(stake.dirty or ()) or 'some'} files")
+    if stake.whole_git:
+        said.append("its own git directory")
+    return said
+
+
+def _remove(work: Work, kept: list[Archive]) -> None:
     """In this order, so that the record is there until everything else is gone."""
     record = work.record
     with work.step("removing the container"):
         container = work.container()
         if container:
             work.engine.remove(container.id)
+    for archive in kept:
+        archives.keep_git(work, archive)
     with work.step("removing the worktree"), work.repository_locked():
+        refs = work.git.refs(kept_ref(work, "")[:-1])
+        branch, holder = going_branch(work), losses.holder(work)
+        if branch:
+            refs[f"refs/heads/{record.branch}"] = branch
         work.git.remove_worktree(Path(record.worktree))
-        branch = work.git.branch(record.branch)
-        if record.created_branch and branch:
-            _delete_branch(work, branch)
+        if holder and record.created_branch:
+            work.warn(f"the branch {record.branch} stays: it is checked out in {holder}")
+        keeping.drop(work.git, refs)
     work.records.remove(work.id)
 
 
-def _delete_branch(work: Work, commit: str) -> None:
-    record = work.record
-    holder = _holder(work)
-    if holder:
-        work.warn(f"the branch {record.branch} stays: it is checked out in {holder}")
-    else:
-        work.git.delete_branch(record.branch, commit)
-
-
-def _holder(work: Work) -> Path | None:
-    """Another worktree in which the instance's branch is checked out."""
-    record = work.record
-    found = (w.path for w in work.git.worktrees() if w.branch == record.branch)
-    return next((path for path in found if str(path) != record.worktree), None)
-
-
-def _named(names: list[str], count: int | None = None) -> str:
-    rest = (count or len(names)) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def retire(work: Work) -> list[str]:
-    """Remove an instance whose work has landed, without the checks. Returns what was removed."""
-    removed = _parts(work)
-    work.change(cleaning=True)
-    _remove(work)
-    kept = work.git.refs(f"refs/treedock/{work.id}")
-    with work.repository_locked():
-        work.git.update_refs({name: (None, commit) for name, commit in kept.items()})
-    return removed
+def _expire(repository: Repository, new: list[Archive], emit: Emit) -> None:
+    """What is too old goes; that this fails is nothing that keeps anybody from cleaning."""
+    try:
+        archives.expire(repository, new)
+    except (RunnerError, OSError) as error:
+        emit(Warned("", f"old archives could not be removed: {error}"))

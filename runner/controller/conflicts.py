@@ -94,6 +94,7 @@ class _Rehearsed:
     onto_base: dict[str, Files | None] = field(default_factory=dict)
     trees: dict[str, str] = field(default_factory=dict)
     pairs: dict[tuple[str, str], Files | None] = field(default_factory=dict)
+    both_touch: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def related(self, id: str) -> bool:
         return self.histories.related(self.base, self.heads[id])
@@ -120,7 +121,10 @@ def conflicts(project: Project, ids: Sequence[str], emit: Emit) -> Conflicts:
         heads = {one.id: one.commit for one in looked if one.commit}
         seen = _rehearse(place, commit, heads)
         compared = [_compared(one, seen, base) for one in looked]
-        pairs = _pairs(seen)
+        pairs = [
+            Pair(a, b, files is not None, seen.both_touch[a, b], files or ())
+            for (a, b), files in seen.pairs.items()
+        ]
         new = [id for id in heads if seen.related(id) and not seen.nothing_new(id)]
         order = _order(seen, new)
     return Conflicts(base, commit, compared, pairs, order)
@@ -165,13 +169,16 @@ def _look(work: Work, place: Rehearsal) -> _Looked:
 
 
 def _rehearse(place: Rehearsal, base: str, heads: Mapping[str, str]) -> _Rehearsed:
-    """Merge each with base and with each other: one process of git for all of it."""
+    """Merge each with base and with each other: one process of git for all of it. Two that have
+    nothing to do with each other are not merged, only the clean answer would come back."""
     seen = _Rehearsed(place, base, heads, place.histories([base, *heads.values()]))
     ids = [id for id in heads if seen.related(id)]
     related = seen.histories.related
-    two = [(a, b) for a, b in combinations(ids, 2) if related(heads[a], heads[b])]
+    every = [(a, b) for a, b in combinations(ids, 2) if related(heads[a], heads[b])]
+    two = _meeting(seen, every)
     asked = [(base, heads[id]) for id in ids] + [(heads[a], heads[b]) for a, b in two]
     done = place.merges(asked)
+    seen.pairs = dict.fromkeys(every)
     for id, merged in zip(ids, done, strict=False):
         seen.onto_base[id] = None if merged.tree else merged.files
         if merged.tree:
@@ -179,6 +186,22 @@ def _rehearse(place: Rehearsal, base: str, heads: Mapping[str, str]) -> _Rehears
     for pair, merged in zip(two, done[len(ids) :], strict=True):
         seen.pairs[pair] = None if merged.tree else merged.files
     return seen
+
+
+def _meeting(seen: _Rehearsed, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs that have to be merged to know; keeps what both of each touch."""
+    forks, crossed = seen.histories.forks, seen.histories.crossed
+    commits = {(a, b): (seen.heads[a], seen.heads[b]) for a, b in pairs}
+    asked = [(forks[two], one) for two in commits.values() for one in two]
+    changed = seen.place.changed_files(asked)
+    meeting = []
+    for pair, (one, other) in commits.items():
+        fork = forks[one, other]
+        ours, theirs = changed[fork, one], changed[fork, other]
+        seen.both_touch[pair] = tuple(sorted(ours.keys() & theirs.keys()))
+        if (one, other) in crossed or merging.may_meet(ours, theirs):
+            meeting.append(pair)
+    return meeting
 
 
 def _compared(looked: _Looked, seen: _Rehearsed, base: str) -> Compared:
@@ -202,19 +225,6 @@ def _compared(looked: _Looked, seen: _Rehearsed, base: str) -> Compared:
         skipped=looked.found.skipped if looked.found else (),
         error=error,
     )
-
-
-def _pairs(seen: _Rehearsed) -> list[Pair]:
-    sides = []
-    for a, b in seen.pairs:
-        one, other = seen.heads[a], seen.heads[b]
-        fork = seen.histories.forks[one, other]
-        sides += [(fork, one), (fork, other)]
-    changed = iter(seen.place.changed_files(sides))
-    return [
-        Pair(a, b, files is not None, tuple(sorted(next(changed) & next(changed))), files or ())
-        for (a, b), files in seen.pairs.items()
-    ]
 
 
 def _order(seen: _Rehearsed, ids: Sequence[str]) -> Order:
@@ -243,8 +253,7 @@ def _in_any_order(seen: _Rehearsed, picture: Picture) -> tuple[Clash, ...]:
     stuck = [id for id in picture.base if seen.related(id)]
     two = [(a, b) for a, b in picture.pairs if a in free and b in free]
     needed = free if stuck else [id for id in free if any(id in pair for pair in two)]
-    tips = place.commits([(seen.trees[id], [seen.base, heads[id]]) for id in needed])
-    tip = dict(zip(needed, tips, strict=True))
+    tip = {id: place.commit(seen.trees[id], [seen.base, heads[id]]) for id in needed}
     asked = [(a, b) for a, b in two] + [(b, a) for a, b in two]
     asked += [(a, b) for b in stuck for a in free]
     done = place.merges([(tip[first], heads[then]) for first, then in asked])
@@ -277,4 +286,4 @@ class _Chain:
 
     def _land(self, id: str) -> None:
         parents = [self._tip, self._seen.heads[id]]
-        (self._tip,) = self._seen.place.commits([(self._trees[id], parents)])
+        self._tip = self._seen.place.commit(self._trees[id], parents)

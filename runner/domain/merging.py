@@ -64,6 +64,30 @@ class Picture:
         return [other for other in self.ids if other in found]
 
 
+def may_meet(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether merging two sets of changes (path -> 'A', 'M', 'D', 'T'), since the one commit that
+    both came from, can be anything else than doing both.
+
+    It cannot where no path is in both or a folder of one in the other, and neither side moved
+    anything: what git takes for a renaming has something deleted and something added.
+    """
+    if any({"A", "D"} <= {*side.values()} for side in (one, other)):
+        return True
+    return not (
+        one.keys().isdisjoint(other)
+        and one.keys().isdisjoint(_folders(other))
+        and other.keys().isdisjoint(_folders(one))
+    )
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    found = set()
+    for path in paths:
+        while path := path.rpartition("/")[0]:
+            found.add(path)
+    return found
+
+
 Attempt = Callable[[Sequence[str]], Sequence[Files | None]]
 """The conflicting files of each of these on top of all that landed so far; None: no conflict."""
 

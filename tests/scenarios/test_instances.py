@@ -332,7 +332,8 @@ def files_of(folder: Path) -> set[str]:
     treedock keeps for the repository as a whole."""
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
     kept = {".git/info/exclude", ".git/treedock/locks/repository.lock"}
-    return {name for name in found - kept if not name.startswith(".git/objects/")}
+    for_all = (".git/objects/", ".git/treedock/archive/")
+    return {name for name in found - kept if not name.startswith(for_all)}
 
 
 def test_clean_refuses_to_lose_work_and_names_it(app: App) -> None:

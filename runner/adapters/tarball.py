@@ -1,0 +1,116 @@
+"""One tar of files that a container could write: nothing is followed, nothing blocks."""
+
+import contextlib
+import os
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from runner.adapters import disk
+from runner.adapters.steps import step
+
+CHUNK = 2**20  # bytes
+
+
+def write(target: Path, root: Path, paths: Iterable[str]) -> list[str]:
+    """Write what lies at `paths` below `root` to the new tar `target`, and see it on the disk.
+
+    A folder comes with all below it, a symlink as a symlink. Returns what was left out: pipes,
+    devices, and what cannot be read. Raises OSError where the disk is full.
+    """
+    left_out = []
+    with target.open("xb") as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            for path in _all_below(root, paths):
+                if not _add(tar, root, path):
+                    left_out.append(path)
+        file.flush()
+        os.fsync(file.fileno())
+    step(f"write {target.name}")
+    return left_out
+
+
+def size(root: Path, paths: Iterable[str]) -> int:
+    """How many bytes the files at `paths` have; the holes of sparse ones count."""
+    found = (_look(root / path) for path in _all_below(root, paths))
+    return sum(seen.st_size for seen in found if seen)
+
+
+def holds(tar: Path, root: Path, path: str) -> bool:
+    """Whether the tar has what lies at `path` below `root` now, byte by byte."""
+    try:
+        with tarfile.open(tar) as opened:
+            member = opened.getmember(path)
+            if member.issym():
+                return str((root / path).readlink()) == member.linkname
+            inside = opened.extractfile(member)
+            return inside is not None and _is_same(root / path, inside, member.size)
+    except (OSError, KeyError, tarfile.TarError):
+        return False
+
+
+def _is_same(path: Path, inside: IO[bytes], length: int) -> bool:
+    descriptor = disk.open_untrusted(path)
+    if descriptor is None:
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(file.fileno()).st_size != length:
+            return False
+        while chunk := file.read(CHUNK):
+            if chunk != inside.read(len(chunk)):
+                return False
+    return True
+
+
+def _all_below(root: Path, paths: Iterable[str]) -> Iterator[str]:
+    """Each path that is there, and for a folder everything in it. None leads through a symlink."""
+    todo = [path for path in sorted(paths, reverse=True) if _is_reachable(root, path)]
+    while todo:
+        path = todo.pop()
+        yield path
+        seen = _look(root / path)
+        if seen and stat.S_ISDIR(seen.st_mode):
+            with contextlib.suppress(OSError):
+                names = sorted((entry.name for entry in os.scandir(root / path)), reverse=True)
+                todo += [f"{path}/{name}" for name in names]
+
+
+def _is_reachable(root: Path, path: str) -> bool:
+    above, _, _ = path.rpartition("/")
+    if above and disk.entry_kind(root, above) != "folder":
+        return False
+    return _look(root / path) is not None
+
+
+def _look(path: Path) -> os.stat_result | None:
+    """The entry itself; None where there is none, or none that can be named (too deep)."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
+def _add(tar: tarfile.TarFile, root: Path, path: str) -> bool:
+    seen = _look(root / path)
+    if seen is None:
+        return False
+    if stat.S_ISDIR(seen.st_mode) or stat.S_ISLNK(seen.st_mode):
+        tar.addfile(tar.gettarinfo(root / path, arcname=path))
+        return True
+    descriptor = _open(root / path, seen.st_mode) if stat.S_ISREG(seen.st_mode) else None
+    if descriptor is None:
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        tar.addfile(tar.gettarinfo(fileobj=file, arcname=path), file)
+    return True
+
+
+def _open(path: Path, mode: int) -> int | None:
+    descriptor = disk.open_untrusted(path)
+    if descriptor is None:  # somebody took the right to read away from its owner
+        with contextlib.suppress(OSError):
+            path.chmod(stat.S_IMODE(mode) | stat.S_IRUSR)
+            descriptor = disk.open_untrusted(path)
+    return descriptor

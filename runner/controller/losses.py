@@ -1,0 +1,185 @@
+"""What removing an instance would take away for good: uncommitted files, and commits that nobody
+else holds, on its branch and on whatever else git inside it knows."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters import keeping
+from runner.adapters.keeping import Holders
+from runner.controller.own_git import kept_ref
+from runner.controller.sync import sync
+from runner.controller.work import Work
+from runner.domain.errors import (
+    EngineUnavailable,
+    Refused,
+    RunnerError,
+    UncommittedChanges,
+    UnmergedCommits,
+)
+
+NAMED = 10  # paths or commits that an error names before it counts the rest
+EXAMINED = 50  # refs that are compared with base; more count as not merged
+
+
+@dataclass(frozen=True)
+class Place:
+    """A ref of the instance whose commits nobody else holds: `name` below its own prefix, 'head'
+    for the branch. `counts` is false for what was given up inside already (amended, rebased)."""
+
+    name: str
+    id: str
+    commit: str | None
+    counts: bool
+
+
+def bring_out(work: Work) -> RunnerError | None:
+    """Sync; returns why that is impossible. Raises EngineUnavailable: without an engine nothing
+    can be removed either."""
+    git, record = work.git, work.record
+    begun = record.cleaning and git.branch(record.branch) is None
+    if begun and not git.refs(kept_ref(work, "")[:-1]):
+        return None  # a clean that was cut off had removed both
+    try:
+        sync(work)
+    except EngineUnavailable:
+        raise
+    except RunnerError as error:
+        return error
+    return None
+
+
+def uncommitted(work: Work, *, begun: bool) -> list[str]:
+    """Paths with uncommitted changes. After a clean that had `begun` to delete files only those
+    that are there. Raises Refused or GitFailed where git cannot tell."""
+    worktree = Path(work.record.worktree)
+    if not worktree.is_dir() or not work.record.checked_out:
+        return []
+    dirty = work.git.dirty(worktree)
+    if begun:
+        dirty = [path for path in dirty if os.path.lexists(worktree / path)]
+    return dirty
+
+
+def places(work: Work, *, archive: str | None = None) -> list[Place]:
+    """Where commits are that would become unreachable; the prefix `archive` holds some already."""
+    holders = Holders(_going(work), archive)
+    found = _candidates(work)
+    unheld = keeping.unheld(work.git, [p.commit for p in found if p.commit], holders)
+    lost = [p for p in found if p.commit is None or p.commit in unheld]
+    return [
+        place
+        for at, place in enumerate(lost)
+        if at >= EXAMINED or not place.counts or not _is_integrated(work, place)
+    ]
+
+
+def going_branch(work: Work) -> str | None:
+    """The commit of the instance's branch, where that goes with it. A branch that was there
+    before stays, and one that is checked out elsewhere."""
+    if not work.record.created_branch or holder(work):
+        return None
+    return work.git.branch(work.record.branch)
+
+
+def holder(work: Work) -> Path | None:
+    """Another worktree in which the instance's branch is checked out."""
+    record = work.record
+    found = (w.path for w in work.git.worktrees() if w.branch == record.branch)
+    return next((path for path in found if str(path) != record.worktree), None)
+
+
+def require_synced(work: Work, error: RunnerError | None) -> None:
+    if error:
+        raise Refused(
+            f"{work.id}: what was committed inside cannot be brought out. {error.message}",
+            hint=f"{error.hint} Or remove it with its git directory put aside: "
+            f"treedock clean {work.id} --force-unmerged".strip(),
+        )
+
+
+def require_committed(work: Work, dirty: list[str]) -> None:
+    if dirty:
+        raise UncommittedChanges(
+            f"{work.id} has uncommitted changes: {_named(dirty)}.",
+            hint=f"Commit them in {work.record.worktree}, or have them put aside: "
+            f"treedock clean {work.id} --force-dirty",
+        )
+
+
+def require_merged(work: Work, found: list[Place], *, archive: str | None = None) -> None:
+    counting = [place for place in found if place.counts]
+    if not counting:
+        return
+    holders = Holders(_going(work), archive)
+    names, seen = list[str](), list[str]()
+    for place in counting[:NAMED]:
+        assert place.commit, "only commits count"
+        where = "" if place.name == "head" else f" ({_label(place.name)})"
+        commits = keeping.commits_at(work.git, place.commit, holders, seen)
+        names += [f"{id_[:10]} {subject}{where}" for id_, subject in commits[:NAMED]]
+        seen.append(place.commit)
+    total = keeping.count_unheld(work.git, [p.commit for p in counting if p.commit], holders)
+    count = "a commit" if total == 1 else f"{total} commits"
+    raise UnmergedCommits(
+        f"{work.id} has {count} that no other branch holds: {_named(names, total)}.",
+        hint=f"Merge or push {work.record.branch}, or have them put aside: "
+        f"treedock clean {work.id} --force-unmerged",
+    )
+
+
+def bases(work: Work) -> list[str]:
+    """Base here and base at the origin, as far as they exist: a squash merge may be in either."""
+    name, git = work.record.base, work.git
+    here = [] if name in _going(work) else [f"refs/heads/{name}"]
+    found = (git.commit(ref) for ref in [*here, f"refs/remotes/origin/{name}"])
+    return [commit for commit in found if commit]
+
+
+def _candidates(work: Work) -> list[Place]:
+    """Everything that could be lost, the branch first."""
+    record, found = work.record, []
+    prefix = kept_ref(work, "")[:-1]
+    kept = {ref.name: ref for ref in keeping.below(work.git, prefix)}
+    branch, synced = going_branch(work), kept.pop("head", None)
+    if branch:
+        found.append(Place("head", branch, branch, counts=True))
+    if synced and synced.commit != branch:
+        # Where there is a branch, it was rewritten here since.
+        there = work.git.branch(record.branch) is not None
+        name = "was/synced" if there else "head"
+        found.append(Place(name, synced.id, synced.commit, counts=not there))
+    for worktree in work.git.worktrees():
+        if str(worktree.path) == record.worktree and worktree.branch is None and worktree.head:
+            found.append(Place("detached", worktree.head, worktree.head, counts=True))
+    kept.pop("base", None)
+    for name, ref in sorted(kept.items()):
+        counts = ref.commit is not None and not name.startswith("was/")
+        found.append(Place(name, ref.id, ref.commit, counts))
+    return found
+
+
+def _going(work: Work) -> list[str]:
+    """Branches that are about to be deleted: they hold nothing for anybody."""
+    own = [work.record.branch] if going_branch(work) else []
+    others = [r for r in work.records.all() if r.cleaning and r.created_branch and r.id != work.id]
+    return own + [record.branch for record in others]
+
+
+def _is_integrated(work: Work, place: Place) -> bool:
+    commit = place.commit
+    return commit is not None and any(work.git.is_integrated(commit, b) for b in bases(work))
+
+
+def _label(name: str) -> str:
+    """'inside/heads/spike' for people."""
+    kind, _, rest = name.removeprefix("inside/").partition("/")
+    if kind in ("HEAD", "detached"):
+        return "a detached HEAD"
+    inside = {"heads": f"branch {rest} inside", "tags": f"tag {rest} inside"}
+    return inside.get(kind, "the stash inside" if kind == "stash" else f"{kind}/{rest} inside")
+
+
+def _named(names: list[str], count: int | None = None) -> str:
+    rest = (count or len(names)) - len(names[:NAMED])
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,393 @@
+"""`conflicts`: the real merge says who conflicts with whom, and nothing of it stays."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.adapters import merges, uncommitted
+from runner.controller.conflicts import Compared, Conflicts, Pair, conflicts, recommended, simulate
+from runner.domain.errors import NotFound, Refused
+from tests.real_git import commit, git, write
+from tests.running import CHECKOUT, Answer
+from tests.shop import Shop
+
+LINES = "".join(f"line {n}\n" for n in range(20))
+
+
+def compare(shop: Shop, *ids: str) -> Conflicts:
+    shop.events.clear()
+    return conflicts(shop.project, ids or shop.repository.records.ids(), shop.events.append)
+
+
+def one(seen: Conflicts, id: str) -> Compared:
+    return next(found for found in seen.instances if found.id == id)
+
+
+def pair(seen: Conflicts, a: str, b: str) -> Pair:
+    return next(found for found in seen.pairs if (found.a, found.b) == (a, b))
+
+
+def changed(number: int, text: str) -> str:
+    """The twenty lines with one of them changed."""
+    return LINES.replace(f"line {number}\n", f"{text}\n")
+
+
+@pytest.fixture
+def several(shop: Shop) -> Shop:
+    """Instances auth, login and pay of a project with one file of twenty lines."""
+    commit(shop.repo, {"app.txt": LINES})
+    for id in ("auth", "login", "pay"):
+        shop.up(id)
+    return shop
+
+
+def test_only_a_real_conflict_is_one(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth"), "only-auth": "1"})
+    commit(several.tree("login"), {"app.txt": changed(2, "login")})
+    commit(several.tree("pay"), {"app.txt": changed(18, "pay")})
+    seen = compare(several)
+    assert [(found.id, found.conflict, found.files) for found in seen.instances] == [
+        ("auth", False, ()),
+        ("login", False, ()),
+        ("pay", False, ()),
+    ]
+    assert seen.pairs == [
+        Pair("auth", "login", True, ("app.txt",), ("app.txt",)),
+        Pair("auth", "pay", False, ("app.txt",), ()),
+        Pair("login", "pay", False, ("app.txt",), ()),
+    ]
+
+
+def test_a_conflict_with_base_names_the_files(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth"), "fine": "1"})
+    commit(several.repo, {"app.txt": changed(2, "main")})
+    seen = compare(several)
+    assert (one(seen, "auth").conflict, one(seen, "auth").files) == (True, ("app.txt",))
+    assert seen.base_commit == git(several.repo, "rev-parse", "main").strip()
+
+
+def test_the_recommended_order_lets_most_land_and_shows_why(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth").replace("line 18", "auth")})
+    commit(several.tree("login"), {"app.txt": changed(2, "login")})
+    commit(several.tree("pay"), {"app.txt": changed(18, "pay")})
+    order = compare(several).order
+    assert order.ids == ("login", "pay", "auth")
+    assert (order.lands, order.given_lands) == (2, 1)
+    (left,) = order.remaining
+    assert (left.id, left.base, left.conflicts_with) == ("auth", False, ("login", "pay"))
+    assert (left.files, left.in_any_order) == (("app.txt",), True)
+    assert [(clash.a, clash.b) for clash in order.always] == [("auth", "login"), ("auth", "pay")]
+
+
+def test_a_conflict_with_base_stays_in_any_order_unless_another_resolves_it(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth")})
+    commit(several.repo, {"app.txt": changed(2, "main")})
+    order = compare(several, "auth", "pay").order
+    assert [(left.id, left.base, left.in_any_order) for left in order.remaining] == [
+        ("auth", True, True)
+    ]
+    tree = several.tree("pay")
+    git(tree, "merge", "--quiet", "main")
+    git(tree, "merge", "--quiet", "--strategy=ours", "feature/auth")
+    seen = compare(several, "auth", "pay")
+    assert one(seen, "auth").conflict is True
+    assert seen.order.ids == ("pay", "auth")
+    assert (seen.order.lands, seen.order.always) == (2, ())
+
+
+def test_an_instance_comes_behind_the_one_it_is_built_on(several: Shop) -> None:
+    commit(several.tree("pay"), {"a": "1"})
+    git(several.tree("auth"), "merge", "--quiet", "feature/pay")
+    commit(several.tree("auth"), {"b": "1"})
+    assert compare(several, "auth", "pay").order.ids == ("pay", "auth")
+
+
+def test_equal_heads_and_nothing_new_are_no_conflict(several: Shop) -> None:
+    head = commit(several.tree("auth"), {"a": "1"})
+    git(several.tree("login"), "merge", "--quiet", "feature/auth")
+    seen = compare(several)
+    assert {found.head for found in seen.instances[:2]} == {head}
+    assert [found.nothing_new for found in seen.instances] == [False, False, True]
+    assert not any(found.conflict for found in seen.pairs)
+    assert (seen.order.ids, seen.order.lands) == (("auth", "login"), 2)
+
+
+def test_an_unrelated_history_is_said(several: Shop) -> None:
+    tree = several.tree("auth")
+    git(tree, "checkout", "--quiet", "--orphan", "other")
+    head = commit(tree, {"alone": "x"})
+    git(tree, "branch", "--force", "feature/auth")
+    git(tree, "checkout", "--quiet", "feature/auth")
+    commit(several.tree("login"), {"b": "1"})
+    seen = compare(several)
+    auth = one(seen, "auth")
+    assert (auth.head, auth.conflict) == (head, None)
+    assert auth.error is not None
+    assert "shares no history with main" in auth.error.message
+    assert [(found.a, found.b) for found in seen.pairs] == [("login", "pay")]
+    assert seen.order.ids == ("login",)
+    heads = {
+        id: git(several.repo, "rev-parse", f"feature/{id}").strip() for id in ("auth", "login")
+    }
+    assert recommended(several.repository.git, seen.base_commit, heads) == ["login", "auth"]
+
+
+def test_uncommitted_work_takes_part(several: Shop) -> None:
+    commit(several.repo, {"gone.txt": "1"})
+    for id in ("auth", "login"):
+        git(several.tree(id), "merge", "--quiet", "main")
+    write(several.tree("auth"), {"app.txt": changed(2, "auth"), "new.txt": "auth"})
+    (several.tree("auth") / "gone.txt").unlink()
+    write(several.tree("login"), {"app.txt": changed(18, "login"), "new.txt": "login"})
+    git(several.tree("login"), "add", "new.txt")
+    write(several.tree("login"), {"gone.txt": "2"})
+    seen = compare(several, "auth", "login")
+    assert [found.dirty_included for found in seen.instances] == [True, True]
+    found = pair(seen, "auth", "login")
+    assert found.both_touch == ("app.txt", "gone.txt", "new.txt")
+    assert found.files == ("gone.txt", "new.txt")
+
+
+def test_what_is_ignored_takes_no_part(several: Shop) -> None:
+    commit(several.tree("auth"), {".gitignore": "*.log\n", "kept.log": "1"})
+    write(several.tree("auth"), {"x.log": "noise"})
+    assert not one(compare(several), "auth").dirty_included
+    git(several.tree("auth"), "rm", "--quiet", "--cached", "kept.log")
+    write(several.tree("login"), {"kept.log": "login"})
+    seen = compare(several)
+    assert one(seen, "auth").dirty_included
+    assert pair(seen, "auth", "login").both_touch == ()
+
+
+def files_of(shop: Shop) -> dict[str, bytes]:
+    """Every object, index and ref of the repository."""
+    kept = [path for path in (shop.repo / ".git").rglob("*") if path.is_file()]
+    return {
+        str(path): path.read_bytes() for path in kept if not {"treedock", "logs"} & {*path.parts}
+    }
+
+
+def test_nothing_stays_of_it(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth")})
+    commit(several.tree("login"), {"app.txt": changed(2, "login")})
+    write(several.tree("auth"), {"app.txt": changed(2, "more"), "new": "1"})
+    git(several.tree("auth"), "add", "new")
+    compare(several)  # syncs
+    before = files_of(several)
+    assert compare(several).pairs[0].conflict
+    assert files_of(several) == before
+    assert git(several.tree("auth"), "status", "--short") == " M app.txt\nA  new\n"
+
+
+def test_merge_union_is_honoured_as_base_has_it(several: Shop) -> None:
+    commit(
+        several.repo, {".gitattributes": "*.md merge=union\n", "sub/.gitattributes": "", "a.md": ""}
+    )
+    commit(several.repo, {"sub/.gitattributes": "*.txt merge=union\n", "sub/a.txt": "1\n"})
+    for id in ("auth", "login"):
+        git(several.tree(id), "merge", "--quiet", "main")
+        commit(several.tree(id), {"a.md": f"{id}\n", "sub/a.txt": f"1\n{id}\n"})
+    seen = compare(several, "auth", "login")
+    assert pair(seen, "auth", "login") == Pair("auth", "login", False, ("a.md", "sub/a.txt"), ())
+    assert seen.order.lands == 2
+    repository = several.repository.git
+    merged = merges.merge_trees(repository, seen.instances[0].head or "", "feature/login")
+    assert merged.tree is not None
+    assert git(several.repo, "show", f"{merged.tree}:a.md") == "auth\nlogin\n"
+
+
+def test_merge_trees_names_the_files_in_conflict(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth"), "way": "file"})
+    commit(several.tree("login"), {"app.txt": changed(2, "login"), "way/there": "folder"})
+    repository = several.repository.git
+    heads = [repository.branch(f"feature/{id}") or "" for id in ("auth", "login")]
+    assert merges.merge_trees(repository, *heads).tree is None
+    assert merges.merge_trees(repository, *heads).files == ("app.txt", "way")
+
+
+def test_a_merge_driver_that_a_branch_could_steer_is_refused(several: Shop) -> None:
+    git(several.repo, "config", "merge.x.driver", "./run %A")
+    with pytest.raises(Refused, match=r"merge\.x\.driver"):
+        compare(several)
+
+
+def test_no_filter_runs_and_its_files_are_named(several: Shop, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {canary}\ncat\n")
+    program.chmod(0o755)
+    tree = several.tree("auth")
+    commit(tree, {".gitattributes": "*.bin filter=x.y\n"})
+    for key in ("clean", "smudge", "process"):
+        git(several.repo, "config", f"filter.x.y.{key}", str(program))
+    git(several.repo, "config", "filter.x.y.required", "true")
+    write(tree, {"a.bin": "1", "b.txt": "2"})
+    auth = one(compare(several), "auth")
+    assert auth.error is None
+    assert auth.dirty_included
+    assert auth.skipped == (uncommitted.Skipped("a.bin", "filter x.y"),)
+    assert not canary.exists()
+
+
+def test_line_ends_are_converted_as_a_commit_would(several: Shop) -> None:
+    commit(several.repo, {".gitattributes": "*.txt text eol=crlf\n"})
+    for id in ("auth", "login"):
+        git(several.tree(id), "merge", "--quiet", "main")
+    for id, text in {"auth": changed(2, "auth"), "login": changed(18, "login")}.items():
+        (several.tree(id) / "app.txt").write_bytes(text.replace("\n", "\r\n").encode())
+    seen = compare(several, "auth", "login")
+    assert [found.dirty_included for found in seen.instances] == [True, True]
+    assert not pair(seen, "auth", "login").conflict
+
+
+def test_what_is_no_plain_file_is_named_and_nothing_waits(several: Shop) -> None:
+    tree = several.tree("auth")
+    commit(tree, {"fifo": "1", "big": "1", "folder/a": "1"})
+    compare(several)  # syncs, while all of them are files
+    for name in ("fifo", "big", "folder/a"):
+        (tree / name).unlink()
+    os.mkfifo(tree / "fifo")
+    with (tree / "big").open("wb") as file:
+        file.truncate(10 * 2**40)
+    (tree / "folder").rmdir()
+    (tree / "folder").symlink_to("/etc")
+    write(tree, {"nested/file": "1"})
+    git(tree / "nested", "init", "--quiet")
+    write(tree, {"app.txt": "changed"})
+    seen = compare(several)
+    auth = one(seen, "auth")
+    assert auth.error is None
+    assert {file.path: file.reason for file in auth.skipped} == {
+        "big": "over 50 MB",
+        "fifo": "neither file nor symlink",
+        "nested/": "a repository of its own",
+    }
+    assert auth.dirty_included
+
+
+def test_symlinks_and_modes_are_kept(several: Shop) -> None:
+    tree = several.tree("auth")
+    (tree / "link").symlink_to("/etc/passwd")
+    write(tree, {"run": "#!/bin/sh\n"})
+    (tree / "run").chmod(0o755)
+    repository = several.repository.git
+    head = repository.branch("feature/auth") or ""
+    with merges.rehearsal(repository, head) as place:
+        found = uncommitted.snapshot(place, tree, head)
+        listed = place.run("ls-tree", found.commit, "link", "run").decode()
+        target = place.run("cat-file", "blob", f"{found.commit}:link")
+    assert [line.split(" ")[0] for line in listed.splitlines()] == ["120000", "100755"]
+    assert target == b"/etc/passwd"
+
+
+def test_an_unfinished_merge_is_seen_as_the_files_are(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth")})
+    commit(several.repo, {"app.txt": changed(2, "main")})
+    done = subprocess.run(["git", "merge", "main"], cwd=several.tree("auth"), capture_output=True)
+    assert done.returncode == 1
+    auth = one(compare(several), "auth")
+    assert auth.error is None
+    assert auth.dirty_included
+
+
+def test_an_instance_that_cannot_be_synced_is_compared_as_it_is_known(several: Shop) -> None:
+    head = commit(several.tree("auth"), {"app.txt": changed(2, "auth")})
+    commit(several.tree("login"), {"app.txt": changed(2, "login")})
+    compare(several)
+    (several.tree("auth") / ".git").write_text("gitdir: /elsewhere\n")
+    seen = compare(several)
+    auth = one(seen, "auth")
+    assert auth.error is not None
+    assert "is not the file that git wrote there" in auth.error.message
+    assert (auth.head, auth.dirty_included) == (head, False)
+    assert pair(seen, "auth", "login").conflict
+
+
+def test_a_missing_branch_does_not_hide_the_others(several: Shop) -> None:
+    commit(several.tree("pay"), {"a": "1"})
+    git(several.repo, "update-ref", "-d", "refs/heads/feature/auth")
+    seen = compare(several)
+    assert (one(seen, "auth").head, one(seen, "auth").conflict) == (None, None)
+    assert isinstance(one(seen, "auth").error, NotFound)
+    assert seen.order.ids == ("pay",)
+
+
+def test_an_unknown_instance_is_named(several: Shop) -> None:
+    with pytest.raises(NotFound, match="no instance 'nobody'"):
+        compare(several, "auth", "nobody")
+
+
+def test_the_order_of_commits_alone_needs_no_instance(several: Shop) -> None:
+    heads = {}
+    for id, number in {"x": 2, "y": 2, "z": 18}.items():
+        git(several.repo, "checkout", "--quiet", "-b", id, "main")
+        heads[id] = commit(several.repo, {"app.txt": changed(number, id)})
+    base = git(several.repo, "rev-parse", "main").strip()
+    order = simulate(several.repository.git, base, heads)
+    assert order.ids == ("x", "z", "y")
+    assert order.lands == 2
+    assert simulate(several.repository.git, base, {}).ids == ()
+
+
+def run(shop: Shop, *arguments: str) -> Answer:
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", *arguments], cwd=shop.repo, capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT), "DOCKER_HOST": "unix:///nowhere"},
+    )  # fmt: skip
+    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_names_are_exact_in_json_and_escaped_in_the_table(several: Shop) -> None:
+    names = {"new\nline", "esc\x1b[2J", "-rf"}
+    for id in ("auth", "login"):
+        commit(several.tree(id), dict.fromkeys(names, id))
+        with open(os.fsencode(several.tree(id)) + b"/bad-\xff", "wb") as file:  # noqa: PTH123
+            file.write(id.encode())
+    compare(several)  # syncs, with the engine
+    answer = run(several, "conflicts", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    document = answer.json
+    assert set(document["pairs"][0]["files"]) == names | {"bad-\udcff"}
+    same = json.loads(json.dumps(compare(several).to_json()))
+    assert {key: document[key] for key in same} == same
+    shown = run(several, "conflicts")
+    assert shown.exit_code == 0, shown.stderr
+    assert "new\\x0aline" in shown.stdout
+    assert "esc\\x1b[2J" in shown.stdout
+    assert "\x1b" not in shown.stdout
+
+
+def test_the_table_says_it_in_sentences(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth")})
+    commit(several.tree("login"), {"app.txt": changed(2, "login")})
+    compare(several)  # syncs, with the engine
+    shown = run(several, "conflicts")
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stdout.splitlines() == [
+        "ID     WITH main",
+        "auth   clean",
+        "login  clean",
+        "pay    nothing new",
+        "",
+        "auth and login conflict in app.txt",
+        "",
+        "Recommended order: auth",
+        "1 of 2 land without conflict in it.",
+        "login conflicts with auth in app.txt, in any order",
+        "Merge them with: treedock merge auth",
+    ]
+
+
+def test_an_engine_that_is_away_is_an_error_beside_the_answer(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth")})
+    shown = run(several, "conflicts")
+    assert shown.exit_code == 5
+    assert "auth   clean        as last synced" in shown.stdout
+    assert shown.stderr.count("The container engine does not answer.") == 1
+    (failed, *others) = run(several, "conflicts", "--json").json["instances"]
+    assert failed["error"]["code"] == "engine_unavailable"
+    assert not any("error" in other for other in others)
