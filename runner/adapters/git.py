@@ -7,13 +7,15 @@ submodules, and asks in git's machine voice: exit codes, porcelain -z, object id
 import contextlib
 import os
 import re
+import shlex
 import signal
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.adapters import disk
+from runner.adapters import disk, locks
 from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, NotFound, Refused
 
@@ -56,6 +58,13 @@ _CHANGING = {
     "push",
     "-c",
 }
+# With these, packs of any size here do not count against Bounds.memory.
+_FRUGAL = ("-c", "core.packedGitWindowSize=32m", "-c", "core.packedGitLimit=256m")
+# Commands that read .gitignore files. Code in a container can make one a FIFO, which git opens
+# and waits for without end, or as large as it likes, and git 2.39 reads it whole.
+_LOOKING = {"status", "ls-files", "check-ignore"}
+_LOOK_PATIENCE = 3.0  # seconds before we look what keeps git
+_LOOK_MEMORY = 2**31  # bytes of git's own; packs, which are mapped, do not count
 _BLOCK_START = "# >>> treedock >>>"
 _BLOCK_END = "# <<< treedock <<<"
 
@@ -76,6 +85,15 @@ class Merged:
 
     tree: str | None
     files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a command may use: bytes of memory, seconds of a processor, bytes of each file."""
+
+    memory: int
+    cpu: int
+    file: int
 
 
 @dataclass(frozen=True)
@@ -175,13 +193,13 @@ class Git:
         the ref: one process, where many instances are looked at."""
         names = ["refs/heads", "refs/remotes/origin"]
         out = self._out("for-each-ref", "--format=%(refname) %(objectname)", "--", *names)
-        return dict(line.split(" ") for line in out.splitlines())
+        return dict(line.split(" ") for line in out.split("\n") if line)
 
     def branches(self) -> tuple[list[str], str | None]:
         """The local branches, and the branch that origin/HEAD means, if it means one."""
         remote = "refs/remotes/origin/HEAD"
         out = self._out("for-each-ref", "--format=%(refname) %(symref)", "refs/heads", remote)
-        found = dict(line.split(" ") for line in out.splitlines())
+        found = dict(line.split(" ") for line in out.split("\n") if line)
         default = found.pop(remote, "").removeprefix("refs/remotes/origin/")
         return [name.removeprefix("refs/heads/") for name in found], default or None
 
@@ -314,8 +332,30 @@ class Git:
     def refs(self, *prefixes: str) -> dict[str, str]:
         """The ids of all refs with these full names or below them, by full name."""
         out = self._out("for-each-ref", "--format=%(objectname) %(refname)", "--", *prefixes)
-        found = (line.partition(" ") for line in out.splitlines())
+        # Not splitlines(): a name may hold what Unicode, but not git, takes for the end of a line.
+        found = (line.partition(" ") for line in out.split("\n") if line)
         return {name: commit for commit, _, name in found}
+
+    def is_on_main_line(self, commit: str, head: str) -> bool:
+        """Whether a commit that `head` holds is one of its first parents: it did not come in by
+        a merge commit."""
+        out = self._out("rev-list", "--first-parent", "--parents", head, f"^{commit}")
+        lines = out.splitlines()
+        return not lines or lines[-1].split(" ")[1:2] == [commit]
+
+    def in_progress(self, checkout: Path) -> str | None:
+        """The operation that the user has begun in a checkout of theirs and not ended."""
+        folder = self._git_dir(checkout)
+        names = {"MERGE_HEAD": "merge", "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert"}
+        return next((what for name, what in names.items() if (folder / name).exists()), None)
+
+    def rebased(self) -> set[str]:
+        """The branches that somebody is rebasing in any worktree: git shows these as detached."""
+        places = [self.common_dir, *self._linked.glob("*")]
+        files = [place / name / "head-name" for place in places
+                 for name in ("rebase-merge", "rebase-apply")]  # fmt: skip
+        found = {file.read_text().strip() for file in files if file.exists()}
+        return {name.removeprefix("refs/heads/") for name in found}
 
     def changed_between(self, old: str, new: str) -> dict[str, str]:
         """Path -> 'A', 'M', 'D' or 'T' for every file that differs between two commits."""
@@ -430,6 +470,10 @@ class Git:
         arguments = ["--literal-pathspecs", "restore", f"--source={commit}"]
         self._in(checkout, *arguments, "--staged", "--worktree", "--", path)
 
+    def hash_file(self, checkout: Path, path: str) -> str:
+        """The id that a file of the user's own checkout would have if it were added."""
+        return self._in(checkout, "hash-object", f"--path={path}", "--", path).strip()
+
     def unlock_index(self, checkout: Path) -> None:
         """Remove the index lock of a git that was killed. Only for who knows that it was."""
         (self._git_dir(checkout) / "index.lock").unlink(missing_ok=True)
@@ -453,6 +497,11 @@ class Git:
         name = f"{commit}:{path}"
         done = self._run("cat-file", "blob", name, check=False)
         return done.stdout if done.returncode == 0 else None
+
+    def object_id(self, commit: str, path: str) -> str | None:
+        """The id of a file of a commit, or None where there is none."""
+        done = self._run("rev-parse", "--verify", "--quiet", f"{commit}:{path}", check=False)
+        return done.stdout.decode().strip() if done.returncode == 0 else None
 
     def add_detached_worktree(self, path: Path, commit: str) -> None:
         """Register a worktree at `path` without its files, on no branch. Repository lock."""
@@ -547,14 +596,19 @@ class Git:
     def shield_hooks(self, worktree: Path) -> str | None:
         """With a relative core.hooksPath (husky), turn hooks off for git commands that are run in
         the worktree on this machine: a branch could bring such hooks. Returns the path then."""
-        # The last value is the one that _flags() gives on the command line.
-        values = self._out("config", "-z", "--get-all", "core.hooksPath").split("\0")[:-2]
-        path = values[-1] if values else ""
-        if not path or Path(path).is_absolute() or path.startswith("~"):
+        path = self.relative_hooks()
+        if path is None:
             return None
         self._run("config", "extensions.worktreeConfig", "true")
         self._in(worktree, "config", "--worktree", "core.hooksPath", "/dev/null")
         return path
+
+    def relative_hooks(self) -> str | None:
+        """core.hooksPath where it names a folder of the work tree, else None."""
+        # The last value is the one that _flags() gives on the command line.
+        values = self._out("config", "-z", "--get-all", "core.hooksPath").split("\0")[:-2]
+        path = values[-1] if values else ""
+        return None if not path or Path(path).is_absolute() or path.startswith("~") else path
 
     def move_index(self, worktree: Path, branch: str, old: str, new: str) -> bool:
         """Bring a worktree's index from one commit of its branch to another, touching no file.
@@ -594,24 +648,27 @@ class Git:
     def run_limited(
         self,
         *arguments: str,
-        objects: Path,
+        objects: Path | None,
+        bounds: Bounds,
         alone: bool = False,
         stdin: BinaryIO | bytes | None = None,
-        memory: int | None = None,
-        cpu: int | None = None,
+        stdout: BinaryIO | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        """A command that writes to the object folder `objects` and, unless `alone`, sees the
-        main objects behind it. `memory` in bytes and `cpu` in seconds bound it."""
-        own = {"GIT_OBJECT_DIRECTORY": str(objects)}
-        if not alone:
+        """A command about a stranger's objects. It writes to the object folder `objects`, where
+        there is one, and, unless `alone`, sees the main objects behind it. `stdout` is a file."""
+        own = {}
+        if objects:
+            own["GIT_OBJECT_DIRECTORY"] = str(objects)
+        if objects and not alone:
             own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _quoted_path(self.common_dir / "objects")
-        limits = f"ulimit -c 0; ulimit -t {cpu or 'unlimited'}; ulimit -v "
-        limits += f"{memory // 1024}" if memory else "unlimited"
-        bounded = ["sh", "-c", f'{limits}; exec "$@"', "git", "git", *_flags()]
+        limits = f"ulimit -c 0; ulimit -t {bounds.cpu}; ulimit -v {bounds.memory // 1024}; "
+        limits += f"ulimit -f {bounds.file // 512 + 1}"
+        bounded = ["sh", "-c", f'{limits}; exec "$@"', "git", "git", *_flags(), *_FRUGAL]
         done = _spawn(
             [*bounded, f"--git-dir={self.common_dir}", *arguments],
             cwd=self.common_dir,
             stdin=stdin,
+            stdout=stdout,
             env=own,
         )
         step(f"git {arguments[0]}")
@@ -656,6 +713,7 @@ class Git:
             cwd=work_tree or self.common_dir,
             stdin=stdin,
             timeout=timeout,
+            looks_at=work_tree if arguments[0] in _LOOKING else None,
         )
         if arguments[0] in _CHANGING:
             step(f"git {arguments[0]}")
@@ -717,16 +775,21 @@ def _spawn(
     *,
     cwd: Path | None,
     stdin: BinaryIO | bytes | None = None,
+    stdout: BinaryIO | None = None,
     timeout: float = TIMEOUT,
     env: dict[str, str] | None = None,
+    looks_at: Path | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
+    """Run it to its end. `looks_at`: a worktree, of which it reads the .gitignore files."""
     source: BinaryIO | int = subprocess.DEVNULL
     if stdin is not None:
         source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
+    bound = ["sh", "-c", f'ulimit -d {_LOOK_MEMORY // 1024}; exec "$@"', "sh"] if looks_at else []
     try:
         process = subprocess.Popen(
-            command, cwd=cwd, env=_environment() | (env or {}), start_new_session=True,
-            stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [*bound, *command], cwd=cwd, env=_environment() | (env or {}), start_new_session=True,
+            stdin=source, stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE,
+            pass_fds=locks.held(),
         )  # fmt: skip
     except FileNotFoundError as error:
         raise NotFound("There is no git on this machine.", hint="Install git 2.39 or newer.") from (
@@ -735,7 +798,7 @@ def _spawn(
     with process:
         try:
             data = stdin if isinstance(stdin, bytes) else None
-            out, err = process.communicate(data, timeout)
+            out, err = _communicate(process, data, timeout, looks_at)
         except BaseException as error:
             # A fetch has children (ssh, a helper) that hold the pipes: end the whole group.
             for kind in (signal.SIGTERM, signal.SIGKILL):
@@ -747,7 +810,34 @@ def _spawn(
             if isinstance(error, subprocess.TimeoutExpired):
                 raise GitFailed(f"git did not end within {timeout:g} seconds.") from error
             raise
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    return subprocess.CompletedProcess(command, process.returncode, out or b"", err)
+
+
+def _communicate(
+    process: subprocess.Popen[bytes], data: bytes | None, timeout: float, looks_at: Path | None
+) -> tuple[bytes, bytes]:
+    """What it prints until its end. Raises Refused where it `looks_at` a worktree and a file
+    there keeps it waiting."""
+    if looks_at is None:
+        return process.communicate(data, timeout)
+    try:
+        return process.communicate(data, _LOOK_PATIENCE)
+    except subprocess.TimeoutExpired:
+        _require_files_that_end(looks_at)
+    return process.communicate(None, timeout)  # what was read and written so far is kept
+
+
+def _require_files_that_end(worktree: Path) -> None:
+    for folder, _, files in os.walk(worktree):
+        for name in {".gitignore", ".gitattributes"}.intersection(files):
+            path = Path(folder, name)
+            with contextlib.suppress(FileNotFoundError):
+                kind = path.lstat().st_mode
+                if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
+                    raise Refused(
+                        f"{path} is no regular file: git waits for it without end.",
+                        hint=f"Remove it: rm {shlex.quote(str(path))}",
+                    )
 
 
 def _failed(done: subprocess.CompletedProcess[bytes]) -> GitFailed:

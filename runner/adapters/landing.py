@@ -25,8 +25,19 @@ def in_the_way(git: Git, checkout: Path, old: str, new: str) -> list[str]:
 
 
 def require_free(git: Git, branch: str, old: str, new: str) -> None:
-    """Raises Refused, naming the files, where landing would touch somebody's changes."""
+    """Raises Refused, naming the files, where landing would touch somebody's changes, and where
+    somebody has begun something with the branch that they have not ended."""
+    if branch in git.rebased():
+        raise Refused(
+            f"{branch} is being rebased.", hint="End that first: git rebase --continue (or --abort)"
+        )
     holder = checkout_of(git, branch)
+    begun = git.in_progress(holder.path) if holder else None
+    if holder and begun:
+        raise Refused(
+            f"A {begun} is in progress in {holder.path}.",
+            hint=f"End it first: git -C {holder.path} {begun} --continue (or --abort)",
+        )
     files = in_the_way(git, holder.path, old, new) if holder else []
     if holder and files:
         more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,10 +16,27 @@ def hold(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterato
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _lock(path, waiting)
+    held().append(descriptor)
     try:
         yield
     finally:
+        held().remove(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # for its copies in children, too
         os.close(descriptor)
+
+
+class _Mine(threading.local):
+    def __init__(self) -> None:
+        self.held: list[int] = []
+
+
+_mine = _Mine()
+
+
+def held() -> list[int]:
+    """The locks that this thread holds. A child that inherits them keeps them when we are killed,
+    for as long as it goes on."""
+    return _mine.held
 
 
 def is_held(path: Path) -> bool:
@@ -55,8 +73,10 @@ def _lock(path: Path, waiting: Callable[[str], None] | None) -> int:
         # Whoever removed the file between open and flock leaves us with a lock nobody sees.
         if _is_still(path, descriptor):
             with contextlib.suppress(OSError):  # a courtesy; the disk may be full
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+                # Not emptied first: ext4 flushes a file that was, which takes up to 25 ms.
+                os.ftruncate(
+                    descriptor, os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+                )
             return descriptor
         os.close(descriptor)
 

@@ -8,6 +8,7 @@ passed the quarantine.
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,14 @@ _BUSY = {
 _TAKEN_OVER = re.compile(
     r"core\.(autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode"
     r"|sparsecheckout|sparsecheckoutcone|longpaths)|user\.(name|email)|i18n\.commitencoding"
+)
+
+# In place of a filter that is not inside: what is as committed (checked out there, where nothing
+# turns it into something else) passes, and everything else fails rather than be committed raw.
+_AS_COMMITTED = (
+    't=$(mktemp) && cat > "$t" && '
+    'test "$(git hash-object --no-filters "$t")" = "$(git rev-parse --verify -q :%f)" && cat "$t"; '
+    's=$?; rm -f "$t"; exit $s'
 )
 
 
@@ -79,22 +88,25 @@ class OwnGit:
         return self.folder.is_dir() and not self.folder.is_symlink() and self._head() is not None
 
     def make(self, start: Start, worktree: Path, workspace: str, objects: str) -> list[str]:
-        """Make it, whole or not at all. Returns what the person should know, as sentences.
+        """Make it, whole or not at all; one that was there is kept aside, because it may hold
+        commits. Returns what the person should know, as sentences.
 
         `workspace` and `objects` are where the files and the main objects lie inside. Raises
         Refused for a repository whose objects are not all here.
         """
         config = self._git.settings(worktree)
         _require_complete(config)
+        for left in self.folder.parent.glob("git.new-*"):  # of one that was killed
+            disk.remove_tree(left)
         new = self.folder.with_name(f"git.new-{os.getpid()}")
-        disk.remove_tree(new)
         sha256 = config.get("extensions.objectformat") == "sha256"
         self._git.init_bare(new, start.branch, sha256=sha256)
         alternates = [objects, *(a.target for a in self.alternates(objects))]
         (new / "objects/info/alternates").write_text("".join(f"{a}\n" for a in alternates))
         _ref(new, f"refs/heads/{start.branch}", start.head)
         _ref(new, f"refs/remotes/origin/{start.base}", start.base_commit)
-        (new / "config").write_text(_configuration(config, workspace, sha256=sha256))
+        hooks = self._git.relative_hooks()
+        (new / "config").write_text(_configuration(config, workspace, hooks, sha256=sha256))
         (new / "info").mkdir(exist_ok=True)
         linked = self._git.worktree_dir(worktree)
         for name, source in {
@@ -107,14 +119,31 @@ class OwnGit:
                 shutil.copy2(source, new / name)  # with its time: the index is racy without
         for shared in linked.glob("sharedindex.*"):
             shutil.copy2(shared, new / shared.name)
-        disk.remove_tree(self.folder)
+        filters = _required_filters(config)
+        if filters and (new / "index").exists():
+            # Else git asks the filter about every file written in the second of the checkout.
+            os.utime(new / "index", (time.time() + 1, time.time() + 1))
         step("fill the own git directory")
+        aside = self._set_aside()
         new.rename(self.folder)
         step("make the own git directory")
-        return [
-            f"files under the filter {name} can be read inside, but not committed there"
-            for name in _required_filters(config)
+        said = [
+            f"files under the filter {name} can be read inside, but not changed: git there does "
+            "not have it, and would commit them raw"
+            for name in filters
         ]
+        if aside:
+            said.append(f"its git directory was damaged inside; that one is kept: {aside}")
+        return said
+
+    def _set_aside(self) -> Path | None:
+        if not os.path.lexists(self.folder):
+            return None
+        taken = sum(1 for _ in self.folder.parent.glob("git.damaged-*"))
+        aside = self.folder.with_name(f"git.damaged-{taken + 1}")
+        self.folder.rename(aside)
+        step("set the damaged git directory aside")
+        return aside
 
     def alternates(self, objects: str) -> list[Alternate]:
         """The object folders that the main one borrows from, each with its place inside."""
@@ -144,12 +173,15 @@ class OwnGit:
         if head is None:
             raise Refused(
                 f"{self.folder} is no git directory any more: code inside has damaged it.",
-                hint="treedock up makes it anew, from the commits that were synced.",
+                hint="treedock up makes it anew from the commits that were synced, and keeps this.",
             )
         branch, detached = head
         busy = next((w for name, w in _BUSY.items() if os.path.lexists(self.folder / name)), None)
-        refs = dict(self._packed())
-        refs |= dict(self._loose())
+        loose = dict(self._loose())  # first: what `git pack-refs` takes away is packed by then
+        refs = {**dict(self._packed()), **loose}
+        _require_possible(refs, self.folder)
+        if len(refs) > MAX_REFS:
+            raise self._too_many()
         stash = self._stash(refs.pop("refs/stash", None))
         return Inside(branch, detached, refs, stash, busy)
 
@@ -162,29 +194,35 @@ class OwnGit:
 
     def _packed(self) -> Iterator[tuple[str, str]]:
         data = disk.read_untrusted(self.folder / "packed-refs") or b""
-        for line in os.fsdecode(data).split("\n")[: MAX_REFS * 2]:
-            commit, _, name = line.partition(" ")
+        lines = data.split(b"\n", 2 * MAX_REFS + 2)  # a line for the head, two for each tag
+        if len(lines) > 2 * MAX_REFS + 2 or len(data) == disk.BOUND:
+            raise self._too_many()
+        for line in lines:
+            commit, _, name = os.fsdecode(line).partition(" ")
             if _ID.fullmatch(commit) and name.startswith("refs/") and is_ref_name(name):
                 yield name, commit
 
     def _loose(self) -> Iterator[tuple[str, str]]:
-        top = self.folder / "refs"
-        if top.is_symlink():
-            return
-        count = 0
-        for folder, _, files in os.walk(top):
-            for file in files:
-                path = Path(folder) / file
-                name = str(path.relative_to(self.folder))
-                commit = _line(path)
-                if _ID.fullmatch(commit) and is_ref_name(name):
+        """Not by os.walk: it recurses, and folders can be nested deeper than Python's stack."""
+        todo, seen = ["refs"], 0
+        while todo:
+            folder = todo.pop()
+            for entry in _entries(self.folder / folder):
+                name = f"{folder}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(name)
+                elif is_ref_name(name) and _ID.fullmatch(commit := _line(self.folder / name)):
                     yield name, commit
-                count += 1
-                if count > MAX_REFS:
-                    raise Refused(
-                        f"There are more than {MAX_REFS} refs in {self.folder}.",
-                        hint="Delete branches inside that nobody needs, or run git pack-refs.",
-                    )
+                seen += 1
+                if seen > 2 * MAX_REFS:  # refs, and folders on the way to them
+                    raise self._too_many()
+
+    def _too_many(self) -> Refused:
+        return Refused(
+            f"There are more than {MAX_REFS} refs in {self.folder}.",
+            hint="Delete those inside that nobody needs: git branch -D, git tag -d, "
+            "git remote remove.",
+        )
 
     def _stash(self, top: str | None) -> tuple[str, ...]:
         """The stash's commits, the newest first: they are its reflog."""
@@ -199,7 +237,21 @@ class OwnGit:
 
 def is_ref_name(name: str) -> bool:
     """Whether git would accept this as (the rest of) the name of a ref."""
-    return bool(name) and len(name) < 1024 and not _BAD_NAME.search(name) and name[0] not in "-/"
+    if not name or len(name) > 1024 or name[0] in "-/" or _BAD_NAME.search(name):
+        return False
+    # No file system would hold a longer part of it and git's .lock behind it.
+    return all(len(os.fsencode(part)) <= 250 for part in name.split("/"))
+
+
+def _entries(folder: Path) -> "Iterator[os.DirEntry[str]]":
+    """What lies in a folder that code inside can replace or remove at any moment."""
+    if folder.is_symlink():
+        return
+    try:
+        with os.scandir(folder) as found:
+            yield from found
+    except OSError:
+        return
 
 
 def _line(path: Path) -> str:
@@ -236,8 +288,11 @@ def _required_filters(config: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _configuration(config: Mapping[str, str], workspace: str, *, sha256: bool) -> str:
-    """The text of the own git directory's `config`."""
+def _configuration(
+    config: Mapping[str, str], workspace: str, hooks: str | None, *, sha256: bool
+) -> str:
+    """The text of the own git directory's `config`. `hooks`: the project's own, which run inside
+    as anywhere."""
     values = {
         "core.repositoryformatversion": "1" if sha256 else "0",
         "core.bare": "false",
@@ -246,11 +301,12 @@ def _configuration(config: Mapping[str, str], workspace: str, *, sha256: bool) -
         "gc.auto": "0",
         "maintenance.auto": "false",
         **({"extensions.objectformat": "sha256"} if sha256 else {}),
+        **({"core.hookspath": hooks} if hooks else {}),
         **{key: value for key, value in config.items() if _TAKEN_OVER.fullmatch(key)},
     }
     for name in _required_filters(config):
         values |= {
-            f"filter.{name}.clean": "false",
+            f"filter.{name}.clean": _AS_COMMITTED,
             f"filter.{name}.smudge": "cat",
             f"filter.{name}.required": "true",
         }
@@ -267,3 +323,15 @@ def _quoted(text: str) -> str:
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t")):
         text = text.replace(plain, escaped)
     return f'"{text}"'
+
+
+def _require_possible(refs: Mapping[str, str], folder: Path) -> None:
+    """git keeps refs as files: where there is `a`, there cannot be `a/b`."""
+    for name in refs:
+        parents = (str(parent) for parent in Path(name).parents)
+        above = next((parent for parent in parents if parent in refs), None)
+        if above:
+            raise Refused(
+                f"{folder} has both {above} and {name}, which git forbids.",
+                hint="Delete one of them inside: git update-ref -d",
+            )

@@ -6,21 +6,29 @@ fetch` of a bundle would not check: it ignores transfer.fsckObjects before git 2
 """
 
 import contextlib
+import mmap
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from runner.adapters import disk
-from runner.adapters.git import Git
+from runner.adapters.git import Bounds, Git
 from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, Refused
 
 CPU_SECONDS = 600  # for index-pack; a pack of 2 MB that unpacks to 600 MB took 23
 MEMORY_ABOVE = 2**30  # bytes of memory that index-pack may need beside the largest object
+FILE_ABOVE = 2**28  # bytes that a file may have beyond twice limits.bundle
+LISTED = 2**28  # bytes of `diff-tree --raw` of what one sync brings: about two million changes
 KEPT = 3  # refused packs per instance
+
+# An entry of `diff-tree --raw -z` whose new mode is that of a submodule, with its path.
+_GITLINK = re.compile(rb":\d{6} 160000 [0-9a-f]+ [0-9a-f]+ [A-Z]\d*\0([^\0]*)")
 
 
 @dataclass(frozen=True)
@@ -54,19 +62,17 @@ def clear(folder: Path) -> None:
         disk.remove_tree(left)
 
 
-def examine(git: Git, arrived: Incoming, wanted: list[str], known: list[str], limit: int) -> None:
-    """Check a pack and that it makes `wanted` whole, `known` being here already.
-
-    `limit`: bytes, packed and unpacked. Raises Refused, naming what is wrong with it.
-    """
+def examine(git: Git, arrived: Incoming, limit: int) -> None:
+    """Check a pack by itself. `limit`: bytes, packed and unpacked. Raises Refused, naming what is
+    wrong with it."""
     if arrived.pack.stat().st_size > limit:
         raise too_large(limit)
     step("bring a pack out")
     with arrived.pack.open("rb") as file:
         done = git.run_limited(
-            "index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects",
+            "index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects", "--threads=2",
             f"--max-input-size={limit}",
-            objects=arrived.objects, stdin=file, memory=limit + MEMORY_ABOVE, cpu=CPU_SECONDS,
+            objects=arrived.objects, bounds=_bounds(limit), stdin=file,
         )  # fmt: skip
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
@@ -74,10 +80,20 @@ def examine(git: Git, arrived: Incoming, wanted: list[str], known: list[str], li
             f"git found something wrong with the objects from inside: {said[-500:]}",
             hint="They were not taken over. Look inside with: git fsck",
         )
-    if _unpacked(git, arrived) > limit:
+    if _unpacked(git, arrived, limit) > limit:
         raise too_large(limit)
-    _require_whole(git, arrived, wanted, known)
-    _require_no_gitlinks(git, arrived, wanted, known)
+
+
+def require_sound(
+    git: Git, wanted: list[str], known: list[str], limit: int, arrived: Incoming | None = None
+) -> None:
+    """Check that nothing of `wanted` is missing, `known` being whole, and that no commit of it
+    makes a submodule. Objects that are here already are not thereby reachable, nor harmless.
+
+    Raises Refused.
+    """
+    _require_whole(git, arrived, wanted, known, limit)
+    _require_no_gitlinks(git, arrived, wanted, known, limit)
 
 
 def accept(git: Git, arrived: Incoming) -> None:
@@ -101,21 +117,26 @@ def keep_aside(arrived: Incoming, folder: Path, name: str) -> Path:
     return kept
 
 
-def _unpacked(git: Git, arrived: Incoming) -> int:
+def _unpacked(git: Git, arrived: Incoming, limit: int) -> int:
     """Bytes of all objects of the pack when unpacked."""
+    with tempfile.TemporaryFile(dir=arrived.folder) as sizes:
+        done = git.run_limited(
+            "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectsize)",
+            objects=arrived.objects, bounds=_bounds(limit), alone=True, stdout=sizes,
+        )  # fmt: skip
+        if done.returncode:
+            raise GitFailed(f"git cat-file failed: {done.stderr.decode(errors='replace').strip()}")
+        sizes.seek(0)
+        return sum(map(int, sizes))
+
+
+def _require_whole(
+    git: Git, arrived: Incoming | None, wanted: list[str], known: list[str], limit: int
+) -> None:
     done = git.run_limited(
-        "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectsize)",
-        objects=arrived.objects, alone=True,
+        "rev-list", "--objects", "--quiet", *wanted, "--not", *known,
+        objects=arrived.objects if arrived else None, bounds=_bounds(limit),
     )  # fmt: skip
-    if done.returncode:
-        raise GitFailed(f"git cat-file failed: {done.stderr.decode(errors='replace').strip()}")
-    return sum(int(size) for size in done.stdout.split())
-
-
-def _require_whole(git: Git, arrived: Incoming, wanted: list[str], known: list[str]) -> None:
-    done = git.run_limited(
-        "rev-list", "--objects", "--quiet", *wanted, "--not", *known, objects=arrived.objects
-    )
     if done.returncode:
         raise Refused(
             "The commits from inside are not whole: objects of them are missing.",
@@ -123,24 +144,52 @@ def _require_whole(git: Git, arrived: Incoming, wanted: list[str], known: list[s
         )
 
 
-def _require_no_gitlinks(git: Git, arrived: Incoming, wanted: list[str], known: list[str]) -> None:
+def _require_no_gitlinks(
+    git: Git, arrived: Incoming | None, wanted: list[str], known: list[str], limit: int
+) -> None:
     """A gitlink over a planted folder runs code in a plain `git status` on this machine, and no
-    configuration keeps it from that."""
-    commits = git.run_limited("rev-list", *wanted, "--not", *known, objects=arrived.objects)
-    done = git.run_limited(
-        "diff-tree", "--stdin", "-r", "-m", "--root", "--raw", "-z", "--no-renames",
-        "--no-commit-id", objects=arrived.objects, stdin=commits.stdout,
-    )  # fmt: skip
-    if commits.returncode or done.returncode:
-        raise GitFailed("git could not list what the commits from inside change.")
-    fields = done.stdout.split(b"\0")
-    for entry, path in pairwise(fields):
-        if entry.startswith(b":") and entry.split(b" ")[1:2] == [b"160000"]:
+    configuration keeps it from that.
+
+    A few trees that contain each other many times name more files than fit on any disk: hence
+    the bound of what is listed.
+    """
+    objects, folder = (arrived.objects, arrived.folder) if arrived else (None, None)
+    bounds = _bounds(limit)
+    with (
+        tempfile.TemporaryFile(dir=folder) as commits,
+        tempfile.TemporaryFile(dir=folder) as changes,
+    ):
+        listed = git.run_limited(
+            "rev-list", *wanted, "--not", *known, objects=objects, bounds=bounds, stdout=commits
+        )
+        commits.seek(0)
+        done = git.run_limited(
+            "diff-tree", "--stdin", "-r", "-m", "--root", "--raw", "-z", "--no-renames",
+            "--no-commit-id", objects=objects, bounds=replace(bounds, file=LISTED),
+            stdin=commits, stdout=changes,
+        )  # fmt: skip
+        if listed.returncode or done.returncode:
             raise Refused(
-                f"A commit from inside makes {path.decode(errors='replace')!r} a submodule: git "
-                "would run what is planted there on this machine.",
-                hint="Rewrite that commit inside without the submodule (git rebase -i).",
+                "git could not list what the commits from inside change: too much, or damaged.",
+                hint="Commit it in smaller parts, with a sync between them.",
             )
+        found = _GITLINK.search(_content(changes))
+    if found:
+        raise Refused(
+            f"A commit from inside makes {found[1].decode(errors='replace')!r} a submodule: git "
+            "would run what is planted there on this machine.",
+            hint="Rewrite that commit inside without the submodule (git rebase -i).",
+        )
+
+
+def _content(file: BinaryIO) -> mmap.mmap | bytes:
+    empty = os.fstat(file.fileno()).st_size == 0
+    return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _bounds(limit: int) -> Bounds:
+    """What git may use on a pack of so many bytes; it adds to a pack what that leans on."""
+    return Bounds(memory=limit + MEMORY_ABOVE, cpu=CPU_SECONDS, file=2 * limit + FILE_ABOVE)
 
 
 def too_large(limit: int) -> Refused:

@@ -87,6 +87,7 @@ def merge_command(
     if merged.run and merged.was != merged.now:
         pushed = " and pushed" if merged.pushed else ""
         click.echo(f"{merged.base}: {merged.was[:10]} -> {merged.now[:10]}{pushed}")
-        if not merged.pushed:
+        landed = any(one.state == "landed" and one.commit for one in merged.outcomes)
+        if landed and not merged.pushed:
             click.echo(f"Undo it with: treedock merge --undo {merged.run}", err=True)
     return merged.exit_code

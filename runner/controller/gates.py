@@ -5,7 +5,7 @@ base: a branch cannot weaken the gate that it has to pass.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from runner.controller.setup import ensure_setup, ensure_verified
 from runner.controller.work import ProjectWork
 from runner.domain.config import Gate
 from runner.domain.environment import values_of
-from runner.domain.errors import CommandFailed, RunnerError
+from runner.domain.errors import CommandFailed, LimitReached, Refused, RunnerError
 from runner.domain.events import Emit
 from runner.domain.instance import Record
 
@@ -62,6 +62,7 @@ def run_gates(
     base_commit: str,
     log: Path,
     emit: Emit,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> Verdict:
     """Bring a throwaway instance up at `commit`, run the gates in it, and remove it.
 
@@ -74,8 +75,8 @@ def run_gates(
     with work.locked():
         dispose(work)  # of one that was killed
         try:
-            bring_up(work, commit, base_commit, gates)
-        except CommandFailed as error:
+            bring_up(work, commit, base_commit, gates, wanted)
+        except (CommandFailed, LimitReached) as error:
             return Verdict(False, error.message, _keep_logs(work, log))
         else:
             return Verdict(True, "", _keep_logs(work, log))
@@ -128,7 +129,15 @@ def gate_project(project: Project) -> Project:
     return Project(repository, project.config, project.user)
 
 
-def bring_up(work: GateWork, commit: str, base_commit: str, gates: Sequence[Gate]) -> None:
+def bring_up(
+    work: GateWork,
+    commit: str,
+    base_commit: str,
+    gates: Sequence[Gate],
+    wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Make the throwaway instance at `commit` and run the gates in it. Raises CommandFailed for
+    a command of the project's that fails, Refused where the test is not `wanted` any more."""
     project = work.project
     worktree = work.records.folder(work.id) / "tree"
     work.save(
@@ -163,7 +172,9 @@ def bring_up(work: GateWork, commit: str, base_commit: str, gates: Sequence[Gate
         ca=authority.read_bytes() if authority else None,
         emit=work.emit,
     )
+    _require_wanted(wanted)
     running = ensure_running(work, image, authority)
+    _require_wanted(wanted)
     ensure_setup(work, running.id, running.env)
     ensure_verified(work, running.id, running.env, again=True)
     ensure_reset(work, running.id, running.env)
@@ -186,3 +197,9 @@ def _keep_logs(work: GateWork, log: Path) -> Path:
         with contextlib.suppress(OSError):
             (log / f"{job}.log").write_bytes(disk.read_untrusted(jobs.log(job)) or b"")
     return log
+
+
+def _require_wanted(wanted: Callable[[], bool]) -> None:
+    """A cancelled test may not have had a container yet that could be taken away from it."""
+    if not wanted():
+        raise Refused("The test was cancelled.", hint="Nothing has to be done.")

@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from runner.controller.own_git import ENVIRONMENT, git_mounts
 from runner.controller.work import Work
@@ -31,7 +31,7 @@ def run_git(
 
     Raises CommandFailed for any but 0 if `check`, with what it said.
     """
-    said = BytesIO()
+    said = Capped()
     environment = {**ENVIRONMENT, **(env or {})}
 
     def attempt(container: str) -> int:
@@ -53,6 +53,15 @@ def run_git(
             hint=f"Look with: treedock exec {work.id} -- git status",
         )
     return code
+
+
+class Capped(BytesIO):
+    """What a stranger says, up to 64 KiB of it; the rest is not kept."""
+
+    def write(self, data: Any) -> int:
+        given = memoryview(data)
+        super().write(given[: max(0, 2**16 - self.tell())])
+        return len(given)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,9 @@
 """Landing, so that a kill at any moment leaves base at the old commit or at the tested one, and
 the next verb finishes or undoes the rest."""
 
+import os
+from pathlib import Path
+
 from runner.adapters import disk
 from runner.adapters import landing as base_branch
 from runner.adapters.git import Git
@@ -20,14 +23,13 @@ def land(repository: Repository, landing: Landing, emit: Emit) -> None:
     work = Work(repository, "", emit)
     with work.repository_locked():
         _settle(repository, emit)
-        journal = Journal(repository.records.root)
-        journal.begin(landing)
+        git, base = repository.git, landing.base
+        base_branch.require_free(git, base, landing.expected, landing.candidate)
+        Journal(repository.records.root).begin(landing)
         try:
-            base_branch.land(repository.git, landing.base, landing.expected, landing.candidate)
-        finally:
-            # Whatever happened, git has ended: base tells which of the two it is.
-            _conclude(repository, landing)
-            journal.erase()
+            base_branch.land(git, base, landing.expected, landing.candidate)
+        finally:  # whatever happened: base tells which of the two it is
+            _settle(repository, emit)
 
 
 def settle(repository: Repository, emit: Emit) -> None:
@@ -42,9 +44,10 @@ def _settle(repository: Repository, emit: Emit) -> None:
     landing = journal.read()
     if landing is None:
         return
-    if repository.git.branch(landing.base) == landing.expected:
-        _undo(repository.git, landing)
-        emit(Warned("", f"a landing on {landing.base} was cut off before it counted; it is undone"))
+    stands = repository.git.branch(landing.base) == landing.expected
+    if stands and _undo(repository.git, landing):
+        said = f"a landing on {landing.base} was cut off before it counted; it is undone"
+        emit(Warned("", said))
     _conclude(repository, landing)
     journal.erase()
 
@@ -74,20 +77,21 @@ def _conclude(repository: Repository, landing: Landing) -> None:
             run.write(landed=[*before, entry])
 
 
-def _undo(git: Git, landing: Landing) -> None:
+def _undo(git: Git, landing: Landing) -> bool:
     """Put files back that git was killed over: each was clean before, so it is whole again when
-    it is what base holds. One that is neither that nor (a part of) the candidate's is left."""
+    it is what base holds. One that is neither that nor (a part of) the candidate's is left, and
+    Refused is raised. Returns whether there were any."""
     holder = base_branch.checkout_of(git, landing.base)
     if holder is None:
-        return
+        return False
     git.unlock_index(holder.path)
     foreign = []
-    for path, what in git.changed_between(landing.expected, landing.candidate).items():
-        now = disk.read_untrusted(holder.path / path) or b""
-        new = git.blob(landing.candidate, path) or b""
-        if now != git.blob(landing.expected, path) and not new.startswith(now):
+    changed = git.changed_between(landing.expected, landing.candidate)
+    touched = base_branch.in_the_way(git, holder.path, landing.expected, landing.candidate)
+    for path in touched:
+        if not _is_ours(git, holder.path, landing.candidate, path):
             foreign.append(path)
-        elif what == "A":
+        elif changed[path] == "A":
             (holder.path / path).unlink(missing_ok=True)
         else:
             git.restore(holder.path, landing.expected, path)
@@ -97,3 +101,16 @@ def _undo(git: Git, landing: Landing) -> None:
             f"neither the old nor the new: {', '.join(foreign)}.",
             hint=f"Look at them, then put them back with: git -C {holder.path} restore FILE",
         )
+    return bool(touched)
+
+
+def _is_ours(git: Git, checkout: Path, candidate: str, path: str) -> bool:
+    """Whether a file is the candidate's, or what git had written of it."""
+    there = checkout / path
+    if there.is_symlink():
+        return os.fsencode(there.readlink()) == git.blob(candidate, path)
+    if not there.exists():
+        return True
+    new = git.blob(candidate, path) or b""
+    now = disk.read_untrusted(there) or b""
+    return new.startswith(now) or git.hash_file(checkout, path) == git.object_id(candidate, path)

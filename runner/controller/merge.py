@@ -1,7 +1,8 @@
 """`merge`: branches of instances back into base. What lands is exactly what was tested."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,8 +18,17 @@ from runner.controller.review import warn_of_flagged
 from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.unfinished import clear_up
+from runner.controller.update import let_go
 from runner.controller.work import ProjectWork
-from runner.domain.errors import NotFound, NothingNew, Refused, RunnerError, UncommittedChanges
+from runner.controller.worktree import FETCH_TIMEOUT
+from runner.domain.errors import (
+    EngineUnavailable,
+    NotFound,
+    NothingNew,
+    Refused,
+    RunnerError,
+    UncommittedChanges,
+)
 from runner.domain.events import Emit
 from runner.domain.instance import check_id
 from runner.domain.train import Aside
@@ -67,10 +77,15 @@ class Merged:
     now: str
     pushed: bool
     outcomes: list[Outcome] = field(default_factory=list)
+    failed: int = 0
+    """The exit code of what stopped the whole queue."""
 
     @property
     def exit_code(self) -> int:
-        """1 for a red gate, 4 for refused or conflicting, 0 when everything landed."""
+        """1 for a red gate, 4 for refused or conflicting, 0 when everything landed; that of an
+        error that stopped the queue."""
+        if self.failed:
+            return self.failed
         states = {outcome.state for outcome in self.outcomes}
         if states & {"red", "red_together"}:
             return 1
@@ -90,14 +105,19 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
     base = project.base
     push = _pushes(project, wanted)
     works = {id_: ProjectWork(project, check_id(id_), emit) for id_ in ids}
-    for id_ in ids:
-        repository.record(id_)
+    if wanted.idle == "refuse":  # somebody named them
+        for id_ in ids:
+            repository.record(id_)
     with _all_locked(works.values()):
-        if push:
+        if push and wanted.dry_run:
+            git.fetch(base, FETCH_TIMEOUT)
+        elif push:
             follow_remote(project, emit)
-        was = git.branch(base)
+        was = git.newest(base)[0] if wanted.dry_run else git.branch(base)
         if was is None:
-            raise NotFound(f"There is no branch {base} here.", hint=f"git branch {base}")
+            raise NotFound(
+                f"There is no branch {base} here.", hint=f"git branch {base} origin/{base}"
+            )
         done, heads, refused = _prepare(works, was, wanted)
         order = _ordered(project, was, heads, wanted, emit)
         for id_ in order:
@@ -116,16 +136,17 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
         outcomes = [_written_down(works[one.id], one, wanted) for one in outcomes]
         if not (wanted.keep or wanted.dry_run):
             landed = [one.id for one in outcomes if one.state == "landed"]
-            outcomes = [
+            outcomes = [  # the last first: nothing that goes then leans on what is still there
                 _retired(works[one.id], one, base, push=push) if one.id in landed else one
-                for one in outcomes
+                for one in reversed(outcomes)
             ]
     now = git.branch(base) or was
     if run:
         run.write(base_now=now, outcomes={o.id: o.state for o in outcomes}, pushed=push)
     ordered = {outcome.id: outcome for outcome in outcomes}
     listed = [ordered[id_] for id_ in dict.fromkeys([*order, *ids]) if id_ in ordered]
-    return Merged(run.id if run else None, base, was, now, push, listed)
+    failed = queue.error.exit_code if queue.error else 0
+    return Merged(run.id if run else None, base, was, now, push, listed, failed)
 
 
 @contextlib.contextmanager
@@ -166,12 +187,12 @@ def _prepare(
     done, heads, refused = [], {}, []
     for id_, work in works.items():
         try:
-            head = _ready(work, base, set(works))
+            head = _ready(work, base)
         except NothingNew as error:
             if wanted.idle == "refuse":
                 refused.append(Outcome(id_, "refused", error.message, hint=error.hint))
         except RunnerError as error:
-            if error.exit_code != Refused.exit_code:
+            if isinstance(error, EngineUnavailable):
                 raise
             refused.append(Outcome(id_, "refused", error.message, hint=error.hint))
         else:
@@ -179,15 +200,35 @@ def _prepare(
                 done.append(id_)
             else:
                 heads[id_] = head
+    refused += _without_their_base(works, heads, base)
     return done, heads, refused
 
 
-def _ready(work: ProjectWork, base: str, together: set[str]) -> str | None:
+def _without_their_base(
+    works: dict[str, ProjectWork], heads: dict[str, str], base: str
+) -> list[Outcome]:
+    """Take those out of `heads` whose own base neither has landed nor lands with them."""
+    refused: list[Outcome] = []
+    while True:
+        before = len(refused)
+        for id_ in list(heads):
+            try:
+                _require_base_landed(works[id_], base, heads)
+            except Refused as error:
+                refused.append(Outcome(id_, "refused", error.message, hint=error.hint))
+                del heads[id_]
+        if len(refused) == before:
+            return refused
+
+
+def _ready(work: ProjectWork, base: str) -> str | None:
     """The commit to merge; None where it has landed already. Raises Refused."""
     synced = sync(work)
     record, git = work.record, work.git
     begun = {record.base_commit, *git.refs(kept_ref(work, "base")).values()}
-    if synced.head not in begun and git.is_ancestor(synced.head, base):
+    said = (record.merge or {}).get("state") == "landed"
+    in_base = synced.head not in begun and git.is_ancestor(synced.head, base)
+    if in_base and (said or not git.is_on_main_line(synced.head, base)):
         return None
     inside = synced.inside
     if inside and inside.busy:
@@ -214,11 +255,10 @@ def _ready(work: ProjectWork, base: str, together: set[str]) -> str | None:
             f"{work.id} has nothing that {work.project.base} lacks.",
             hint=f"Commit something in it, or remove it: treedock clean {work.id}",
         )
-    _require_base_landed(work, base, together)
     return synced.head
 
 
-def _require_base_landed(work: ProjectWork, base: str, together: set[str]) -> None:
+def _require_base_landed(work: ProjectWork, base: str, together: Container[str | None]) -> None:
     """Merging must not land another instance's work that nobody asked for."""
     other = work.record.base
     head = work.git.branch(other) if other != work.project.base else None
@@ -228,7 +268,9 @@ def _require_base_landed(work: ProjectWork, base: str, together: set[str]) -> No
     if owner not in together:
         raise Refused(
             f"{work.id} started from {other}, which has not landed.",
-            hint=f"Merge that first, or both: treedock merge {owner or '...'} {work.id}",
+            hint=f"Merge that first, or both: treedock merge {owner} {work.id}"
+            if owner
+            else f"Merge it first: git merge {other}; or: treedock rebase {work.id}",
         )
 
 
@@ -293,14 +335,15 @@ def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> O
     from runner.controller.clean import retire
 
     record = work.reread()
-    landed = (record.merge or {}).get("head")  # none where somebody else merged it
     try:
-        head = sync(work).head
+        synced = sync(work)
+        head, inside = synced.head, synced.inside
         dirty = work.git.dirty(Path(record.worktree)) if Path(record.worktree).is_dir() else []
     except RunnerError as error:
         return replace(outcome, notes=(f"{work.id} stays: {error.message}",))
     base_head = work.git.branch(base) or head
-    if dirty or head != (landed or head) or not work.git.is_ancestor(head, base_head):
+    elsewhere = inside and (inside.busy or inside.branch != record.branch)
+    if dirty or elsewhere or not work.git.is_ancestor(head, base_head):
         said = f"{work.id} stays: it has changed while its commit was tested and landed"
         return replace(outcome, notes=(said,))
     notes = []
@@ -313,7 +356,11 @@ def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> O
         work.change(created_branch=False)  # the branch stays until they are
     elif push:
         notes += _delete_remote_branch(work, head)
-    retire(work)
+    let_go(work, base_head)
+    try:
+        retire(work)
+    except (RunnerError, OSError) as error:
+        notes.append(f"{work.id} is not removed: {error}; treedock clean {work.id} completes it")
     return replace(outcome, notes=tuple(notes))
 
 
@@ -344,11 +391,12 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
     if not landed:
         raise Refused(f"The run {run_id} landed nothing.", hint="There is nothing to undo.")
     base, was, last = landed[0]["base"], landed[0]["was"], landed[-1]["commit"]
+    broken = any(one["was"] != before["commit"] for before, one in itertools.pairwise(landed))
     head = repository.git.branch(base)
     if head == was or facts.get("undone"):
         raise Refused(f"The run {run_id} is undone already.", hint=f"git log {base}")
-    if head != last or facts.get("pushed"):
-        why = "was pushed" if facts.get("pushed") else f"is not the last on {base}"
+    if head != last or broken or facts.get("pushed"):
+        why = "was pushed" if facts.get("pushed") else f"is not all that came last to {base}"
         merges = " ".join(f"-m 1 {one['commit'][:10]}" for one in reversed(landed))
         raise Refused(
             f"The run {run_id} {why}.",

@@ -28,17 +28,19 @@ def kept_ref(work: Work, name: str) -> str:
     return f"refs/treedock/{work.id}/{name}"
 
 
-def ensure_own_git(work: ProjectWork, *, head: str | None = None) -> None:
+def ensure_own_git(work: ProjectWork, *, head: str | None = None) -> bool:
     """Make the own git directory where it is missing or broken, from `head` or else from the
-    branch as it is here.
+    branch as it is here. Returns whether it did: a container that runs has the one of before.
 
     Raises Refused for a base with submodules and for a partial clone.
     """
     own = own_git(work)
-    if not own.is_whole():
+    made = not own.is_whole()
+    if made:
         with work.step("making its own git directory"):
             _make(work, own, head or work.git.branch(work.record.branch))
     own.exclude((work.repository.common_dir / "info/exclude").read_bytes())
+    return made
 
 
 def git_mounts(work: Work) -> list[Mount]:

@@ -1,5 +1,6 @@
 """The merge queue at work: candidates are built, tested side by side, and landed in order."""
 
+import secrets
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -54,10 +55,10 @@ class Queue:
         self._roots = [base]
         self._built: dict[Trial, str] = {}
         self._logs: dict[Trial, Path] = {}
-        self._red: dict[Trial, str] = {}
         width = wanted.width or project.config.merge.width
         self._train = Train(waiting=tuple(heads), width=width)
         self._configured = _at_base(project, base)
+        self._dry = f"dry-{secrets.token_hex(2)}"
         self._moves_left = project.config.merge.retries
 
     @property
@@ -66,6 +67,9 @@ class Queue:
 
     def log_of(self, id_: str) -> Path | None:
         """The folder with what the gates of an instance printed."""
+        verdict = self.verdicts.get(id_)
+        if isinstance(verdict, trains.Aside):
+            return self._logs.get(verdict.trial) if verdict.trial else None
         found = [path for trial, path in self._logs.items() if trial.chain[-1] == id_]
         return found[-1] if found else None
 
@@ -89,7 +93,7 @@ class Queue:
             self.error = error
         finally:
             self._cancel(running, everything=True)
-            pool.shutdown(wait=True)
+            pool.shutdown(wait=True, cancel_futures=True)
             self._unpin()
 
     def _gates(self) -> list[Gate]:
@@ -143,24 +147,24 @@ class Queue:
         name = self._name(trial)
         assert self._run is not None or self.wanted.dry_run
         root = self.project.repository.records.root
-        log = (self._run or Run(root, "dry-run")).log(name)
+        log = (self._run or Run(root, self._dry)).log(name)
         self._logs[trial] = log
         return gates.run_gates(
             self._configured, name, commit, self._gates(),
             base_commit=self._roots[trial.root], log=log, emit=self._emit,
+            wanted=lambda: trial in self._train.running,
         )  # fmt: skip
 
     def _name(self, trial: Trial) -> str:
         """Short, and another one for every trial of every run."""
-        run = self._run.id[-4:] if self._run else "dry"
+        run = self._run.id[-4:] if self._run else self._dry
         return f"{run}.{list(self._built).index(trial)}"
 
     def _take(self, trial: Trial, future: "Future[gates.Verdict]") -> None:
-        verdict = future.result()
         if trial not in self._train.running:
-            return  # cancelled
+            return  # cancelled: whatever it ended with
+        verdict = future.result()
         if not verdict.green:
-            self._red[trial] = verdict.message
             self.messages[trial.chain[-1]] = verdict.message
         if self._run:
             self._run.note(
@@ -219,7 +223,11 @@ class Queue:
             there = self._git.heads(base)[1]
             if there and not self._git.is_ancestor(there, commit):
                 raise BaseMoved(error.message, hint=error.hint) from error
-            raise
+            raise Refused(
+                f"The origin did not take {commit[:10]} as {base}; nothing has moved.",
+                hint=f"Its rules may forbid a push: open a pull request with treedock pr, or ask "
+                f"it yourself: git push origin {commit}:refs/heads/{base}",
+            ) from error
 
     def _follow(self, base: str) -> None:
         """Base has moved: everything is built and tested again on top of it."""

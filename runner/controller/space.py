@@ -3,10 +3,9 @@ whoever writes while the disk is almost full is paused."""
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from runner.adapters import cgroups, disk
-from runner.adapters.engine import Container
 from runner.controller.opening import Project
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Warned
@@ -15,34 +14,52 @@ INTERVAL = 5.0  # seconds
 
 
 @contextlib.contextmanager
-def space_watched(project: Project, emit: Emit, interval: float = INTERVAL) -> Iterator[None]:
-    """Until the block ends, pause the container that wrote most whenever less than
-    limits.disk_free is left. Its paused state is what `status` shows; `up` starts it anew."""
+def space_watched(
+    project: Project,
+    emit: Emit,
+    interval: float = INTERVAL,
+    written: Callable[[str], int] = cgroups.written,
+) -> Iterator[None]:
+    """Until the block ends, pause the container that wrote most since the last look whenever less
+    than limits.disk_free is left. Its paused state is what `status` shows; `up` starts it anew.
+
+    `interval` in seconds; `written` gives the bytes that a container has written.
+    """
     ended = threading.Event()
-    watch = threading.Thread(target=_watch, args=(project, emit, interval, ended), daemon=True)
-    watch.start()
+
+    def watch() -> None:
+        before = _written(project, written)
+        while not ended.wait(interval):
+            now = _written(project, written)
+            if disk.free_bytes(project.repository.checkout) < project.config.limits.disk_free:
+                grown = {c: count - before.get(c, 0) for c, count in now.items()}
+                _pause(project, emit, grown)
+            before = now
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
     try:
         yield
     finally:
         ended.set()
+        watching.join()
 
 
-def _watch(project: Project, emit: Emit, interval: float, ended: threading.Event) -> None:
-    before: dict[str, int] = {}
-    while not ended.wait(interval):
-        with contextlib.suppress(RunnerError, OSError):  # the verb itself meets the engine's errors
-            running = _running(project)
-            written = {c.id: cgroups.written(c.id) for c in running}
-            free = disk.free_bytes(project.repository.checkout)
-            if free < project.config.limits.disk_free and running:
-                most = max(running, key=lambda c: written[c.id] - before.get(c.id, 0))
-                project.repository.engine.pause(most.id)
-                left = f"only {free / 2**30:.1f} GiB are free"
-                emit(Warned(most.instance, f"paused: {left}, and it wrote most"))
-            before = written
+def _written(project: Project, written: Callable[[str], int]) -> dict[str, int]:
+    """By id what this repository's running containers have written, throwaway ones too."""
+    with contextlib.suppress(RunnerError, OSError):  # the verb itself meets the engine's errors
+        found = project.repository.engine.containers(repository=project.repository.key)
+        return {c.id: written(c.id) for c in found if c.status == "running"}
+    return {}
 
 
-def _running(project: Project) -> list[Container]:
-    """This repository's running containers, throwaway ones too."""
-    found = project.repository.engine.containers(repository=project.repository.key)
-    return [container for container in found if container.status == "running"]
+def _pause(project: Project, emit: Emit, grown: dict[str, int]) -> None:
+    most = max(grown, key=lambda container: grown[container], default=None)
+    if most is None or grown[most] <= 0:
+        return
+    with contextlib.suppress(RunnerError, OSError):
+        engine = project.repository.engine
+        names = {c.id: c.instance for c in engine.containers(repository=project.repository.key)}
+        engine.pause(most)
+        left = f"only {disk.free_bytes(project.repository.checkout) / 2**30:.1f} GiB are free"
+        emit(Warned(names.get(most, ""), f"paused: {left}, and it wrote most"))

@@ -7,6 +7,7 @@ refs/treedock/<id>/was/<n>. Where both moved nothing is touched.
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -17,7 +18,15 @@ from runner.controller.containers import require_cover
 from runner.controller.inside_git import run_git
 from runner.controller.own_git import kept_ref, own_git
 from runner.controller.work import ProjectWork, Work
-from runner.domain.errors import BothMoved, NotFound, Refused, RunnerError
+from runner.domain.errors import (
+    BothMoved,
+    CommandFailed,
+    EngineFailed,
+    GitFailed,
+    NotFound,
+    Refused,
+    RunnerError,
+)
 
 BUNDLE = 2**30  # bytes, where treedock.yaml cannot be read
 Side = Literal["inside", "host"]
@@ -28,6 +37,7 @@ _PACK = 'printf "%s\\n" "$@" | git pack-objects --revs --thin --stdout --delta-b
 
 # Moves HEAD's branch from $2 to $3 with the index, and touches no file; $1 is the branch.
 _TAKE_IN = """
+command -v git >/dev/null || exit 127
 test "$(git symbolic-ref -q HEAD)" = "refs/heads/$1" || exit 3
 git read-tree -i -m "$2" "$3" || exit 4
 git update-ref "refs/heads/$1" "$3" "$2" || exit 5
@@ -50,7 +60,7 @@ class Synced:
     inside: Inside | None = None
 
 
-def sync(work: Work, *, prefer: Side | None = None) -> Synced:
+def sync(work: Work, *, prefer: Side | None = None, now: bool = False) -> Synced:
     """Bring what was committed inside out, and what was committed on the host in. The caller
     holds the instance's lock.
 
@@ -77,14 +87,14 @@ def sync(work: Work, *, prefer: Side | None = None) -> Synced:
     if moved == "inside":
         changes[f"refs/heads/{work.record.branch}"] = (theirs, ours)
         changes[kept_ref(work, "head")] = (theirs, last)
-    elif theirs not in (ours, last):  # given up for what was committed here
+    elif theirs not in {ours, last, *here.values()}:  # given up for what was committed here
         changes[_was(work, here, 0)] = (theirs, None)
     if changes:
         _bring_out(work, here, changes)
     if moved == "inside":
         work.note("synced", out=theirs, was=ours)
     if moved == "host":
-        later = not _take_in(work, inside, theirs, ours, last)
+        later = not _take_in(work, inside, theirs, ours, last, now=now or prefer is not None)
         return Synced(work.id, ours, moved, len(changes), later, inside)
     return Synced(work.id, theirs, moved, len(changes), inside=inside)
 
@@ -128,12 +138,17 @@ def _bring_out(work: Work, here: Mapping[str, str], changes: Changes) -> None:
     claimed = sorted({new for new, _ in changes.values() if new})
     known = sorted(set(here.values()))
     missing = work.git.missing(claimed)
+    unknown = [commit for commit in claimed if commit not in known]
     if missing:
-        _receive(work, missing, known)
+        _receive(work, unknown, missing, known)
+    elif unknown:
+        with _named(work):
+            quarantine.require_sound(work.git, unknown, known, _limit(work))
     new, old = changes.get(f"refs/heads/{work.record.branch}", (None, None))
-    if new and old:
+    grown = bool(new and old) and _has_grown(work, str(old), str(new))
+    if new and old and not grown:
         _require_no_rewrite_of_base(work, old, new)
-    given_up = _given_up(work, here, changes)
+    given_up = _given_up(work, here, changes, held={old} if grown else set())
     with work.repository_locked(), _index_moved(work, old, new):
         # First what vanishes: where there was `a` there may now be `a/b`.
         gone = {name: pair for name, pair in changes.items() if pair[0] is None}
@@ -141,21 +156,41 @@ def _bring_out(work: Work, here: Mapping[str, str], changes: Changes) -> None:
         work.git.update_refs({k: pair for k, pair in changes.items() if k not in gone})
 
 
-def _receive(work: Work, wanted: list[str], known: list[str]) -> None:
+def _receive(work: Work, wanted: list[str], missing: list[str], known: list[str]) -> None:
+    """The objects of `wanted`, of which these are `missing` here."""
     folder, limit = work.records.folder(work.id), _limit(work)
-    with quarantine.incoming(_quarantine(work)) as arrived:
-        with arrived.pack.open("wb") as file:
-            argv = ["sh", "-c", _PACK, "treedock", *wanted, *(f"^{commit}" for commit in known)]
-            run_git(work, argv, stdout=cast(BinaryIO, _Bounded(file, limit)))
+    with quarantine.incoming(_quarantine(work)) as arrived, _named(work):
         try:
-            quarantine.examine(work.git, arrived, wanted, known, limit)
+            with arrived.pack.open("wb") as file:
+                _pack(work, missing, known, cast(BinaryIO, _Bounded(file, limit)))
+            quarantine.examine(work.git, arrived, limit)
+            quarantine.require_sound(work.git, wanted, known, limit, arrived)
         except Refused as error:
-            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{wanted[0][:10]}"
+            if arrived.pack.stat().st_size == 0:
+                raise
+            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{missing[0][:10]}"
             kept = quarantine.keep_aside(arrived, folder / "refused", name)
-            raise Refused(f"{work.id}: {error.message}", hint=f"{error.hint} Kept: {kept}") from (
-                error
-            )
+            raise Refused(error.message, hint=f"{error.hint} Kept: {kept}") from error
         quarantine.accept(work.git, arrived)
+
+
+def _pack(work: Work, missing: list[str], known: list[str], target: BinaryIO) -> None:
+    argv = ["sh", "-c", _PACK, "treedock", *missing, *(f"^{commit}" for commit in known)]
+    try:
+        run_git(work, argv, stdout=target)
+    except (CommandFailed, EngineFailed) as error:  # wrong, or endless, inside: `down` goes on
+        raise Refused(error.message, hint=error.hint) from error
+
+
+@contextlib.contextmanager
+def _named(work: Work) -> Iterator[None]:
+    """A refusal says which instance it is about."""
+    try:
+        yield
+    except Refused as error:
+        if error.message.startswith(f"{work.id}: "):
+            raise
+        raise Refused(f"{work.id}: {error.message}", hint=error.hint) from error
 
 
 class _Bounded:
@@ -175,10 +210,21 @@ class _Bounded:
         """At the end, by the file itself."""
 
 
+def _has_grown(work: Work, old: str, new: str) -> bool:
+    """Whether the branch holds all that it held. Raises Refused where it is at no commit."""
+    try:
+        return work.git.is_ancestor(old, new)
+    except GitFailed as error:
+        raise Refused(
+            f"{work.id}: inside, {work.record.branch} is at {new[:10]}, which is no commit.",
+            hint=f"Put it back inside: git update-ref refs/heads/{work.record.branch} {old[:10]}",
+        ) from error
+
+
 def _require_no_rewrite_of_base(work: Work, old: str, new: str) -> None:
     """Commits that base holds already cannot be taken out of the branch again."""
     base = work.git.newest(work.record.base)[0]
-    if base is None or work.git.is_ancestor(old, new):
+    if base is None:
         return
     if work.git.count(old, without=[new]) != work.git.count(old, without=[new, base]):
         raise Refused(
@@ -189,13 +235,15 @@ def _require_no_rewrite_of_base(work: Work, old: str, new: str) -> None:
         )
 
 
-def _given_up(work: Work, here: Mapping[str, str], changes: Changes) -> Changes:
-    """Refs for the commits that no ref would hold after the changes."""
+def _given_up(
+    work: Work, here: Mapping[str, str], changes: Changes, held: AbstractSet[str | None]
+) -> Changes:
+    """Refs for the commits that no ref would hold after the changes; of `held` that is known."""
     after = {**here, **{name: new for name, (new, _) in changes.items() if new}}
     for name in [name for name, (new, _) in changes.items() if new is None]:
         del after[name]
     staying = sorted(set(after.values()))
-    left = sorted({old for _, old in changes.values() if old} - set(staying))
+    left = sorted({old for _, old in changes.values() if old} - set(staying) - held)
     lost = [commit for commit in left if work.git.count(commit, without=staying) != 0]
     taken = sum(name.startswith(kept_ref(work, "was/")) for name in changes)
     return {_was(work, here, taken + n): (commit, None) for n, commit in enumerate(lost)}
@@ -230,10 +278,11 @@ def _index_moved(work: Work, old: str | None, new: str | None) -> Iterator[None]
     work.git.refresh_index(worktree)
 
 
-def _take_in(work: Work, inside: Inside, theirs: str, ours: str, last: str) -> bool:
-    """Move the branch inside to what was committed here. False: it is not running; `up` will."""
+def _take_in(work: Work, inside: Inside, theirs: str, ours: str, last: str, *, now: bool) -> bool:
+    """Move the branch inside to what was committed here. False: it is not running; `up` will.
+    Unless it has to be `now`: then in a container of git's own."""
     container = work.container()
-    if container is None or container.status != "running":
+    if (container is None or container.status != "running") and not now:
         return False
     if inside.busy:
         raise Refused(
@@ -252,7 +301,7 @@ def _take_in(work: Work, inside: Inside, theirs: str, ours: str, last: str) -> b
     with work.repository_locked():
         here = work.git.refs(kept_ref(work, "")[:-1])
         changes: Changes = {kept_ref(work, "head"): (ours, last)}
-        work.git.update_refs(changes | _given_up(work, here, changes))
+        work.git.update_refs(changes | _given_up(work, here, changes, held=set()))
     work.note("synced", into=ours, was=theirs)
     return True
 

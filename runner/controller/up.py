@@ -94,7 +94,8 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
             ensure_stopped(work)
         prepare_folder(work)
         write_files(work, values_of(work.id, work.record.ports, work.config.env.set_))
-        ensure_own_git(work)
+        if ensure_own_git(work):
+            ensure_stopped(work)
         running = ensure_running(work, ground.image, ground.authority)
         _bring_commits(work)
         set_up = ensure_setup(work, running.id, running.env)

@@ -1,10 +1,11 @@
 """`update`: today's base into an instance, merged or rebased inside its container."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Literal
 
-from runner.controller.inside_git import run_git
+from runner.controller.inside_git import Capped, run_git
 from runner.controller.own_git import kept_ref, own_git
 from runner.controller.sync import sync
 from runner.controller.work import Work
@@ -16,6 +17,7 @@ Go = Literal["continue", "abort"]
 
 # $1 is base's name, $2 today's base. Codes of its own, that git does not use: 61 and 62.
 _BEGIN = """
+command -v git >/dev/null || exit 127
 git diff-index --quiet --ignore-submodules HEAD -- || { git update-index -q --refresh
   git diff-index --quiet --ignore-submodules HEAD -- || exit 61; }
 test "$(git symbolic-ref -q HEAD)" = "refs/heads/$3" || exit 62
@@ -42,17 +44,16 @@ def update(work: Work, how: How) -> Updated:
     """Bring today's base in. Raises MergeConflict, naming the files: it stays in progress inside
     until `go_on`. Raises Refused where uncommitted changes or another operation are in the way."""
     with work.locked():
-        before = sync(work)
+        before = sync(work, now=True)
         _require_idle(work)
         base = _todays_base(work)
-        _keep(work, base)
         record = work.record
         script = ["sh", "-c", _START[how], "treedock", record.base, base, record.branch]
-        with work.step(f"{how} of {record.base} inside"):
+        with work.step(f"{how} of {record.base} inside"), _base_kept(work, base):
             code = run_git(work, script, check=False)
         _require_done(work, code, how)
         after = sync(work)
-        _let_go(work, base)
+        let_go(work, base)
         return Updated(work.id, record.base, base, after.head, after.head != before.head)
 
 
@@ -68,7 +69,7 @@ def go_on(work: Work, go: Go) -> Updated:
         after = sync(work)
         base = work.git.commit(kept_ref(work, "base")) or ""
         if go == "continue":
-            _let_go(work, base)
+            let_go(work, base)
         return Updated(work.id, work.record.base, base, after.head, after.head != before)
 
 
@@ -97,17 +98,30 @@ def _todays_base(work: Work) -> str:
     base = work.git.newest(name)[0]
     if base is None:
         raise NotFound(f"{work.id}: its base {name} is gone.", hint="Look with: git branch")
+    if work.git.has_gitlinks(base):
+        raise Refused(
+            f"{work.id}: {name} has submodules now, and instances cannot have them yet.",
+            hint="Put their files into the repository itself (git subtree).",
+        )
     return base
 
 
-def _keep(work: Work, base: str) -> None:
-    """Pin base here before the ref inside leans on it."""
-    name = kept_ref(work, "base")
+@contextlib.contextmanager
+def _base_kept(work: Work, base: str) -> Iterator[None]:
+    """Pin base here before the ref inside leans on it, and let the one of before go only when
+    that does so no more."""
+    now, next_ = kept_ref(work, "base"), kept_ref(work, "base-next")
     with work.repository_locked():
-        work.git.update_refs({name: (base, work.git.refs(name).get(name))})
+        work.git.update_refs({next_: (base, work.git.refs(next_).get(next_))})
+    yield
+    leans_on = own_git(work).look().refs.get(f"refs/remotes/origin/{work.record.base}")
+    with work.repository_locked():
+        kept = work.git.refs(now, next_)
+        moved = {now: (base, kept.get(now))} if leans_on == base else {}
+        work.git.update_refs({**moved, next_: (None, kept.get(next_))})
 
 
-def _let_go(work: Work, base: str) -> None:
+def let_go(work: Work, base: str) -> None:
     """The landed branch that it started from is not needed any more, once base is in."""
     branch = work.record.leans_on
     if branch is None:
@@ -115,7 +129,7 @@ def _let_go(work: Work, base: str) -> None:
     work.change(leans_on=None)
     with work.repository_locked():
         head = work.git.branch(branch)
-        wanted = any(branch in (r.leans_on, r.branch) for r in work.records.all())
+        wanted = any(branch in (r.leans_on, r.branch, r.base) for r in work.records.all())
         if head and not wanted and work.git.is_ancestor(head, base):
             work.git.delete_branch(branch, head)
 
@@ -124,8 +138,9 @@ def _require_done(work: Work, code: int, how: How) -> None:
     busy = own_git(work).look().busy
     if busy:
         files = _conflicting(work)
+        why = f"at conflicts in: {', '.join(files)}" if files else "before its end"
         raise MergeConflict(
-            f"{work.id}: the {how} stopped at conflicts in: {', '.join(files) or '?'}.",
+            f"{work.id}: the {how} stopped {why}.",
             hint=f"Resolve them inside (treedock shell {work.id}: edit, git add), then: "
             f"treedock update {work.id} --continue (or --abort)",
         )
@@ -147,7 +162,7 @@ def _require_done(work: Work, code: int, how: How) -> None:
 
 
 def _conflicting(work: Work) -> list[str]:
-    listed = BytesIO()
+    listed = Capped()
     names = ["git", "diff", "--name-only", "--diff-filter=U", "-z"]
     run_git(work, names, stdout=listed, check=False)
     return [name for name in listed.getvalue().decode(errors="replace").split("\0") if name]

@@ -62,8 +62,8 @@ class Work:
         self._record = record
 
     def change(self, **fields: Any) -> None:
-        """Keep these fields of the record, on disk first."""
-        self.save(replace(self.record, **fields))
+        """Keep these fields of the record, on disk first; the others as they are there now."""
+        self.save(replace(self.reread(), **fields))
 
     def container(self) -> Container | None:
         """The instance's container as the engine knows it now."""

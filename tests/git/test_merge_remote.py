@@ -130,7 +130,10 @@ def test_a_merge_that_was_killed_after_the_push_is_completed(
     shop: Shop, origin: Path, land: Queue
 ) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
-    git(shop.repo, "push", "--quiet", "origin", "feature/auth:main")
+    tree = git(shop.repo, "rev-parse", "feature/auth^{tree}").strip()
+    parents = ("-p", "main", "-p", "feature/auth")
+    candidate = git(shop.repo, "commit-tree", tree, *parents, "-m", "merged").strip()
+    git(shop.repo, "push", "--quiet", "origin", f"{candidate}:refs/heads/main")
     assert outcomes(land("auth")) == {"auth": "landed"}
     assert (shop.repo / "auth.txt").exists()
     assert shop.repository.records.ids() == []

@@ -1,5 +1,6 @@
 """The watch over free space."""
 
+import itertools
 import threading
 from collections.abc import Callable
 
@@ -16,9 +17,19 @@ def test_a_writer_is_paused_while_the_disk_is_almost_full(
 ) -> None:
     shop.up("auth")
     shop.configure(limits={"disk_free": 2**60})
-    with space_watched(shop.project, shop.events.append, interval=0.01):
+    counter = itertools.count()
+    with space_watched(shop.project, shop.events.append, 0.01, lambda id: next(counter)):
         eventually(lambda: shop.engine.containers()[0].status == "paused", 10)
     assert any("it wrote most" in text for text in shop.warnings)
+
+
+def test_who_writes_nothing_is_not_paused(shop: Shop, eventually: Eventually) -> None:
+    shop.up("auth")
+    shop.configure(limits={"disk_free": 2**60})
+    asked = len(shop.engine.calls)
+    with space_watched(shop.project, shop.events.append, 0.01, lambda id: 7):
+        eventually(lambda: len(shop.engine.calls) > asked + 3, 10)
+    assert shop.engine.containers()[0].status == "running"
 
 
 def test_nobody_is_paused_while_there_is_room(shop: Shop, eventually: Eventually) -> None:
