@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,22 @@ def _replace_at(folder: int, name: str, data: bytes, mode: int) -> None:
         os.fchmod(file.fileno(), mode)
     os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     step(f"write {name}")
+
+
+def entries(top: Path) -> Iterator[os.DirEntry[str]]:
+    """Every entry below a folder; symlinks are not followed, what cannot be read is left out.
+
+    Not by os.walk: it recurses, and folders can be nested deeper than Python's stack.
+    """
+    todo = [os.fspath(top)]
+    while todo:
+        try:
+            with os.scandir(todo.pop()) as found:
+                here = list(found)
+        except OSError:
+            continue
+        yield from here
+        todo += [entry.path for entry in here if entry.is_dir(follow_symlinks=False)]
 
 
 def holds_anything(folder: Path) -> bool:

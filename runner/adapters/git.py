@@ -828,15 +828,14 @@ def _communicate(
 
 
 def _require_files_that_end(worktree: Path) -> None:
-    for folder, _, files in os.walk(worktree):
-        for name in {".gitignore", ".gitattributes"}.intersection(files):
-            path = Path(folder, name)
-            with contextlib.suppress(FileNotFoundError):
-                kind = path.lstat().st_mode
+    for entry in disk.entries(worktree):
+        if entry.name in (".gitignore", ".gitattributes"):
+            with contextlib.suppress(OSError):
+                kind = entry.stat(follow_symlinks=False).st_mode
                 if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
                     raise Refused(
-                        f"{path} is no regular file: git waits for it without end.",
-                        hint=f"Remove it: rm {shlex.quote(str(path))}",
+                        f"{entry.path} is no regular file: git waits for it without end.",
+                        hint=f"Remove it: rm {shlex.quote(entry.path)}",
                     )
 
 

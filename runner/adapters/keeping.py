@@ -40,7 +40,9 @@ def below(git: Git, prefix: str) -> list[Ref]:
     fields = ("objectname", "objecttype", "*objectname", "*objecttype", "refname")
     shape = "%00".join(f"%({field})" for field in fields)
     found = []
-    for line in git._out("for-each-ref", f"--format={shape}", "--", prefix).splitlines():
+    out = git._out("for-each-ref", f"--format={shape}", "--", prefix)
+    # Not splitlines(): a name may hold what Unicode, but not git, takes for the end of a line.
+    for line in filter(None, out.split("\n")):
         id_, kind, inner, inner_kind, name = line.split("\0")
         peeled = inner if inner_kind == "commit" else None
         commit = id_ if kind == "commit" else peeled
@@ -74,7 +76,7 @@ def commits_at(
     the newest first."""
     shape = ["--no-commit-header", "--format=%H %s"]
     out = git._out("rev-list", *shape, commit, "--not", *besides, *holders.arguments)
-    pairs = (line.partition(" ") for line in out.splitlines())
+    pairs = (line.partition(" ") for line in out.split("\n") if line)
     return [(id_, subject) for id_, _, subject in pairs]
 
 

@@ -70,6 +70,15 @@ class Records:
         for left in self.trash.iterdir():  # of a clean that was killed, too
             disk.remove_tree(left)
 
+    def trash_of(self, instance: str) -> list[Path]:
+        """What a clean that was killed has left of a forgotten instance."""
+        named = self.trash.glob(f"{instance}-*")
+        return [path for path in named if path.name[len(instance) + 1 :].isdecimal()]
+
+    def empty_trash(self, instance: str) -> None:
+        for left in self.trash_of(instance):
+            disk.remove_tree(left)
+
     @property
     def trash(self) -> Path:
         """Where forgotten instances' folders are until they are deleted."""

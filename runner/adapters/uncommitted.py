@@ -78,8 +78,7 @@ def snapshot(place: Rehearsal, worktree: Path, head: str) -> Snapshot:
     index.add(present)
     tree = index.run("write-tree").decode().strip()
     disk.remove_tree(folder)
-    (commit,) = place.commits([(tree, [head])])
-    return Snapshot(commit, dirty=True, skipped=skipped)
+    return Snapshot(place.commit(tree, [head]), dirty=True, skipped=skipped)
 
 
 def _names(
@@ -211,6 +210,7 @@ class _Index:
             work_tree=self._files,
             stdin=stdin,
             env=self._env,
+            large=True,
         )
 
     def filtered(self, paths: Sequence[str]) -> dict[str, str]:

@@ -64,7 +64,8 @@ def logs_command(
     if json_:
         output.show_json({"id": chosen, "logs": found})
         return
-    label = max((len(name) for name in found), default=0) if len(found) > 1 else 0
+    names = [output.printable(name) for name in found]  # code inside can add logs of any name
+    label = max(map(len, names)) if len(names) > 1 else 0
     for name, lines in found.items():
         _print_lines(name, lines, label)
     if follow:
@@ -197,7 +198,7 @@ def _service(service: object) -> str:
 
 def _print_lines(name: str, lines: list[str], label: int) -> None:
     for line in lines:
-        prefix = f"{name:<{label}} | " if label else ""
+        prefix = f"{output.printable(name):<{label}} | " if label else ""
         click.echo(prefix + _shown(line))
 
 

@@ -12,6 +12,7 @@ from runner.adapters import keeping, locks
 from runner.controller import archive as archives
 from runner.controller import losses
 from runner.controller.archive import Archive, Stake
+from runner.controller.archiving import write
 from runner.controller.containers import ensure_stopped
 from runner.controller.losses import going_branch
 from runner.controller.opening import Repository
@@ -100,7 +101,7 @@ def retire(work: Work) -> list[str]:
     cleaned = _clear(work, Force(dirty=True, unmerged=True))
     for archive in cleaned.archives:
         if archive.holds_work:
-            work.say(f"not all of it is in base; the rest is kept in {archive.folder}")
+            work.say(f"what is not in base is kept in {archive.folder}")
         for command in archive.restore:
             work.say(f"get it back with: {command}")
     return cleaned.removed
@@ -114,7 +115,7 @@ def _clear(work: Work, force: Force) -> Cleaned:
     if stake or not before:
         try:
             with work.step("archiving"):
-                kept.append(archives.write(work, stake))
+                kept.append(write(work, stake))
         except Refused as error:
             if stake:
                 with contextlib.suppress(OSError):

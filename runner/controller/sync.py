@@ -201,10 +201,11 @@ class _Bounded:
         self._limit = self._left = limit
 
     def write(self, data: bytes) -> int:
+        self._file.write(data[: self._left])
         self._left -= len(data)
         if self._left < 0:
             raise quarantine.too_large(self._limit)
-        return self._file.write(data)
+        return len(data)
 
     def flush(self) -> None:
         """At the end, by the file itself."""

@@ -356,6 +356,16 @@ def test_a_worktree_without_a_genuine_git_file_can_be_forced_away(shop: Shop) ->
     assert archive.deleted == ("gone.txt",)
 
 
+def test_a_pipe_that_git_would_wait_for_is_named_and_nothing_is_lost(shop: Shop) -> None:
+    shop.up("auth")
+    write(shop.tree("auth"), {"src/new": "x"})
+    os.mkfifo(shop.tree("auth") / "src" / ".gitignore")
+    with pytest.raises(Refused, match=r"src/\.gitignore"):
+        shop.clean("auth", force=True)
+    (shop.tree("auth") / "src" / ".gitignore").unlink()
+    assert archive_of(shop.clean("auth", force=True)).tar
+
+
 def test_archives_that_are_too_old_go_and_others_stay(shop: Shop) -> None:
     root = shop.repo / ".git/treedock/archive"
     old, young = "auth-20200101-000000", archive_of(_forced_away(shop)).name

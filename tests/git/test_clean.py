@@ -57,7 +57,7 @@ def test_commits_that_no_other_branch_holds_are_named_and_kept(shop: Shop) -> No
     assert "feature/auth" in branches(shop.repo)
 
 
-def test_force_loses_them(shop: Shop) -> None:
+def test_force_takes_them_away(shop: Shop) -> None:
     shop.up("auth")
     commit(shop.tree("auth"), {"a": "1"})
     write(shop.tree("auth"), {"new": "x"})

@@ -2,16 +2,28 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
+import tempfile
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from runner.adapters import merges, uncommitted
-from runner.controller.conflicts import Compared, Conflicts, Pair, conflicts, recommended, simulate
+from runner.adapters.git import Git
+from runner.controller.conflicts import (
+    Compared,
+    Conflicts,
+    Pair,
+    _rehearse,
+    conflicts,
+    recommended,
+    simulate,
+)
 from runner.domain.errors import NotFound, Refused
-from tests.real_git import commit, git, write
+from tests.real_git import commit, git, make_repository, write
 from tests.running import CHECKOUT, Answer
 from tests.shop import Shop
 
@@ -269,6 +281,33 @@ def test_what_is_no_plain_file_is_named_and_nothing_waits(several: Shop) -> None
     assert auth.dirty_included
 
 
+def test_a_folder_swapped_for_a_symlink_leads_nothing_out(several: Shop, tmp_path: Path) -> None:
+    tree, outside, copies = several.tree("auth"), tmp_path / "outside", tmp_path / "copies"
+    outside.mkdir()
+    copies.mkdir()
+    (tree / "way").symlink_to(outside)
+    taken = uncommitted._Copies(tree, copies)
+    taken.take("way")
+    (tree / "way").unlink()
+    write(tree, {"way/file": "1"})
+    (tree / "way/link").symlink_to("/etc")
+    taken.take("way/file")
+    taken.take("way/link")
+    taken.link()
+    assert taken.copied == ["way/file", "way/link"]
+    assert [file.path for file in taken.skipped] == ["way"]
+    assert list(outside.iterdir()) == []
+
+
+def test_files_of_another_branch_that_is_checked_out_inside_are_left_out(several: Shop) -> None:
+    compare(several)
+    inside = several.repository.records.folder("auth") / "git"
+    (inside / "HEAD").write_text("ref: refs/heads/other\n")
+    write(several.tree("auth"), {"new": "1"})
+    assert not one(compare(several), "auth").dirty_included
+    assert any("HEAD is not on feature/auth" in text for text in several.warnings)
+
+
 def test_symlinks_and_modes_are_kept(several: Shop) -> None:
     tree = several.tree("auth")
     (tree / "link").symlink_to("/etc/passwd")
@@ -331,6 +370,88 @@ def test_the_order_of_commits_alone_needs_no_instance(several: Shop) -> None:
     assert order.ids == ("x", "z", "y")
     assert order.lands == 2
     assert simulate(several.repository.git, base, {}).ids == ()
+
+
+def test_forks_are_those_that_git_names(tmp_path: Path) -> None:
+    repo = make_repository(tmp_path / "woven")
+    chance = random.Random(7)
+    tree = git(repo, "mktree").strip()
+    known: list[str] = []
+    for number in range(30):
+        parents = chance.sample(known[-6:], min(len(known), chance.choice([0, 1, 1, 1, 2])))
+        given = [part for parent in parents for part in ("-p", parent)]
+        known.append(git(repo, "commit-tree", tree, *given, "-m", str(number)).strip())
+    with merges.rehearsal(Git(repo / ".git"), known[0]) as place:
+        found = place.histories(known[-14:])
+        newer = place.histories(known[-1:] * 2)
+    plain = 0
+    for one, other in combinations(known[-14:], 2):
+        done = subprocess.run(
+            ["git", "merge-base", "--all", one, other], cwd=repo, capture_output=True, text=True
+        )
+        best = done.stdout.split()
+        assert found.related(one, other) == bool(best)
+        assert not best or found.forks[one, other] in best
+        assert (one, other) in found.crossed or len(best) <= 1
+        plain += (one, other) not in found.crossed
+    assert plain > 10
+    assert newer.holds(known[-1], known[-1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_not_merged_would_have_merged_cleanly(tmp_path: Path, seed: int) -> None:
+    repo = make_repository(tmp_path / "many")
+    chance = random.Random(seed)
+    names = [f"{folder}/{name}" for folder in ("a", "b", "b/c", "") for name in ("x", "y", "z")]
+    commit(repo, {name.lstrip("/"): f"{name}\n{LINES}" for name in names})
+    heads = {}
+    for id in "ABCDEFGH":
+        git(repo, "checkout", "--quiet", "-b", id, "main")
+        for name in chance.sample(names, 2):
+            path = repo / name.lstrip("/")
+            what = chance.choice(["change", "change", "delete", "move", "add", "add"])
+            if what == "change":
+                path.write_text(path.read_text() + id)
+            elif what == "add":
+                path.with_name(f"new-{chance.randrange(3)}").write_text(id)
+            else:
+                text = path.read_text()
+                path.unlink()
+                if what == "move":
+                    write(repo, {f"moved-{chance.randrange(2)}/{path.name}": text})
+        git(repo, "add", "--all")
+        git(repo, "commit", "--quiet", "--allow-empty", "--message", id)
+        heads[id] = git(repo, "rev-parse", "HEAD").strip()
+    with merges.rehearsal(Git(repo / ".git"), heads["A"]) as place:
+        seen = _rehearse(place, git(repo, "rev-parse", "main").strip(), heads)
+        two = list(combinations(heads, 2))
+        real = place.merges([(heads[a], heads[b]) for a, b in two])
+    assert len(seen.pairs) == len(two)
+    for pair, merged in zip(two, real, strict=True):
+        assert (seen.pairs[pair] is None) == (merged.tree is not None), pair
+
+
+def test_a_repository_of_sha256_works(tmp_path: Path) -> None:
+    repo = tmp_path / "long"
+    repo.mkdir()
+    git(repo, "init", "--quiet", "--initial-branch=main", "--object-format=sha256")
+    base = commit(repo, {"app.txt": LINES})
+    heads = {}
+    for id, number in {"x": 2, "y": 2, "z": 18}.items():
+        git(repo, "checkout", "--quiet", "-b", id, "main")
+        heads[id] = commit(repo, {"app.txt": changed(number, id)})
+    assert simulate(Git(repo / ".git"), base, heads).ids == ("x", "z", "y")
+
+
+def test_what_a_killed_one_left_goes_with_the_next(several: Shop) -> None:
+    old = Path(tempfile.mkdtemp(prefix="treedock-rehearsal-"))
+    young = Path(tempfile.mkdtemp(prefix="treedock-rehearsal-"))
+    write(old, {"objects/x": "1"})
+    os.utime(old, (0, 0))
+    compare(several)
+    assert not old.exists()
+    assert young.exists()
+    young.rmdir()
 
 
 def run(shop: Shop, *arguments: str) -> Answer:

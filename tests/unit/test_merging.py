@@ -15,6 +15,7 @@ from runner.domain.merging import (
     Order,
     Picture,
     largest_without,
+    may_meet,
     proposal,
     recommend,
 )
@@ -175,3 +176,22 @@ def test_forty_branches_are_searched_within_bounds(share: float) -> None:
     found = largest_without(ids, graph)
     assert is_calm(found, graph)
     assert all(graph[id] & found for id in ids if id not in found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may"),
+    [
+        ({"a": "M"}, {"b": "M", "c/d": "A"}, False),
+        ({"a": "M"}, {"a": "M"}, True),
+        ({"a": "A"}, {"a/b": "A"}, True),
+        ({"a/b/c": "A"}, {"a": "T"}, True),
+        ({"a/b": "A"}, {"a/c": "D"}, False),
+        ({"old": "D", "new": "A"}, {"c": "M"}, True),  # a renaming, perhaps of a whole folder
+        ({}, {"a": "M"}, False),
+    ],
+)
+def test_two_meet_in_files_in_folders_and_in_what_is_moved(
+    one: dict[str, str], other: dict[str, str], may: bool
+) -> None:
+    assert may_meet(one, other) is may
+    assert may_meet(other, one) is may
