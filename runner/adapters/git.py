@@ -20,6 +20,7 @@ from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, NotFound, Refused
 
 TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk
+LOOK_TIMEOUT = 120  # seconds; git reads a file of hundreds of gigabytes that code inside made
 REFRESH_TIMEOUT = 20  # seconds; reading 50,000 files took 0.1
 GRACE = 2  # seconds that git has to remove its lock files
 
@@ -185,7 +186,7 @@ class Git:
         """The commits at the heads of a branch here and at the origin, as far as they are there."""
         names = [f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"]
         out = self._out("for-each-ref", "--format=%(refname) %(objectname)", "--", *names)
-        found = dict(line.split(" ") for line in out.splitlines())
+        found = dict(line.split(" ") for line in out.split("\n") if line)
         return found.get(names[0]), found.get(names[1])
 
     def all_heads(self) -> dict[str, str]:
@@ -298,7 +299,7 @@ class Git:
         """Paths of a linked worktree with uncommitted changes, untracked ones included."""
         out = self._in(
             worktree, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
-            "--ignore-submodules=all", git_dir=self.worktree_dir(worktree),
+            "--ignore-submodules=all", git_dir=self.worktree_dir(worktree), timeout=LOOK_TIMEOUT,
         )  # fmt: skip
         return _paths(out) + self._filled_submodules(worktree)
 
@@ -367,7 +368,7 @@ class Git:
         """Paths of the user's own checkout that are changed, staged or untracked."""
         out = self._in(
             checkout, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
-            "--ignore-submodules=all",
+            "--ignore-submodules=all", timeout=LOOK_TIMEOUT,
         )  # fmt: skip
         return _paths(out)
 
@@ -375,7 +376,7 @@ class Git:
         """Which of these objects are not here."""
         asked = "".join(f"{one}\n" for one in ids).encode()
         out = self._run("cat-file", "--batch-check=%(objectname)", stdin=asked).stdout.decode()
-        answers = (line.partition(" ") for line in out.splitlines())
+        answers = (line.partition(" ") for line in out.split("\n") if line)
         return [one for one, _, what in answers if what == "missing"]
 
     def count(self, commit: str, *, without: list[str]) -> int | None:
@@ -677,11 +678,18 @@ class Git:
     def _tree(self, commit: str) -> str:
         return self._out("rev-parse", "--verify", f"{commit}^{{tree}}").strip()
 
-    def _in(self, checkout: Path, *arguments: str, git_dir: Path | None = None) -> str:
+    def _in(
+        self,
+        checkout: Path,
+        *arguments: str,
+        git_dir: Path | None = None,
+        timeout: float = TIMEOUT,
+    ) -> str:
         """The output of a command about the files of a checkout, main or linked."""
         self.require_safe_drivers()
         where = git_dir or self._git_dir(checkout)
-        return os.fsdecode(self._run(*arguments, git_dir=where, work_tree=checkout).stdout)
+        done = self._run(*arguments, git_dir=where, work_tree=checkout, timeout=timeout)
+        return os.fsdecode(done.stdout)
 
     def _git_dir(self, checkout: Path) -> Path:
         """The git directory of the user's own checkout, which no container can write."""

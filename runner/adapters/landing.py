@@ -5,8 +5,7 @@ from pathlib import Path
 
 from runner.adapters.git import Git, Worktree
 from runner.domain.errors import BaseMoved, Refused
-
-NAMED = 10  # files that an error names before it counts the rest
+from runner.domain.text import listed
 
 
 def checkout_of(git: Git, branch: str) -> Worktree | None:
@@ -40,9 +39,8 @@ def require_free(git: Git, branch: str, old: str, new: str) -> None:
         )
     files = in_the_way(git, holder.path, old, new) if holder else []
     if holder and files:
-        more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
         raise Refused(
-            f"Landing would overwrite changes in {holder.path}: {', '.join(files[:NAMED])}{more}.",
+            f"Landing would overwrite changes in {holder.path}: {listed(files)}.",
             hint="Commit or stash them there (git stash -u), then run the same command again.",
         )
 

@@ -6,11 +6,13 @@ without being seen, so nothing of it ever lands in the repository.
 
 import contextlib
 import os
+import re
 import tempfile
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha1, sha256
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from runner.adapters.git import Git, Merged, _failed, _flags, _quoted_path, _spa
 from runner.adapters.steps import step
 
 TIMEOUT = 300  # seconds
+_FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"
 _ATTRIBUTES = ".gitattributes"
 _NAME = "treedock-rehearsal-"
 _ABANDONED = 86400  # seconds; no rehearsal takes a day, so its process was killed
@@ -65,6 +68,14 @@ class Rehearsal:
         self._scratch = folder / "attributes"
         self._scratch.mkdir()
         _write_attributes(git, base, self._scratch)
+
+    @cached_property
+    def filters(self) -> list[str]:
+        """The names of the filters that are configured."""
+        arguments = ["-z", "--name-only", "--get-regexp", _FILTERS]
+        keys = os.fsdecode(self.run("config", *arguments, codes=(0, 1))).split("\0")
+        names = {re.sub(r"^filter\.(.*)\.[^.]*$", r"\1", key, flags=re.S) for key in keys if key}
+        return sorted(names)
 
     def merges(self, pairs: Sequence[Pair]) -> list[Merged]:
         """The merge of each pair of commits, in their order; all of them have to exist. Commits

@@ -21,6 +21,8 @@ from runner.adapters.git import Bounds, Git
 from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, Refused
 
+# Linux takes 4,096 bytes for a path and 255 for a part of one; the worktree's own is before it.
+_LONG = re.compile(rb"\0(?:[^\0]{3500}|[^\0]*[^\0/]{256})")
 CPU_SECONDS = 600  # for index-pack; a pack of 2 MB that unpacks to 600 MB took 23
 MEMORY_ABOVE = 2**30  # bytes of memory that index-pack may need beside the largest object
 FILE_ABOVE = 2**28  # bytes that a file may have beyond twice limits.bundle
@@ -151,7 +153,7 @@ def _require_no_gitlinks(
     configuration keeps it from that.
 
     A few trees that contain each other many times name more files than fit on any disk: hence
-    the bound of what is listed.
+    the bounds of what is listed.
     """
     objects, folder = (arrived.objects, arrived.folder) if arrived else (None, None)
     bounds = _bounds(limit)
@@ -165,15 +167,22 @@ def _require_no_gitlinks(
         commits.seek(0)
         done = git.run_limited(
             "diff-tree", "--stdin", "-r", "-m", "--root", "--raw", "-z", "--no-renames",
-            "--no-commit-id", objects=objects, bounds=replace(bounds, file=LISTED),
-            stdin=commits, stdout=changes,
+            "--no-commit-id", "--ignore-submodules=none",
+            objects=objects, stdin=commits, stdout=changes,
+            bounds=replace(bounds, memory=MEMORY_ABOVE, file=LISTED),
         )  # fmt: skip
         if listed.returncode or done.returncode:
             raise Refused(
                 "git could not list what the commits from inside change: too much, or damaged.",
                 hint="Commit it in smaller parts, with a sync between them.",
             )
-        found = _GITLINK.search(_content(changes))
+        content = _content(changes)
+        found, long = _GITLINK.search(content), _LONG.search(content)
+    if long:
+        raise Refused(
+            "A commit from inside has a path that is too long to be written to a disk.",
+            hint="Rewrite that commit inside without it (git rebase -i).",
+        )
     if found:
         raise Refused(
             f"A commit from inside makes {found[1].decode(errors='replace')!r} a submodule: git "

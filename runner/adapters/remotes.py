@@ -20,7 +20,7 @@ def head_at(git: Git, remote: str, branch: str, timeout: float = ASK_TIMEOUT) ->
     """The commit that a branch is at there, asked over the network; None: it is not there."""
     arguments = ["ls-remote", "--refs", "--", remote, f"refs/heads/{branch}"]
     out = git._run(*arguments, timeout=timeout).stdout.decode()
-    found = dict(line.split("\t")[::-1] for line in out.splitlines())
+    found = dict(line.split("\t")[::-1] for line in out.split("\n") if line)
     return found.get(f"refs/heads/{branch}")
 
 

@@ -74,10 +74,16 @@ class RunFolder:
         self.folder = folder
 
     def forget(self, job: str) -> None:
-        """Remove what an earlier life of the job left, except its log."""
+        """Remove what an earlier life of the job left, except its log; and whatever is no file,
+        because the next one could not begin."""
         for kind in ("pid", "exit", "restarts", "key"):
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 (self.folder / f"{job}.{kind}").unlink()
+        for path in self.folder.glob(f"{job}.*"):
+            if disk.entry_kind(self.folder, path.name) == "folder":
+                disk.remove_tree(path)
+            elif disk.entry_kind(self.folder, path.name) != "file":
+                path.unlink(missing_ok=True)
 
     def forget_all(self) -> None:
         """The same for every job: none outlives the container it ran in."""

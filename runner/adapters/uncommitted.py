@@ -7,7 +7,6 @@ the copies. The worktree's index and the repository's objects are left alone.
 
 import contextlib
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Sequence
@@ -30,7 +29,6 @@ _PLAIN = (
     "core.untrackedCache=false",
     "core.safecrlf=false",
 )
-_FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def snapshot(place: Rehearsal, worktree: Path, head: str) -> Snapshot:
     No filter of the configuration is run: its files are skipped, as are nested repositories,
     what is no file, and what is too large. Raises Refused where its .git file is not genuine.
     """
-    filters = _filters(place.git)
+    filters = place.filters
     changed, untracked, removed = _names(place.git, worktree, filters)
     if not (changed or untracked or removed):
         return Snapshot(head, dirty=False)
@@ -71,7 +69,8 @@ def snapshot(place: Rehearsal, worktree: Path, head: str) -> Snapshot:
     index.run("read-tree", head)
     filtered = index.filtered(copies.copied)
     present = [path for path in copies.copied if path not in filtered]
-    skipped = (*copies.skipped, *(Skipped(path, f"filter {n}") for path, n in filtered.items()))
+    left = copies.skipped + [Skipped(path, f"filter {name}") for path, name in filtered.items()]
+    skipped = tuple(sorted(left, key=lambda one: one.path))
     if not (present or gone):
         return Snapshot(head, dirty=False, skipped=skipped)
     index.remove(gone, none="0" * len(head))
@@ -236,13 +235,6 @@ class _Index:
 
 def _lines(texts: Sequence[str]) -> bytes:
     return b"".join(os.fsencode(text) + b"\0" for text in texts)
-
-
-def _filters(git: Git) -> list[str]:
-    """The names of the filters that are configured."""
-    out = git._run("config", "-z", "--name-only", "--get-regexp", _FILTERS, check=False).stdout
-    keys = os.fsdecode(out).split("\0")
-    return sorted({re.sub(r"^filter\.(.*)\.[^.]*$", r"\1", key, flags=re.S) for key in keys if key})
 
 
 def _without(filters: Sequence[str]) -> list[str]:

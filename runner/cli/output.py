@@ -1,7 +1,6 @@
 """stdout is the answer (table, URL, JSON), stderr the narration."""
 
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -10,19 +9,10 @@ import click
 
 from runner.domain.errors import RunnerError
 from runner.domain.instance import SCHEMA_VERSION, View
+from runner.domain.text import printable as printable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\udc80-\udcff]"
-)
-
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document on stdout.")
-
-
-def printable(text: str) -> str:
-    """`text` with control characters, direction marks and what was no UTF-8 escaped: a branch or
-    file name may carry terminal escapes."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def printable_lines(text: str) -> str:

@@ -7,14 +7,15 @@ base: a branch cannot weaken the gate that it has to pass.
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
-from runner.adapters import locks
+from runner.adapters import disk, locks
 from runner.adapters.records import Records, now
 from runner.controller import images
-from runner.controller.containers import ensure_running, prepare_folder
+from runner.controller.containers import Running, ensure_running, prepare_folder
 from runner.controller.files import exclude_patterns, write_files
-from runner.controller.jobs import run_job
+from runner.controller.jobs import run_folder
 from runner.controller.opening import Project, Repository
 from runner.controller.own_git import ensure_own_git
 from runner.controller.reset import ensure_reset
@@ -22,12 +23,15 @@ from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
 from runner.controller.work import ProjectWork
 from runner.domain.config import Gate
+from runner.domain.container import GATE_PREFIX, WORKSPACE
 from runner.domain.environment import values_of
-from runner.domain.errors import CommandFailed, LimitReached, Refused, RunnerError
+from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
 from runner.domain.events import Emit
 from runner.domain.instance import Record
+from runner.domain.service import job_of
 
-PREFIX = "gate."  # no instance's id has a dot
+JOB_TIMEOUT = 3600.0  # seconds for one set-up step
+LAST_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class GateWork(ProjectWork):
     """The work on a throwaway instance."""
 
     kind = "gate"
+    job_timeout = JOB_TIMEOUT
 
 
 def gates_of(project: Project, added: Sequence[str], *, none: bool = False) -> list[Gate]:
@@ -71,12 +76,13 @@ def run_gates(
     project's own that fails is a red verdict; RunnerError is raised for what the candidate is
     not to blame for.
     """
-    work = GateWork(gate_project(project), f"{PREFIX}{name}", emit)
+    work = GateWork(gate_project(project), f"{GATE_PREFIX}{name}", emit)
     with work.locked():
         dispose(work)  # of one that was killed
         try:
             bring_up(work, commit, base_commit, gates, wanted)
-        except (CommandFailed, LimitReached) as error:
+        except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
+            # A candidate can end its own container, or be impossible to check out.
             return Verdict(False, error.message, _keep_logs(work, log))
         else:
             return Verdict(True, "", _keep_logs(work, log))
@@ -99,7 +105,7 @@ def dispose(work: ProjectWork) -> None:
 
 def cancel(project: Project, name: str) -> None:
     """Take the container away from under a test; what runs there ends, and is disposed of."""
-    work = GateWork(gate_project(project), f"{PREFIX}{name}", lambda event: None)
+    work = GateWork(gate_project(project), f"{GATE_PREFIX}{name}", lambda event: None)
     with contextlib.suppress(RunnerError):
         container = work.container()
         if container:
@@ -110,9 +116,9 @@ def abandoned(project: Project) -> list[GateWork]:
     """Throwaway instances that nobody works on: their treedock was killed."""
     elsewhere = gate_project(project)
     records = elsewhere.repository.records
-    found = {id_ for id_ in records.ids() if id_.startswith(PREFIX)}
+    found = {id_ for id_ in records.ids() if id_.startswith(GATE_PREFIX)}
     for container in project.repository.engine.containers(repository=project.repository.key):
-        if container.instance.startswith(PREFIX):
+        if container.instance.startswith(GATE_PREFIX):
             found.add(container.instance)
     return [
         GateWork(elsewhere, id_, lambda event: None)
@@ -182,20 +188,60 @@ def bring_up(
         ensure_services(work, running)
     for number, gate in enumerate(gates, start=1):
         with work.step(gate.run):
-            job = f"gate-{number}"
-            run_job(work, running.id, job, gate.run, folder=gate.folder, env=running.env)
+            _run_gate(work, running, gate, f"gate-{number}")
+
+
+def _run_gate(work: GateWork, running: Running, gate: Gate, name: str) -> None:
+    """Run one gate. Its exit code is the engine's and its log the host's: what lies in the run
+    folder could be written by the very code that is tested."""
+    log = work.records.folder(work.id) / f"{name}.log"
+    with log.open("wb") as file:
+        said = cast(BinaryIO, _End(file))
+        try:
+            code = work.engine.exec_attached(
+                running.id, ["sh", "-c", gate.run], env=running.env,
+                workdir=str(PurePosixPath(WORKSPACE) / gate.folder), stdin=None, stdout=said,
+                stderr=said, timeout=gate.timeout,
+            )  # fmt: skip
+        except EngineFailed as error:
+            raise CommandFailed(f"{work.id}: {name} did not end well: {error.message}") from error
+    if code:
+        last = "\n".join(f"    {line}" for line in disk.tail_untrusted(log, LAST_LINES))
+        raise CommandFailed(
+            f"{work.id}: {name} failed with exit code {code}: {gate.run}."
+            + (f" Its last lines:\n{last}" if last else "")
+        )
+
+
+class _End:
+    """A file of which so much is kept and no more; what comes after is counted, not written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = disk.BOUND
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data[: self._left])
+        self._left = max(0, self._left - len(data))
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _keep_logs(work: GateWork, log: Path) -> Path:
-    """Copy what the jobs printed, before the folder goes; files of a stranger, so bounded."""
-    from runner.adapters import disk
-    from runner.controller.jobs import run_folder
-
+    """Copy what set-up and gates printed, before the folder goes; only names of ours, bounded."""
     log.mkdir(parents=True, exist_ok=True)
-    jobs = run_folder(work)
-    for job in jobs.logs():
-        with contextlib.suppress(OSError):
-            (log / f"{job}.log").write_bytes(disk.read_untrusted(jobs.log(job)) or b"")
+    jobs, folder = run_folder(work), work.records.folder(work.id)
+    setup = [f"setup-{n}" for n in range(1, len(work.config.setup) + 1)]
+    services = [job_of(name) for name in work.config.services]
+    sources = {job: jobs.log(job) for job in (*setup, "verify", "reset", *services)}
+    sources |= {path.stem: path for path in folder.glob("gate-*.log")}
+    for name, source in sources.items():
+        data = disk.read_untrusted(source)
+        if data is not None:
+            with contextlib.suppress(OSError):
+                (log / f"{name}.log").write_bytes(data)
     return log
 
 

@@ -108,6 +108,8 @@ def _key(command: str, folder: str) -> str:
 
 def _wait(work: Work, container: str, jobs: RunFolder, job: str) -> int:
     look_at_engine = time.monotonic() + 1
+    timeout = getattr(work, "job_timeout", None)
+    deadline = time.monotonic() + timeout if timeout else None
     while True:
         state = jobs.job(job)
         if not state.alive and state.exit_code is not None:
@@ -122,4 +124,7 @@ def _wait(work: Work, container: str, jobs: RunFolder, job: str) -> int:
             if found is None or found.status != "running":
                 return 137
             look_at_engine = time.monotonic() + 1
+        if deadline and time.monotonic() > deadline:
+            stop_jobs(work, container, [state])
+            raise CommandFailed(f"{work.id}: {job} did not end within {timeout:g} seconds.")
         time.sleep(GLANCE)

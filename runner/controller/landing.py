@@ -12,6 +12,7 @@ from runner.controller.opening import Repository
 from runner.controller.work import Work
 from runner.domain.errors import Refused
 from runner.domain.events import Emit, Warned
+from runner.domain.text import listed
 
 
 def land(repository: Repository, landing: Landing, emit: Emit) -> None:
@@ -98,7 +99,7 @@ def _undo(git: Git, landing: Landing) -> bool:
     if foreign:
         raise Refused(
             f"A landing on {landing.base} was cut off, and these files in {holder.path} are "
-            f"neither the old nor the new: {', '.join(foreign)}.",
+            f"neither the old nor the new: {listed(foreign)}.",
             hint=f"Look at them, then put them back with: git -C {holder.path} restore FILE",
         )
     return bool(touched)

@@ -31,6 +31,7 @@ from runner.domain.errors import (
 )
 from runner.domain.events import Emit
 from runner.domain.instance import check_id
+from runner.domain.text import listed, printable
 from runner.domain.train import Aside
 
 State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
@@ -238,22 +239,26 @@ def _ready(work: ProjectWork, base: str) -> str | None:
         )
     if inside and inside.branch != record.branch:
         raise Refused(
-            f"{work.id}: {inside.branch or 'no branch'} is checked out inside, not "
+            f"{work.id}: {printable(inside.branch or 'no branch')} is checked out inside, not "
             f"{record.branch}.",
             hint=f"treedock exec {work.id} -- git switch {record.branch}",
         )
     worktree = Path(record.worktree)
     dirty = git.dirty(worktree) if worktree.is_dir() else []
     if dirty:
-        shown = ", ".join(dirty[:10]) + (f" and {len(dirty) - 10} more" if len(dirty) > 10 else "")
         raise UncommittedChanges(
-            f"{work.id} has uncommitted changes: {shown}.",
+            f"{work.id} has uncommitted changes: {listed(dirty)}.",
             hint=f"Commit or stash them: treedock shell {work.id}",
         )
     if git.is_ancestor(synced.head, base):
         raise NothingNew(
             f"{work.id} has nothing that {work.project.base} lacks.",
             hint=f"Commit something in it, or remove it: treedock clean {work.id}",
+        )
+    if git.has_gitlinks(synced.head):
+        raise Refused(
+            f"{work.id} brings a submodule: git would run what is planted there on this machine.",
+            hint=f"Take it out inside: treedock exec {work.id} -- git rm --cached PATH",
         )
     return synced.head
 

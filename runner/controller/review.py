@@ -14,6 +14,7 @@ from runner.controller.work import Work
 from runner.domain import flagged
 from runner.domain.errors import GitFailed, NotFound, Unavailable
 from runner.domain.events import Emit
+from runner.domain.text import printable
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def warn_of_flagged(work: Work, base: str, commit: str) -> None:
     """Name what it changes of files that people, tools or a host's CI run later."""
     start = diffs.fork_point(work.git, base, commit) or diffs.empty_tree(work.git)
     for flag in flags(work.git, diffs.changes(work.git, start, commit)):
-        work.warn(f"it changes {flag.path}: {flag.reason}")
+        work.warn(f"it changes {printable(flag.path)}: {flag.reason}")
 
 
 def flags(git: Git, files: list[Change]) -> list[Flag]:

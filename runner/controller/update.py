@@ -11,6 +11,7 @@ from runner.controller.sync import sync
 from runner.controller.work import Work
 from runner.controller.worktree import FETCH_TIMEOUT
 from runner.domain.errors import GitFailed, MergeConflict, NotFound, Refused
+from runner.domain.text import listed
 
 How = Literal["merge", "rebase"]
 Go = Literal["continue", "abort"]
@@ -138,7 +139,7 @@ def _require_done(work: Work, code: int, how: How) -> None:
     busy = own_git(work).look().busy
     if busy:
         files = _conflicting(work)
-        why = f"at conflicts in: {', '.join(files)}" if files else "before its end"
+        why = f"at conflicts in: {listed(files)}" if files else "before its end"
         raise MergeConflict(
             f"{work.id}: the {how} stopped {why}.",
             hint=f"Resolve them inside (treedock shell {work.id}: edit, git add), then: "

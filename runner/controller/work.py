@@ -51,7 +51,7 @@ class Work:
 
     def reread(self) -> Record:
         """The record from disk, where something else may have changed it."""
-        self._record = None
+        self._record = self.records.read(self.id)
         return self.record
 
     def has_record(self) -> bool:
@@ -115,6 +115,8 @@ class ProjectWork(Work):
     """Work that follows the project's configuration."""
 
     kind = "instance"
+    job_timeout: float | None = None
+    """Seconds for one set-up step, reset or smoke test; None is without end."""
 
     def __init__(self, project: Project, instance: str, emit: Emit) -> None:
         super().__init__(project.repository, instance, emit)

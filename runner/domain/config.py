@@ -242,6 +242,8 @@ class Gate(Model):
     """Folder to run it in."""
     services: bool = False
     """Whether it needs the project's services to run."""
+    timeout: float = Field(default=1800, gt=0)
+    """Seconds until it counts as red."""
 
 
 class Merge(Model):

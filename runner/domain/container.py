@@ -25,6 +25,7 @@ LABEL_SPEC = "treedock.spec"
 LABEL_HELPS = "treedock.helps"
 
 NETWORK = "treedock"
+GATE_PREFIX = "gate."  # of throwaway instances; no instance's id has a dot
 
 # Every tool that installs something and keeps a certificate list of its own.
 CA_VARIABLES = (

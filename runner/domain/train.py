@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from runner.domain.text import listed
+
 Chain = tuple[str, ...]
 
 
@@ -47,7 +49,7 @@ class Aside:
         """Such as 'payments fails only with auth'."""
         others = ", ".join(self.with_)
         if self.reason == "conflict":
-            return f"{self.id} conflicts with {others or 'base'} in {', '.join(self.files)}"
+            return f"{self.id} conflicts with {others or 'base'} in {listed(self.files)}"
         return f"{self.id} fails only with {others}" if others else f"{self.id} fails"
 
 

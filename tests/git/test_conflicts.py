@@ -233,15 +233,17 @@ def test_no_filter_runs_and_its_files_are_named(several: Shop, tmp_path: Path) -
     program.write_text(f"#!/bin/sh\ntouch {canary}\ncat\n")
     program.chmod(0o755)
     tree = several.tree("auth")
-    commit(tree, {".gitattributes": "*.bin filter=x.y\n"})
+    commit(tree, {".gitattributes": "*.bin filter=x.y\n", "old.bin": "1"})
+    compare(several)  # syncs
     for key in ("clean", "smudge", "process"):
         git(several.repo, "config", f"filter.x.y.{key}", str(program))
     git(several.repo, "config", "filter.x.y.required", "true")
-    write(tree, {"a.bin": "1", "b.txt": "2"})
+    write(tree, {"a.bin": "1", "b.txt": "2", "old.bin": "2"})
     auth = one(compare(several), "auth")
     assert auth.error is None
     assert auth.dirty_included
-    assert auth.skipped == (uncommitted.Skipped("a.bin", "filter x.y"),)
+    assert [file.path for file in auth.skipped] == ["a.bin", "old.bin"]
+    assert {file.reason for file in auth.skipped} == {"filter x.y"}
     assert not canary.exists()
 
 
@@ -256,8 +258,9 @@ def test_line_ends_are_converted_as_a_commit_would(several: Shop) -> None:
     assert not pair(seen, "auth", "login").conflict
 
 
-def test_what_is_no_plain_file_is_named_and_nothing_waits(several: Shop) -> None:
+def test_what_is_no_plain_file_is_named_and_nothing_waits(several: Shop, tmp_path: Path) -> None:
     tree = several.tree("auth")
+    write(tmp_path, {"outside/a": "a stranger's"})
     commit(tree, {"fifo": "1", "big": "1", "folder/a": "1"})
     compare(several)  # syncs, while all of them are files
     for name in ("fifo", "big", "folder/a"):
@@ -266,7 +269,7 @@ def test_what_is_no_plain_file_is_named_and_nothing_waits(several: Shop) -> None
     with (tree / "big").open("wb") as file:
         file.truncate(10 * 2**40)
     (tree / "folder").rmdir()
-    (tree / "folder").symlink_to("/etc")
+    (tree / "folder").symlink_to(tmp_path / "outside")
     write(tree, {"nested/file": "1"})
     git(tree / "nested", "init", "--quiet")
     write(tree, {"app.txt": "changed"})
