@@ -55,6 +55,8 @@ def env_file_values(work: ProjectWork) -> dict[str, str]:
 def _to_copy(work: ProjectWork) -> list[str]:
     """Ignored files of the main checkout that instances get a copy of."""
     checkout = work.project.repository.checkout
+    for name in work.config.env.copy_:  # git would not look behind a symlink either
+        disk.inside(checkout, str(Path(name).parent), "env.copy")
     listed = [name for name in work.config.env.copy_ if (checkout / name).is_file()]
     names = sorted(work.git.ignored(checkout, listed))
     patterns = checkout / ".worktreeinclude"

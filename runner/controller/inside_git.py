@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any, BinaryIO
 
+from runner.adapters.steps import step
 from runner.controller.own_git import ENVIRONMENT, git_mounts
 from runner.controller.work import Work
 from runner.domain import container as names
@@ -46,6 +47,7 @@ def run_git(
     if code == NO_COMMAND:
         with _throwaway(work) as other:
             code = attempt(other)
+    step("git inside")
     if code and check:
         words = said.getvalue().decode(errors="replace").strip()[-1000:]
         raise CommandFailed(

@@ -46,6 +46,11 @@ def clear_up(project: Project, emit: Emit) -> None:
     with Work(repository, "", emit).repository_locked():
         pins = _stale_pins(repository)
         repository.git.update_refs({name: (None, commit) for name, commit in pins.items()})
+    any_run = repository.records.lock("run-*")
+    for lock in any_run.parent.glob(any_run.name):
+        if not locks.is_held(lock):
+            with locks.hold(lock):  # whoever opened it meanwhile notices and makes a new one
+                lock.unlink(missing_ok=True)
 
 
 def idle_helpers(repository: Repository) -> list[Container]:

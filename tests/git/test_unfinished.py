@@ -60,3 +60,11 @@ def test_refs_that_pinned_candidates_of_a_dead_run_are_removed(shop: Shop) -> No
     git(shop.repo, "update-ref", "refs/treedock-run/20261121-000000-dead/0", "HEAD")
     clear_up(shop.project, shop.events.append)
     assert git(shop.repo, "for-each-ref", "refs/treedock-run") == ""
+
+
+def test_the_lock_of_a_dead_run_is_removed(shop: Shop) -> None:
+    lock = shop.repository.records.lock("run-20261121-000000-dead")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    clear_up(shop.project, shop.events.append)
+    assert not lock.exists()
