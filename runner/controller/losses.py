@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.adapters import keeping
 from runner.adapters.keeping import Holders
-from runner.controller.own_git import kept_ref
+from runner.controller.own_git import kept_ref, own_git
 from runner.controller.sync import sync
 from runner.controller.work import Work
 from runner.domain.errors import (
@@ -37,9 +37,9 @@ def bring_out(work: Work) -> RunnerError | None:
     """Sync; returns why that is impossible. Raises EngineUnavailable: without an engine nothing
     can be removed either."""
     git, record = work.git, work.record
-    begun = record.cleaning and git.branch(record.branch) is None
-    if begun and not git.refs(kept_ref(work, "")[:-1]):
-        return None  # a clean that was cut off had removed both
+    gone = git.branch(record.branch) is None and not git.refs(kept_ref(work, "")[:-1])
+    if gone and (record.cleaning or not own_git(work).folder.exists()):
+        return None  # a clean that was cut off had removed both, or there never was any
     try:
         sync(work)
     except EngineUnavailable:

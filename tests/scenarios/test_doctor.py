@@ -25,7 +25,7 @@ from runner.domain.instance import Record
 
 EMPTY_IMAGE = "treedock/test-doctor:empty"
 CHECKS = ["git", "engine", "base-image", "disk", "port-range", "exposed-services"]
-OF_A_PROJECT = [*CHECKS, "stale-locks", "leftovers"]
+OF_A_PROJECT = [*CHECKS, "stale-locks", "leftovers", "unfinished"]
 
 
 def quietly(event: Event) -> None:
