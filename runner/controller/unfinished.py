@@ -1,6 +1,8 @@
 """What a treedock that was killed left of a merge or a sync: a landing half-way, throwaway
 instances, containers that git ran in, refs that pinned candidates."""
 
+from pathlib import Path
+
 from runner.adapters import locks
 from runner.adapters.engine import Container
 from runner.adapters.runs import Journal
@@ -9,7 +11,7 @@ from runner.controller.inside_git import HELPER
 from runner.controller.landing import settle
 from runner.controller.opening import Project, Repository
 from runner.controller.work import Work
-from runner.domain.container import LABEL, LABEL_HELPS
+from runner.domain.container import GATE_PREFIX, LABEL, LABEL_HELPS
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit
 from runner.domain.health import Finding
@@ -46,11 +48,16 @@ def clear_up(project: Project, emit: Emit) -> None:
     with Work(repository, "", emit).repository_locked():
         pins = _stale_pins(repository)
         repository.git.update_refs({name: (None, commit) for name, commit in pins.items()})
-    any_run = repository.records.lock("run-*")
-    for lock in any_run.parent.glob(any_run.name):
-        if not locks.is_held(lock):
-            with locks.hold(lock):  # whoever opened it meanwhile notices and makes a new one
-                lock.unlink(missing_ok=True)
+    for lock in _idle_locks(repository):
+        with locks.hold(lock):  # whoever opened it meanwhile notices and makes a new one
+            lock.unlink(missing_ok=True)
+
+
+def _idle_locks(repository: Repository) -> list[Path]:
+    """Lock files of runs and throwaway instances that nobody holds."""
+    wanted = [repository.records.lock(name) for name in ("run-*", f"{GATE_PREFIX}*")]
+    found = [lock for pattern in wanted for lock in pattern.parent.glob(pattern.name)]
+    return [lock for lock in found if not locks.is_held(lock)]
 
 
 def idle_helpers(repository: Repository) -> list[Container]:

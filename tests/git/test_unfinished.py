@@ -1,5 +1,7 @@
 """What a killed merge left is finished or removed, by the next merge and by doctor."""
 
+import pytest
+
 from runner.adapters.runs import Journal, Landing
 from runner.controller import gates
 from runner.controller.unfinished import clear_up, unfinished
@@ -62,8 +64,9 @@ def test_refs_that_pinned_candidates_of_a_dead_run_are_removed(shop: Shop) -> No
     assert git(shop.repo, "for-each-ref", "refs/treedock-run") == ""
 
 
-def test_the_lock_of_a_dead_run_is_removed(shop: Shop) -> None:
-    lock = shop.repository.records.lock("run-20261121-000000-dead")
+@pytest.mark.parametrize("name", ["run-20261121-000000-dead", "gate.dead.0"])
+def test_the_lock_of_a_dead_run_is_removed(shop: Shop, name: str) -> None:
+    lock = shop.repository.records.lock(name)
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.touch()
     clear_up(shop.project, shop.events.append)
