@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= build/demo
 ENGINE := tests/with-engine
+RAM := $(shell [ -w /dev/shm ] && echo /dev/shm)
 PYTEST := $(BIN)/pytest --timeout=900
 
 .PHONY: help venv demo check test long benchmark clean
 
 help:
 	@echo "make demo       three instances of the demo project, with their URLs"
-	@echo "make check      lint, types, everything that needs no engine; under a minute"
+	@echo "make check      lint, types, what needs no engine and little time; under a minute"
 	@echo "make test       everything but the slow, on the real engine"
 	@echo "make long       crash, soak, third-party projects"
 	@echo "make benchmark  speed, beside a floor and peers"
@@ -37,7 +38,7 @@ check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PYTEST) -q -n 2 -m "not engine and not browser and not long"
+	PYTEST_DEBUG_TEMPROOT=$(RAM) $(PYTEST) -q -n 2 -m "not engine and not browser and not deep and not long"
 
 test: venv
 	@tests/install-browser

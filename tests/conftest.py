@@ -29,7 +29,8 @@ network: {ca: none}
 def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nobody's own configuration takes part, and git has an identity."""
     home = tmp_path_factory.mktemp("home")
-    (home / "gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.com\n")
+    own = "[user]\nname = Ada\nemail = ada@example.com\n[maintenance]\nauto = false\n"
+    (home / "gitconfig").write_text(own)
     before = dict(os.environ)
     os.environ |= {
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),

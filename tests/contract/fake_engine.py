@@ -66,7 +66,7 @@ class FakeEngine:
 
     def close(self) -> None:
         """End everything that runs."""
-        for made in self._containers.values():
+        for made in list(self._containers.values()):
             _halt(made, 0)
 
     def prepare(self) -> None:
@@ -79,7 +79,7 @@ class FakeEngine:
     def containers(self, **labels: str) -> list[Container]:
         self._answer("containers")
         wanted = {f"treedock.{key}": value for key, value in labels.items()}.items()
-        found = [self._shown(made) for made in self._containers.values()]
+        found = [self._shown(made) for made in list(self._containers.values())]
         return [one for one in found if names.LABEL in one.labels and wanted <= one.labels.items()]
 
     def ensure_network(self) -> None:
@@ -89,7 +89,7 @@ class FakeEngine:
         self._answer("create")
         if spec.image not in self._images:
             raise EngineFailed(f"No such image: {spec.image}")
-        if any(made.spec.name == spec.name for made in self._containers.values()):
+        if any(made.spec.name == spec.name for made in list(self._containers.values())):
             raise EngineFailed(f"The name {spec.name} is in use")
         for mount in spec.mounts:
             if not Path(mount.source).exists():
@@ -242,7 +242,7 @@ class FakeEngine:
 
     def remove_image(self, name: str) -> None:
         self._answer("remove_image")
-        if all(made.spec.image != name for made in self._containers.values()):
+        if all(made.spec.image != name for made in list(self._containers.values())):
             self._images.pop(name, None)
             self._own_images.discard(name)
 
@@ -258,7 +258,7 @@ class FakeEngine:
         self._own_images.add(name)
 
     def _find(self, container: str) -> _Made:
-        for made in self._containers.values():
+        for made in list(self._containers.values()):
             if container in (made.id, made.spec.name):
                 return made
         raise EngineFailed(f"No such container: {container}")

@@ -24,6 +24,8 @@ from runner.domain.errors import (
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 LONG_AGO = "2020-01-01T00:00:00Z"
 
 

@@ -27,6 +27,8 @@ from tests.real_git import commit, git, make_repository, write
 from tests.running import CHECKOUT, Answer
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 LINES = "".join(f"line {n}\n" for n in range(20))
 
 

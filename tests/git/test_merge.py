@@ -12,6 +12,8 @@ from runner.domain.errors import Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 Queue = Callable[..., Merged]
 
 

@@ -3,12 +3,16 @@
 import hashlib
 from collections.abc import Callable
 
+import pytest
+
 from runner.controller.merge import Merged
 from runner.controller.sync import sync
 from runner.controller.work import Work
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
+
+pytestmark = pytest.mark.deep
 
 Queue = Callable[..., Merged]
 GATE = "! grep -q EVIL evil.txt"

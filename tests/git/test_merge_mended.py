@@ -17,6 +17,8 @@ from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 Queue = Callable[..., Merged]
 WHO = "-c user.name=Eve -c user.email=eve@example.com"
 

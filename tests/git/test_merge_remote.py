@@ -11,6 +11,8 @@ from tests.git.test_merge import head, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 Queue = Callable[..., Merged]
 
 

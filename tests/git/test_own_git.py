@@ -14,6 +14,8 @@ from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 # --- kinds of repositories ------------------------------------------------------------------
 
 

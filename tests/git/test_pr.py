@@ -19,6 +19,8 @@ from tests.real_git import commit, git, write
 from tests.running import Cli
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 GITHUB = "https://token:secret@github.com/ada/shop.git"
 CREATED = "https://github.com/ada/shop/pull/7"
 

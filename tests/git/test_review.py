@@ -18,6 +18,8 @@ from tests.real_git import commit, git, write
 from tests.running import CHECKOUT, Answer
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202etxt.exe"
 
 

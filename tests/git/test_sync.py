@@ -13,6 +13,8 @@ from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 
 def test_git_inside_is_clean_and_whole_from_the_start(auth: Inside) -> None:
     assert auth("git status --porcelain") == ""

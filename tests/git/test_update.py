@@ -7,6 +7,8 @@ from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def behind(auth: Inside) -> Inside:
