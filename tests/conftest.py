@@ -87,8 +87,11 @@ def repo(tmp_path: Path, request: pytest.FixtureRequest, _first_commit: Path) ->
     yield folder
     engine = _engine() if request.node.get_closest_marker("engine") else None
     if engine:
-        for container in engine.containers(repository=Repository(folder, folder / ".git").key):
+        key = Repository(folder, folder / ".git").key
+        for container in engine.containers(repository=key):
             engine.remove(container.id)
+        for volume in engine.volumes(repository=key):
+            engine.remove_volume(volume)
 
 
 @pytest.fixture

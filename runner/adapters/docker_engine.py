@@ -95,6 +95,9 @@ class DockerEngine:
         mounts = [
             Mount(m.target, m.source, type="bind", read_only=m.read_only) for m in spec.mounts
         ]
+        mounts += [Mount(v.target, v.name, type="volume") for v in spec.volumes]
+        published: dict[int | str, Any] = {port: (spec.publish, port) for port in spec.ports}
+        published |= {inner: (spec.publish, port) for inner, port in spec.forwards.items()}
         host = self._api.create_host_config(
             init=True,
             mounts=mounts,
@@ -105,23 +108,23 @@ class DockerEngine:
             memswap_limit=spec.limits.memory,
             nano_cpus=int(spec.limits.cpus * 1e9),
             pids_limit=spec.limits.pids,
-            network_mode=spec.network,
-            port_bindings={port: (spec.publish, port) for port in spec.ports},
+            network_mode=f"container:{spec.inside}" if spec.inside else spec.network,
+            port_bindings=published,
         )
         with _translated():
             made = self._api.create_container(
                 spec.image,
-                entrypoint=["sh", "-c", names.IDLE],
-                command=[],
+                entrypoint=["sh", "-c", names.IDLE] if spec.command is None else None,
+                command=list(spec.command or ()) or None,
                 name=spec.name,
-                hostname=spec.hostname,
-                user=spec.user,
-                working_dir=names.WORKSPACE,
+                hostname=spec.hostname or None,
+                user=spec.user or None,
+                working_dir=names.WORKSPACE if spec.command is None else None,
                 environment={**spec.secrets, **spec.environment},
                 labels={**spec.labels, names.LABEL_SPEC: spec.fingerprint},
-                ports=list(spec.ports),
+                ports=list(published),
                 healthcheck={"test": ["NONE"]},
-                stop_signal="SIGTERM",
+                stop_signal="SIGTERM" if spec.command is None else None,
                 host_config=host,
             )
         step("engine create")
@@ -152,6 +155,27 @@ class DockerEngine:
                 # Somebody else, killed perhaps, has begun to remove it.
                 self._api.wait(container, condition="removed", timeout=int(EXEC_TIMEOUT))
         step("engine remove")
+
+    def last_lines(self, container: str, lines: int) -> list[str]:
+        with _translated():
+            said = self._api.logs(container, stdout=True, stderr=True, tail=lines)
+        return said.decode(errors="replace").splitlines()
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        with _translated():
+            self._api.create_volume(name, labels=dict(labels))
+        step("engine volume")
+
+    def volumes(self, **labels: str) -> list[str]:
+        wanted = [f"treedock.{key}={value}" for key, value in labels.items()]
+        with _translated():
+            found = self._api.volumes(filters={"label": [names.LABEL, *wanted]})
+        return [item["Name"] for item in found["Volumes"] or ()]
+
+    def remove_volume(self, name: str) -> None:
+        with _translated(), contextlib.suppress(NotFound):
+            self._api.remove_volume(name)
+        step("engine remove volume")
 
     def exec_detached(
         self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str

@@ -42,6 +42,11 @@ class Container:
         return self.labels.get(names.LABEL_INSTANCE, "")
 
     @property
+    def beside(self) -> str:
+        """The instance whose sidecar this is; empty where it is none."""
+        return self.labels.get(names.LABEL_BESIDE, "")
+
+    @property
     def holder(self) -> str:
         """'shop/auth': how other projects see who holds a slot."""
         return f"{self.labels.get(names.LABEL_PROJECT, '?')}/{self.instance}"
@@ -127,6 +132,18 @@ class Engine(Protocol):
 
     def remove(self, container: str) -> None:
         """Kill and delete it with its anonymous volumes; a missing one is no error."""
+
+    def last_lines(self, container: str, lines: int) -> list[str]:
+        """The end of what a container's own process has printed."""
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a volume of the engine's; one that is there is left alone."""
+
+    def volumes(self, **labels: str) -> list[str]:
+        """The names of all volumes that carry these labels, as for `containers`."""
+
+    def remove_volume(self, name: str) -> None:
+        """Delete a volume and what is in it; a missing one is no error, one in use is."""
 
     def exec_detached(
         self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str

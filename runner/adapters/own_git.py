@@ -41,7 +41,8 @@ _TAKEN_OVER = re.compile(
 _AS_COMMITTED = (
     't=$(mktemp) && cat > "$t" && '
     'test "$(git hash-object --no-filters "$t")" = "$(git rev-parse --verify -q :%f)" && cat "$t"; '
-    's=$?; rm -f "$t"; exit $s'
+    's=$?; rm -f "$t"; [ $s = 0 ] || echo %f "goes through a filter (lfs or the like) that is not '
+    'in this instance: add and commit it on the host, in trees/$TREEDOCK_ID" >&2; exit $s'
 )
 
 

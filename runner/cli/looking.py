@@ -137,6 +137,7 @@ def _show_status(view: View) -> None:
         "worktree": view.worktree,
         "urls": "  ".join(f"{name} {url}" for name, url in view.urls.items()),
         "services": services,
+        "sidecars": ", ".join(_service(s) for s in view.sidecars),
         "database": f"{database.engine}, reset {database.reset_at or 'never'}" if database else "",
         "container": view.container or "",
         "created": f"{view.created_at} ({output.age(view.created_at)})",

@@ -17,6 +17,7 @@ from runner.controller.containers import ensure_stopped
 from runner.controller.losses import going_branch
 from runner.controller.opening import Repository
 from runner.controller.own_git import kept_ref
+from runner.controller.sidecars import remove_sidecars, volumes_of
 from runner.controller.work import Work
 from runner.domain.errors import GitFailed, Refused, RunnerError
 from runner.domain.events import Emit, Warned
@@ -177,6 +178,8 @@ def _parts(work: Work) -> list[str]:
     container = work.container()
     if container:
         parts.append(f"container {container.name}")
+    parts += [f"container {sidecar.name}" for sidecar in work.sidecars().values()]
+    parts += [f"volume {name}" for name in volumes_of(work)]
     if Path(record.worktree).exists():
         parts.append(f"worktree {record.worktree}")
     if going_branch(work):
@@ -203,6 +206,7 @@ def _remove(work: Work, kept: list[Archive]) -> None:
         container = work.container()
         if container:
             work.engine.remove(container.id)
+        remove_sidecars(work)
     for archive in kept:
         archives.keep_git(work, archive)
     with work.step("removing the worktree"), work.repository_locked():

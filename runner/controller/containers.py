@@ -10,6 +10,7 @@ from runner.adapters.engine import Container, ports_label
 from runner.adapters.run_folder import RunFolder
 from runner.controller.files import env_file_values, write_files
 from runner.controller.own_git import git_mounts
+from runner.controller.sidecars import stop_sidecars
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Mount
@@ -81,12 +82,13 @@ def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Run
 
 
 def ensure_stopped(work: Work) -> bool:
-    """Stop the instance's container. Returns whether it ran."""
+    """Stop the instance's container and its sidecars. Returns whether any ran."""
     container = work.container()
     if container is None or container.status not in ("running", "paused"):
-        return False
+        return stop_sidecars(work)
     with work.step("stopping"):
         work.engine.stop(container.id, STOP_TIMEOUT)
+        stop_sidecars(work)
     return True
 
 
@@ -128,12 +130,19 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
     for mount in mounts:
         _require_source(mount)
     secrets = {k: v for k, v in env_file_values(work).items() if k not in environment}
+    forwards = {
+        sidecar.port: record.ports[sidecar.publish]
+        for sidecar in work.config.sidecars.values()
+        if published and sidecar.publish and sidecar.port
+    }
+    ports = [port for port in record.ports.values() if port not in forwards.values()]
     return ContainerSpec(
         name=f"treedock-{project.name}-{work.id}-{project.repository.key[:6]}",
         image=image,
         user=f"{os.getuid()}:{os.getgid()}",
         hostname=work.id.replace("_", "-"),
-        ports=tuple(record.ports.values()) if published else (),
+        ports=tuple(ports) if published else (),
+        forwards=forwards,
         mounts=tuple(mounts),
         limits=ContainerLimits(limits.memory, limits.cpus, limits.pids),
         environment=environment,

@@ -8,6 +8,7 @@ from runner.adapters.engine import Container
 from runner.adapters.records import Records
 from runner.adapters.run_folder import RunFolder
 from runner.controller.work import ProjectWork
+from runner.domain import container as names
 from runner.domain.instance import (
     DatabaseView,
     Failure,
@@ -23,13 +24,15 @@ from runner.domain.service import job_of, view_of
 def describe(work: ProjectWork) -> View:
     """The view of the instance that a verb is at work on."""
     engine = work.config.database.engine if work.config.database else None
-    return view(work.records, work.record, work.container(), busy=False, database=engine)
+    sidecars = list(work.sidecars().values()) if work.config.sidecars else []
+    return view(work.records, work.record, work.container(), sidecars, busy=False, database=engine)
 
 
 def view(
     records: Records,
     record: Record,
     container: Container | None,
+    sidecars: Iterable[Container] = (),
     *,
     busy: bool | None = None,
     database: str | None = None,
@@ -38,6 +41,7 @@ def view(
     status = container.status if container else "absent"
     up = status == "running"
     services = _services(records, record.id, record.services, up=up)
+    beside = [_sidecar(one) for one in sidecars]
     if busy is None:
         busy = locks.is_held(records.lock(record.id))
     error = record.error
@@ -50,11 +54,14 @@ def view(
         branch=record.branch,
         base=record.base,
         worktree=record.worktree,
-        state=state_of(status, services, ready=record.ready, failed=error is not None, busy=busy),
+        state=state_of(
+            status, services + beside, ready=record.ready, failed=error is not None, busy=busy
+        ),
         slot=record.slot,
         ports=record.ports,
-        urls=urls_of(record.ports),
+        urls=urls_of({n: p for n, p in record.ports.items() if n not in record.sidecar_ports}),
         services=services,
+        sidecars=sorted(beside, key=lambda one: one.name),
         database=DatabaseView(database, record.reset_at) if database else None,
         dirty=None,
         ahead=None,
@@ -68,8 +75,14 @@ def view(
     )
 
 
+def _sidecar(container: Container) -> ServiceView:
+    up = container.status == "running"
+    name = container.labels.get(names.LABEL_SIDECAR, "")
+    return ServiceView(name, "running" if up else "stopped")
+
+
 def _services(
-    records: Records, instance: str, names: Iterable[str], *, up: bool
+    records: Records, instance: str, services: Iterable[str], *, up: bool
 ) -> list[ServiceView]:
     folder = RunFolder(records.folder(instance) / "run")
-    return [view_of(name, folder.job(job_of(name)), up=up) for name in names]
+    return [view_of(name, folder.job(job_of(name)), up=up) for name in services]

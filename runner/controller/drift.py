@@ -4,6 +4,7 @@ from runner.adapters.engine import Container
 from runner.controller.reset import reset_key
 from runner.controller.services import service_key
 from runner.controller.setup import step_key
+from runner.controller.sidecars import sidecar_key
 from runner.domain.config import Config, Image
 from runner.domain.instance import Record
 
@@ -18,6 +19,7 @@ def out_of_date(
     database = config.database
     reset = reset_key(database) if database and database.reset else None
     services = {name: service_key(service) for name, service in config.services.items()}
+    sidecars = {name: sidecar_key(sidecar) for name, sidecar in config.sidecars.items()}
     changed = {
         "image": container is not None and not _is_of(container.image, config.image, project),
         "ports": not _fit(config, record),
@@ -26,6 +28,10 @@ def out_of_date(
         **{
             f"services.{name}": services.get(name) != record.services.get(name)
             for name in sorted({*services, *record.services})
+        },
+        **{
+            f"sidecars.{name}": sidecars.get(name) != record.sidecars.get(name)
+            for name in sorted({*sidecars, *record.sidecars})
         },
         "database.reset": reset is not None and reset != record.reset_key,
     }

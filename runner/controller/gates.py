@@ -21,6 +21,7 @@ from runner.controller.own_git import ensure_own_git
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
+from runner.controller.sidecars import ensure_sidecars, remove_sidecars
 from runner.controller.work import ProjectWork
 from runner.domain.config import Gate
 from runner.domain.container import GATE_PREFIX, WORKSPACE
@@ -96,6 +97,7 @@ def dispose(work: ProjectWork) -> None:
     container = work.container()
     if container:
         work.engine.remove(container.id)
+    remove_sidecars(work)
     with work.repository_locked():
         work.git.remove_worktree(folder / "tree")
         kept = work.git.refs(f"refs/treedock/{work.id}")
@@ -118,8 +120,9 @@ def abandoned(project: Project) -> list[GateWork]:
     records = elsewhere.repository.records
     found = {id_ for id_ in records.ids() if id_.startswith(GATE_PREFIX)}
     for container in project.repository.engine.containers(repository=project.repository.key):
-        if container.instance.startswith(GATE_PREFIX):
-            found.add(container.instance)
+        of = container.instance or container.beside
+        if of.startswith(GATE_PREFIX):
+            found.add(of)
     return [
         GateWork(elsewhere, id_, lambda event: None)
         for id_ in sorted(found)
@@ -181,6 +184,7 @@ def bring_up(
     _require_wanted(wanted)
     running = ensure_running(work, image, authority)
     _require_wanted(wanted)
+    ensure_sidecars(work, running.id, fresh=running.fresh, authority=authority)
     ensure_setup(work, running.id, running.env)
     ensure_verified(work, running.id, running.env, again=True)
     ensure_reset(work, running.id, running.env)

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from runner import resources
 from runner.adapters import debian, disk, locks
 from runner.adapters.engine import Engine
-from runner.domain.config import Build, Image
+from runner.domain.config import Build, Image, Sidecar
 from runner.domain.container import CA_VARIABLES
 from runner.domain.dockerfile import CA_FILE, with_authorities
 from runner.domain.errors import ConfigError, EngineFailed, LimitReached
@@ -110,6 +110,17 @@ def ensure_image(
         return _ensure_pulled(engine, wanted.name, emit)
     assert wanted.build is not None  # the configuration has either
     return _ensure_built(engine, wanted.build, project, archive, ca, emit)
+
+
+def ensure_sidecar_image(
+    engine: Engine, sidecar: Sidecar, authority: Path | None, emit: Emit
+) -> str:
+    """The name of a sidecar's image, after it was pulled or built where missing. Raises as
+    `ensure_image` does."""
+    if sidecar.is_own:
+        ca = authority.read_bytes() if authority else None
+        return _ensure_own(engine, sidecar.image, ca, emit)
+    return _ensure_pulled(engine, sidecar.image, emit)
 
 
 def ensure_git_image(engine: Engine, emit: Emit) -> str:

@@ -9,6 +9,7 @@ from runner.adapters import locks
 from runner.adapters.engine import Container, Engine
 from runner.controller.clean import clean
 from runner.controller.opening import Project, Repository
+from runner.controller.sidecars import remove_sidecars
 from runner.controller.work import Work
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.events import Emit
@@ -95,7 +96,7 @@ def _observe(project: Project, engine: Engine | None) -> _World:
 def _ids(project: Project, world: _World) -> list[str]:
     """Every id that a folder, a worktree of ours or a container bears."""
     ours = {path.name for path in world.worktrees if path.parent == project.worktrees}
-    theirs = {container.instance for container in world.containers or ()}
+    theirs = {container.instance or container.beside for container in world.containers or ()}
     found = {*project.repository.records.ids(), *ours, *theirs}
     return sorted(filter(_is_id, found))
 
@@ -106,7 +107,8 @@ def _look(project: Project, instance: str, world: _World) -> _Remains | None:
     records = project.repository.records
     folder, record = records.folder(instance), records.read(instance)
     worktree = Path(record.worktree) if record else project.worktrees / instance
-    own = [c for c in world.containers or () if c.instance == instance]
+    all_ = [c for c in world.containers or () if instance in (c.instance, c.beside)]
+    own = [c for c in all_ if c.instance] if record else all_
     kind = leftover_of(
         Parts(
             record=record is not None,
@@ -149,6 +151,7 @@ def _remove_unrecorded(work: Work) -> list[str]:
             ):
                 work.engine.remove(container.id)
                 removed.append(f"container {container.name}")
+            removed += remove_sidecars(work)
             if work.records.folder(work.id).is_dir():
                 work.records.remove(work.id)
                 removed.append(f"folder {work.records.folder(work.id)}")

@@ -1,5 +1,6 @@
 """`list` and `status`: the quick look, and the look at everything."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ def list_instances(repository: Repository, emit: Emit) -> list[View]:
         return []
     containers = _containers(repository, emit)
     views = [
-        view(repository.records, record, (containers or {}).get(record.id)) for record in records
+        view(repository.records, record, *_parts(containers or (), record.id)) for record in records
     ]
     views = _with_standing(repository, records, views, emit)
     return views if containers is not None else [replace(v, state=None) for v in views]
@@ -52,9 +53,9 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
     tips = {name: repository.git.newest(name)[0] for name in {r.base for r in records}}
 
     def look(record: Record) -> View:
-        container = (containers or {}).get(record.id)
+        container, sidecars = _parts(containers or (), record.id)
         engine = project.config.database.engine if project.config.database else None
-        seen = view(repository.records, record, container, database=engine)
+        seen = view(repository.records, record, container, sidecars, database=engine)
         seen = _ask_git(repository, record, seen, base, registered, heads, tips)
         seen = replace(
             seen,
@@ -112,14 +113,21 @@ def _readable(repository: Repository, emit: Emit) -> list[Record]:
     return found
 
 
-def _containers(repository: Repository, emit: Emit) -> dict[str, Container] | None:
-    """This repository's containers by instance, or None (and a warning) without an engine."""
+def _containers(repository: Repository, emit: Emit) -> list[Container] | None:
+    """This repository's containers, or None (and a warning) without an engine."""
     try:
-        found = repository.engine.containers(repository=repository.key)
+        return repository.engine.containers(repository=repository.key)
     except EngineUnavailable as error:
         emit(Warned("", f"{error.message} {error.hint}"))
         return None
-    return {container.instance: container for container in found}
+
+
+def _parts(
+    containers: Sequence[Container], instance: str
+) -> tuple[Container | None, list[Container]]:
+    """(its own container, those of its sidecars)."""
+    own = next((one for one in containers if one.instance == instance), None)
+    return own, [one for one in containers if one.beside == instance]
 
 
 def _ask_git(

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.adapters import disk
+from runner.adapters.engine import Container
 from runner.adapters.run_folder import RunFolder
 from runner.controller.opening import Repository
+from runner.controller.work import Work
 from runner.domain.errors import NotFound
 from runner.domain.service import job_of
 
@@ -25,6 +27,9 @@ def tails(
     folder = _folder(repository, instance)
     found = {_short(job): job for job in folder.logs()}
     if name is not None:
+        sidecar = None if name in found else _sidecar(repository, instance, name)
+        if sidecar:
+            return {name: repository.engine.last_lines(sidecar.id, lines)}
         if name not in found:
             raise NotFound(
                 f"{instance} has no log of {name!r}.",
@@ -81,6 +86,11 @@ class _Reader:
         except OSError:
             return 0, 0
         return found.st_ino, found.st_size
+
+
+def _sidecar(repository: Repository, instance: str, name: str) -> Container | None:
+    """The sidecar of this name; its log is the engine's."""
+    return Work(repository, instance, lambda event: None).sidecars().get(name)
 
 
 def _folder(repository: Repository, instance: str) -> RunFolder:

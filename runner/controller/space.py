@@ -60,7 +60,8 @@ def _pause(project: Project, emit: Emit, grown: dict[str, int]) -> None:
         return
     with contextlib.suppress(RunnerError, OSError):
         engine = project.repository.engine
-        names = {c.id: c.instance for c in engine.containers(repository=project.repository.key)}
+        found = engine.containers(repository=project.repository.key)
+        names = {c.id: c.instance or c.beside for c in found}
         if names.get(most, "").startswith(GATE_PREFIX):
             engine.remove(most)  # of a test: who waits for it sees that it has ended
         else:

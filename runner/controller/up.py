@@ -17,6 +17,7 @@ from runner.controller.parallel import side_by_side
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
+from runner.controller.sidecars import ensure_sidecars
 from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.work import ProjectWork
@@ -97,6 +98,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
         if ensure_own_git(work):
             ensure_stopped(work)
         running = ensure_running(work, ground.image, ground.authority)
+        beside = ensure_sidecars(work, running.id, fresh=running.fresh, authority=ground.authority)
         _bring_commits(work)
         set_up = ensure_setup(work, running.id, running.env)
         verified = ensure_verified(work, running.id, running.env, again=set_up)
@@ -108,7 +110,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
         raise
     if not work.record.ready or work.record.error:
         work.change(ready=True, error=None)
-    changed = running.fresh or set_up or verified or reset or started or not was_ready
+    changed = running.fresh or beside or set_up or verified or reset or started or not was_ready
     if changed:
         work.note("up", worktree=work.record.worktree, workspace=WORKSPACE)
     return changed

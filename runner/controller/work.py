@@ -11,6 +11,7 @@ from runner.adapters.engine import Container, Engine
 from runner.adapters.git import Git
 from runner.adapters.records import Records
 from runner.controller.opening import Project, Repository
+from runner.domain.container import LABEL_SIDECAR
 from runner.domain.errors import Refused
 from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
 from runner.domain.instance import Record
@@ -69,6 +70,11 @@ class Work:
         """The instance's container as the engine knows it now."""
         found = self.engine.containers(repository=self.repository.key, instance=self.id)
         return found[0] if found else None
+
+    def sidecars(self) -> dict[str, Container]:
+        """The containers beside it as the engine knows them now, by the sidecar's name."""
+        found = self.engine.containers(repository=self.repository.key, beside=self.id)
+        return {one.labels.get(LABEL_SIDECAR, ""): one for one in found}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

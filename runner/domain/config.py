@@ -189,6 +189,75 @@ class Database(Model):
     """Folder to run the reset command in."""
 
 
+class SidecarReady(Model):
+    tcp: int | None = Field(default=None, ge=1, le=65535)
+    """Port that has to listen. treedock's own images know theirs."""
+    timeout: float = Field(default=60, gt=0, le=3600)
+    """Seconds until a sidecar that is not ready counts as failed."""
+
+
+class Sidecar(Model):
+    """A container beside the instance's, in its network namespace: the app finds it on localhost,
+    as Compose's words describe it."""
+
+    image: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")
+    """`postgres` and `redis` are treedock's own images; a name with a tag, a digest or a slash
+    (`postgres:16`, `axllent/mailpit`) is a registry's."""
+    env: dict[Variable, Line] = {}
+    """Environment of the sidecar, e.g. POSTGRES_PASSWORD."""
+    command: Command | list[str] | None = None
+    """Arguments instead of the image's own; one text is split as a shell would."""
+    volume: str | None = Field(default=None, pattern=r"^/[^:]+$")
+    """Folder of the sidecar whose content stays while the instance lives. treedock's own images
+    know theirs."""
+    ready: SidecarReady = SidecarReady()
+    """When the sidecar counts as ready."""
+    publish: Name | None = None
+    """The name under `ports` at which the host reaches it, e.g. for a database client. Without
+    one nothing outside of the instance does."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> "Sidecar":
+        if _is_bare(self.image) and self.image not in OWN_SIDECARS:
+            known = " and ".join(OWN_SIDECARS)
+            raise ValueError(
+                f"image: {self.image!r} is not one of treedock's own ({known}); "
+                f"a registry's has a tag: {self.image}:latest"
+            )
+        if self.publish and self.port is None:
+            raise ValueError("publish needs ready: {tcp: PORT}, the port that is published")
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it runs an image of treedock's own."""
+        return self.image in OWN_SIDECARS
+
+    @property
+    def port(self) -> int | None:
+        """The port it listens on, as far as that is known."""
+        own = OWN_SIDECARS.get(self.image)
+        return self.ready.tcp or (own[0] if own else None)
+
+    @property
+    def data(self) -> str | None:
+        """The folder that is kept in a volume."""
+        own = OWN_SIDECARS.get(self.image)
+        return self.volume or (own[1] if own else None)
+
+
+OWN_SIDECARS = {
+    "postgres": (5432, "/var/lib/postgresql/data"),
+    "redis": (6379, "/data"),
+}
+"""Images of treedock's own: (port, folder of the data)."""
+
+
+def _is_bare(image: str) -> bool:
+    """A name without a tag, a digest or a registry."""
+    return not re.search(r"[/:@]", image)
+
+
 class Limits(Model):
     instances: int = Field(default=15, ge=1, le=500)
     """How many instances the repository may have."""
@@ -284,6 +353,8 @@ class Config(Model):
     """Smoke test after set-up."""
     services: dict[Name, Service] = {}
     """Processes of the instance."""
+    sidecars: dict[Name, Sidecar] = {}
+    """Databases, caches and the like, each in a container of its own beside the instance's."""
     database: Database | None = None
     """The instance's own database."""
     test: Command | None = None
@@ -308,6 +379,7 @@ class Config(Model):
             if service.port is not None and service.port not in self.ports:
                 known = ", ".join(self.ports)
                 raise ValueError(f"services.{name}.port: {service.port!r} is not one of {known}")
+        _sidecars_fit(self)
         if isinstance(self.image, str) and self.image != "fullstack":
             raise ValueError(
                 f"image: {self.image!r} is not one of treedock's; write {{name: {self.image}}}"
@@ -317,6 +389,24 @@ class Config(Model):
     @property
     def slots(self) -> int:
         return len(next(iter(self.ports.values())))
+
+
+def _sidecars_fit(config: Config) -> None:
+    published: dict[str, str] = {}
+    taken = {service.port: name for name, service in config.services.items() if service.port}
+    for name, sidecar in config.sidecars.items():
+        where = f"sidecars.{name}"
+        if name in config.services:
+            raise ValueError(f"{where}: there is a service of that name")
+        if sidecar.publish is None:
+            continue
+        if sidecar.publish not in config.ports:
+            known = ", ".join(config.ports)
+            raise ValueError(f"{where}.publish: {sidecar.publish!r} is not one of {known}")
+        other = taken.get(sidecar.publish) or published.get(sidecar.publish)
+        if other:
+            raise ValueError(f"{where}.publish: {sidecar.publish!r} is the port of {other}")
+        published[sidecar.publish] = name
 
 
 def _ranges_fit(ports: dict[str, PortRange]) -> None:

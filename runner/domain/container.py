@@ -23,6 +23,8 @@ LABEL_SLOT = "treedock.slot"
 LABEL_PORTS = "treedock.ports"
 LABEL_SPEC = "treedock.spec"
 LABEL_HELPS = "treedock.helps"
+LABEL_BESIDE = "treedock.beside"  # of a sidecar: the instance that it belongs to
+LABEL_SIDECAR = "treedock.sidecar"  # and its name there
 
 NETWORK = "treedock"
 GATE_PREFIX = "gate."  # of throwaway instances; no instance's id has a dot
@@ -66,6 +68,14 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class VolumeMount:
+    """A volume of the engine's, by its name; it has to be there."""
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Limits:
     """memory in bytes, cpus as a number of cores, pids as a count."""
 
@@ -92,6 +102,14 @@ class ContainerSpec:
     publish: str = "127.0.0.1"
     capabilities: tuple[str, ...] = ()
     network: str = NETWORK
+    forwards: Mapping[int, int] = field(default_factory=dict)
+    """Ports inside that are published under another number: inside -> on the host."""
+    volumes: tuple[VolumeMount, ...] = ()
+    inside: str | None = None
+    """A container whose network namespace it joins: it has no ports and no host name then."""
+    command: tuple[str, ...] | None = None
+    """What runs, with the image's own entrypoint; empty for the image's own command. None for
+    the idle process that instances have."""
 
     @property
     def fingerprint(self) -> str:

@@ -44,7 +44,7 @@ class Record:
     `checked_out` says that the files were written once: never again, there may be work in them.
     `created_branch` is false for an attached branch, which `clean` therefore leaves alone.
     `setup_done` holds the keys of the set-up steps that ended well, in order; `reset_key` that of
-    the reset that did; `services` that of each service's definition when it was started.
+    the reset that did; `services` and `sidecars` those of each definition when it was started.
     `error` is what the last `up` ended with; `ready` says it ended well. `cleaning` says that a
     `clean` has begun to remove it, after its checks.
     """
@@ -67,6 +67,7 @@ class Record:
     reset_key: str | None = None
     reset_at: str | None = None
     services: dict[str, str] = field(default_factory=dict)
+    sidecars: dict[str, str] = field(default_factory=dict)
     ready: bool = False
     cleaning: bool = False
     archive: str | None = None
@@ -74,6 +75,8 @@ class Record:
     error: Failure | None = None
     leans_on: str | None = None
     """A landed branch of another instance that it started from; kept until it is updated."""
+    sidecar_ports: tuple[str, ...] = ()
+    """Names of ports at which a sidecar is published: no browser opens these."""
     merge: dict[str, Any] | None = None
     """What the last `merge` found: its `state` (blocked, red, landed) and the details of that."""
 
@@ -87,7 +90,8 @@ class Record:
         Raises TypeError or KeyError where the data is no record.
         """
         known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
-        known["setup_done"] = tuple(known.get("setup_done", ()))
+        for key in ("setup_done", "sidecar_ports"):
+            known[key] = tuple(known.get(key, ()))
         if known.get("error"):
             known["error"] = Failure(**known["error"])
         return cls(**known)
@@ -131,6 +135,7 @@ class View:
     task: str | None
     container: str | None
     limits_reached: list[str] | None = None
+    sidecars: list[ServiceView] = field(default_factory=list)
     out_of_date: list[str] | None = None
     """The keys of treedock.yaml that changed since it came up."""
     checked_out: str | None = None

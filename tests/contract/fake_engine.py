@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ class _Made:
     status: ContainerStatus = "created"
     sockets: list[socket.socket] = field(default_factory=list)
     processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+    printed: Path | None = None
 
     def outside(self, word: str) -> str:
         """A word of a command line with its mount point, if it begins with one, translated."""
@@ -54,7 +56,9 @@ class FakeEngine:
         self._registry = set(registry)
         self._own_images: set[str] = set()
         self._containers: dict[str, _Made] = {}
+        self._volumes: dict[str, dict[str, str]] = {}
         self._left: int | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def vanish(self, after: int = 0) -> None:
         """Stop answering after so many more calls."""
@@ -68,6 +72,8 @@ class FakeEngine:
         """End everything that runs."""
         for made in list(self._containers.values()):
             _halt(made, 0)
+        if self._folder:
+            self._folder.cleanup()
 
     def prepare(self) -> None:
         """It is."""
@@ -94,6 +100,9 @@ class FakeEngine:
         for mount in spec.mounts:
             if not Path(mount.source).exists():
                 raise EngineFailed(f"bind source path does not exist: {mount.source}")
+        for volume in spec.volumes:
+            if volume.name not in self._volumes:
+                raise EngineFailed(f"No such volume: {volume.name}")
         made = _Made(_new_id(), spec)
         self._containers[made.id] = made
         return made.id
@@ -103,12 +112,22 @@ class FakeEngine:
         made = self._find(container)
         if made.status == "running":
             return
+        if made.spec.inside and self._find(made.spec.inside).status != "running":
+            raise EngineFailed("cannot join network of a non running container")
         try:
-            for port in made.spec.ports:
+            for port in (*made.spec.ports, *made.spec.forwards.values()):
                 made.sockets.append(_bind(made.spec.publish, port))
         except OSError as error:
             _halt(made, 0)
             raise EngineFailed(f"port is already allocated: {error}") from error
+        if made.spec.command:
+            made.printed = self._logs() / made.id
+            with made.printed.open("ab") as out:
+                started = self._spawn(
+                    made, made.spec.command, {}, "/", stdin=subprocess.DEVNULL,
+                    stdout=out.fileno(), stderr=out.fileno(),
+                )  # fmt: skip
+            made.processes.append(started)
         made.status = "running"
 
     def stop(self, container: str, timeout: int) -> None:
@@ -197,6 +216,27 @@ class FakeEngine:
         stderr.write(err)
         return process.returncode
 
+    def last_lines(self, container: str, lines: int) -> list[str]:
+        self._answer("last_lines")
+        printed = self._find(container).printed
+        return printed.read_text().splitlines()[-lines:] if printed else []
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        self._answer("ensure_volume")
+        self._volumes.setdefault(name, dict(labels))
+
+    def volumes(self, **labels: str) -> list[str]:
+        self._answer("volumes")
+        wanted = {f"treedock.{key}": value for key, value in labels.items()}.items()
+        return [name for name, own in self._volumes.items() if wanted <= own.items()]
+
+    def remove_volume(self, name: str) -> None:
+        self._answer("remove_volume")
+        users = (one.name for made in self._containers.values() for one in made.spec.volumes)
+        if name in users:
+            raise EngineFailed(f"volume {name} is in use")
+        self._volumes.pop(name, None)
+
     def image(self, name: str) -> str | None:
         self._answer("image")
         return self._images.get(name)
@@ -246,6 +286,10 @@ class FakeEngine:
             self._images.pop(name, None)
             self._own_images.discard(name)
 
+    def _logs(self) -> Path:
+        self._folder = self._folder or tempfile.TemporaryDirectory()
+        return Path(self._folder.name)
+
     def _answer(self, call: str) -> None:
         if self._left is not None:
             if self._left == 0:
@@ -270,6 +314,8 @@ class FakeEngine:
         return made
 
     def _shown(self, made: _Made) -> Container:
+        if made.status == "running" and made.spec.command and made.processes[0].poll() is not None:
+            made.status = "exited"  # its own process ended
         labels = {**made.spec.labels, names.LABEL_SPEC: made.spec.fingerprint}
         return Container(made.id, made.spec.name, made.status, labels, made.spec.image)
 

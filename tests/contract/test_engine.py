@@ -15,7 +15,7 @@ import pytest
 from runner.adapters import sockets
 from runner.adapters.engine import Container, Engine, ports_label
 from runner.domain import container as names
-from runner.domain.container import ContainerSpec, Limits, Mount
+from runner.domain.container import ContainerSpec, Limits, Mount, VolumeMount
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.tiny_image import tiny_image
@@ -194,6 +194,63 @@ def test_what_is_not_there_cannot_be_started(engine: Engine) -> None:
     with pytest.raises(EngineFailed):
         engine.start("treedock-test-absent")
     engine.remove("treedock-test-absent")
+
+
+def test_a_sidecar_runs_its_own_command_in_the_namespace_of_another(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    owner = create(spec)
+    beside = replace(
+        spec,
+        name=f"{spec.name}.beside",
+        hostname="",
+        ports=(),
+        inside=owner,
+        command=("sh", "-c", "echo one; echo two; exec sleep 60"),
+    )
+    made = create(beside)
+    with pytest.raises(EngineFailed):
+        engine.start(made)  # its owner does not run
+    engine.start(owner)
+    engine.start(made)
+    assert eventually(lambda: engine.last_lines(made, 1)) == ["two"]
+    assert engine.last_lines(made, 5) == ["one", "two"]
+
+
+def test_a_sidecar_whose_command_ends_has_exited(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(replace(spec, ports=(), command=("sh", "-c", "exit 3")))
+    engine.start(made)
+    assert eventually(lambda: own(engine, spec)[0].status == "exited")
+
+
+def test_a_port_can_be_published_under_another_number(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    port, other = spec.ports
+    engine.start(create(replace(spec, ports=(other,), forwards={5432: port})))
+    assert not sockets.is_free(port)
+    assert not sockets.is_free(other)
+
+
+def test_a_volume_is_made_once_found_by_its_labels_and_stays_while_it_is_used(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    key = spec.labels[names.LABEL_REPOSITORY]
+    name, labels = f"{spec.name}.data", {names.LABEL: "sidecar", names.LABEL_REPOSITORY: key}
+    engine.ensure_volume(name, labels)
+    engine.ensure_volume(name, labels)
+    assert engine.volumes(repository=key) == [name]
+    assert engine.volumes(repository="nobody's") == []
+    made = create(replace(spec, volumes=(VolumeMount(name, "/data"),)))
+    with pytest.raises(EngineFailed):
+        engine.remove_volume(name)
+    engine.remove(made)
+    assert engine.volumes(repository=key) == [name]
+    engine.remove_volume(name)
+    engine.remove_volume(name)
+    assert engine.volumes(repository=key) == []
 
 
 def test_a_command_inside_has_exit_code_output_environment_and_folder(

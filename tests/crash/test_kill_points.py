@@ -157,6 +157,7 @@ def test_update_is_completed_or_can_be_gone_on_with(world: World) -> None:
     told(world, "update", kill_points(world, prepare, finish))
 
 
+@pytest.mark.timeout(2400)  # some hundred points, each with two merges
 def test_merge_lands_what_was_tested_or_nothing(world: World) -> None:
     app = world.app
 

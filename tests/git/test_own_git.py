@@ -140,7 +140,10 @@ def test_files_of_a_required_filter_are_said_and_never_committed_raw(shop: Shop)
     assert any("filter big" in said and "not changed" in said for said in auth.shop.warnings)
     assert auth("git status --porcelain; cat one.bin") == "1"
     (auth.tree / "one.bin").write_text("raw\n")
-    assert auth.run("git add one.bin").code != 0
+    refused = auth.run("git add one.bin")
+    assert refused.code != 0
+    assert "one.bin goes through a filter" in refused.err
+    assert "on the host, in trees/auth" in refused.err
     auth("git checkout one.bin")
     assert auth("git status --porcelain; git switch -qc other; git status --porcelain") == ""
     made = auth(

@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 
-from runner.domain.container import ContainerSpec, Limits, Mount
+from runner.domain.container import ContainerSpec, Limits, Mount, VolumeMount
 
 SPEC = ContainerSpec(
     name="treedock-shop-auth",
@@ -46,6 +46,10 @@ def test_everything_else_that_changes_changes_it() -> None:
         "publish": "0.0.0.0",
         "capabilities": ("SYS_PTRACE",),
         "network": "other",
+        "forwards": {5432: 9300},
+        "volumes": (VolumeMount("data", "/data"),),
+        "inside": "another",
+        "command": (),
     }
     assert set(changes) == {f.name for f in fields(ContainerSpec)} - {"secrets", "labels"}
     found = {SPEC.fingerprint}

@@ -1,0 +1,182 @@
+"""Sidecars: containers in an instance's network namespace, and the volumes that hold their data.
+
+Their life follows the instance's container: a namespace is gone with the container that owns it,
+so whatever joined it has to start anew together with it.
+"""
+
+import contextlib
+import hashlib
+import json
+import shlex
+import time
+from pathlib import Path
+
+from runner.adapters.engine import Container
+from runner.controller import images
+from runner.controller.work import ProjectWork, Work
+from runner.domain import container as names
+from runner.domain.config import Sidecar
+from runner.domain.container import ContainerSpec, VolumeMount
+from runner.domain.container import Limits as ContainerLimits
+from runner.domain.errors import CommandFailed, EngineFailed
+from runner.domain.listening import listeners
+
+STOP_TIMEOUT = 10  # seconds; a database writes down what it has in memory
+GLANCE = 0.05  # seconds between two looks
+LAST_LINES = 20
+READY = "treedock-ready"  # in images of treedock's own: ends with 0 once it can be used
+
+# What the entrypoints of registries' images need to give their data to a user of their own.
+CAPABILITIES = ("CHOWN", "SETUID", "SETGID", "FOWNER", "DAC_OVERRIDE")
+
+
+def ensure_sidecars(work: ProjectWork, owner: str, *, fresh: bool, authority: Path | None) -> bool:
+    """See to it that the wanted sidecars run in the namespace of the container `owner` and are
+    ready; others go, their data stays. `fresh`: the owner has just been started.
+
+    Returns whether any was started. Raises CommandFailed for one that ends or stays silent.
+    """
+    wanted, found = work.config.sidecars, work.sidecars()
+    published = tuple(sidecar.publish for sidecar in wanted.values() if sidecar.publish)
+    keys = {name: sidecar_key(sidecar) for name, sidecar in wanted.items()}
+    if not wanted and not found:
+        return False
+    for name in found.keys() - wanted.keys():
+        with work.step(f"removing {name}"):
+            work.engine.remove(found[name].id)
+    started: dict[str, str] = {}
+    for name, sidecar in wanted.items():
+        image = images.ensure_sidecar_image(work.engine, sidecar, authority, work.emit)
+        spec = _wanted(work, name, sidecar, owner, image)
+        there = found.get(name)
+        if there and there.labels.get(names.LABEL_SPEC) == spec.fingerprint:
+            if there.status == "running" and not fresh:
+                continue
+            if there.status in ("running", "paused"):
+                work.engine.stop(there.id, STOP_TIMEOUT)
+            started[name] = there.id
+        else:
+            started[name] = _recreate(work, spec, there)
+    for name, container in started.items():
+        with work.step(f"starting {name}"):
+            work.engine.start(container)
+    if (work.record.sidecars, work.record.sidecar_ports) != (keys, published):
+        work.change(sidecars=keys, sidecar_ports=published)
+    for name in started if work.record.ready else wanted:
+        _await_ready(work, owner, name)
+    return bool(started)
+
+
+def sidecar_key(sidecar: Sidecar) -> str:
+    """Changes exactly when a sidecar would have to be made anew."""
+    text = json.dumps(sidecar.model_dump(exclude={"ready"}), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def stop_sidecars(work: Work) -> bool:
+    """Stop those that run. Returns whether any did."""
+    running = [one for one in work.sidecars().values() if one.status in ("running", "paused")]
+    for one in running:
+        work.engine.stop(one.id, STOP_TIMEOUT)
+    return bool(running)
+
+
+def remove_sidecars(work: Work) -> list[str]:
+    """Remove all of them and their data; returns what was removed."""
+    removed = []
+    for one in work.sidecars().values():
+        work.engine.remove(one.id)
+        removed.append(f"container {one.name}")
+    for name in volumes_of(work):
+        with contextlib.suppress(EngineFailed):  # in use by a container that is no sidecar
+            work.engine.remove_volume(name)
+            removed.append(f"volume {name}")
+    return removed
+
+
+def volumes_of(work: Work) -> list[str]:
+    """The names of the volumes that hold its sidecars' data."""
+    return sorted(work.engine.volumes(repository=work.repository.key, beside=work.id))
+
+
+def _wanted(
+    work: ProjectWork, name: str, sidecar: Sidecar, owner: str, image: str
+) -> ContainerSpec:
+    limits = work.config.limits
+    command = sidecar.command or []
+    labels = {
+        names.LABEL: "sidecar",
+        names.LABEL_PROJECT: work.project.name,
+        names.LABEL_REPOSITORY: work.project.repository.key,
+        names.LABEL_BESIDE: work.id,
+        names.LABEL_SIDECAR: name,
+    }
+    volume = f"{_prefix(work)}.{name}"
+    return ContainerSpec(
+        name=volume,
+        image=image,
+        user="",
+        hostname="",
+        ports=(),
+        mounts=(),
+        limits=ContainerLimits(limits.memory, limits.cpus, limits.pids),
+        environment=sidecar.env,
+        labels=labels,
+        capabilities=() if sidecar.is_own else CAPABILITIES,
+        volumes=(VolumeMount(volume, sidecar.data),) if sidecar.data else (),
+        inside=owner,
+        command=tuple(shlex.split(command) if isinstance(command, str) else command),
+    )
+
+
+def _prefix(work: ProjectWork) -> str:
+    return f"treedock-{work.project.name}-{work.id}-{work.project.repository.key[:6]}"
+
+
+def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -> str:
+    if found:
+        if found.status in ("running", "paused"):
+            work.engine.stop(found.id, STOP_TIMEOUT)
+        work.engine.remove(found.id)
+    for volume in spec.volumes:
+        work.engine.ensure_volume(volume.name, spec.labels)
+    return work.engine.create(spec)
+
+
+def _await_ready(work: ProjectWork, owner: str, name: str) -> None:
+    """Wait until it can be used. Raises CommandFailed."""
+    sidecar = work.config.sidecars[name]
+    with work.step(f"waiting for {name}"):
+        deadline = time.monotonic() + sidecar.ready.timeout
+        while True:
+            there = work.sidecars().get(name)
+            if there is None or there.status != "running":
+                raise _failed(work, there, name, "ended")
+            if _is_ready(work, owner, there, sidecar):
+                return
+            if time.monotonic() > deadline:
+                said = f"was not ready within {sidecar.ready.timeout:g} s"
+                raise _failed(work, there, name, said)
+            time.sleep(GLANCE)
+
+
+def _is_ready(work: ProjectWork, owner: str, there: Container, sidecar: Sidecar) -> bool:
+    if sidecar.is_own:
+        try:
+            return work.engine.exec(there.id, [READY]).exit_code == 0
+        except EngineFailed:  # it ended meanwhile, which the next look tells
+            return False
+    if sidecar.port is None:
+        return True
+    tables = work.engine.exec(owner, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
+    return any(port == sidecar.port for _, port in listeners(tables.decode(errors="replace")))
+
+
+def _failed(work: ProjectWork, there: Container | None, name: str, what: str) -> CommandFailed:
+    lines = work.engine.last_lines(there.id, LAST_LINES) if there else []
+    last = "\n".join(f"    {line}" for line in lines)
+    return CommandFailed(
+        f"{work.id}: the sidecar {name} {what}." + (f" Its last lines:\n{last}" if last else ""),
+        hint=f"The whole log: treedock logs {work.id} {name}. Mend sidecars.{name} in "
+        f"treedock.yaml and run again: treedock up {work.id}",
+    )

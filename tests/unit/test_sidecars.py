@@ -1,0 +1,117 @@
+"""Sidecars on the fake engine: their life beside an instance."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+
+from runner.controller.listing import status
+from runner.domain.errors import CommandFailed, ConfigError
+from tests.shop import Shop
+
+CACHE = {"image": "tiny:1", "command": "sh -c 'echo begun; exec sleep 60'", "volume": "/data"}
+Eventually = Callable[..., object]
+
+
+@pytest.fixture
+def beside(shop: Shop) -> Shop:
+    """The shop with a sidecar `cache`."""
+    shop.engine.import_image(io.BytesIO(), "tiny:1")
+    shop.configure(sidecars={"cache": CACHE})
+    return shop
+
+
+def statuses(shop: Shop, instance: str = "auth") -> dict[str, str]:
+    return {
+        one.labels["treedock.sidecar"]: one.status
+        for one in shop.engine.containers(beside=instance)
+    }
+
+
+def test_it_comes_goes_and_is_cleaned_with_its_instance(beside: Shop) -> None:
+    beside.up("auth")
+    assert statuses(beside) == {"cache": "running"}
+    assert [one.name for one in beside.bring("auth")[0].view.sidecars] == ["cache"]  # type: ignore[union-attr]
+    beside.down("auth")
+    assert statuses(beside) == {"cache": "exited"}
+    beside.up("auth")
+    assert statuses(beside) == {"cache": "running"}
+    beside.clean("auth")
+    assert statuses(beside) == {}
+    assert beside.engine.volumes() == []
+
+
+def test_a_second_up_changes_nothing(beside: Shop) -> None:
+    beside.up("auth")
+    before = beside.engine.containers(beside="auth")
+    assert not beside.bring("auth")[0].changed
+    assert beside.engine.containers(beside="auth") == before
+
+
+def test_a_changed_one_is_made_anew_with_its_data_and_a_removed_one_goes(beside: Shop) -> None:
+    beside.up("auth")
+    (before,) = beside.engine.containers(beside="auth")
+    beside.configure(sidecars={"cache": CACHE | {"env": {"LEVEL": "2"}}})
+    (seen,) = status(beside.project, ["auth"], beside.events.append)
+    assert seen.out_of_date == ["sidecars.cache"]
+    beside.up("auth")
+    (after,) = beside.engine.containers(beside="auth")
+    assert before.id != after.id
+    assert len(beside.engine.volumes(beside="auth")) == 1
+    beside.configure(sidecars={})
+    beside.up("auth")
+    assert statuses(beside) == {}
+    assert len(beside.engine.volumes(beside="auth")) == 1, "the data stays until clean"
+
+
+def test_the_container_it_joins_is_made_anew_and_it_too(beside: Shop) -> None:
+    beside.up("auth")
+    (before,) = beside.engine.containers(beside="auth")
+    beside.configure(limits={"memory": "300m", "disk_free": 0})
+    beside.up("auth")
+    (after,) = beside.engine.containers(beside="auth")
+    assert before.id != after.id
+    assert after.status == "running"
+
+
+def test_one_that_ends_at_once_fails_the_up_with_its_last_words(beside: Shop) -> None:
+    words = "sh -c 'echo no room; exit 3'"
+    beside.configure(sidecars={"cache": CACHE | {"command": words, "ready": {"tcp": 6379}}})
+    error = beside.refusal("auth")
+    assert isinstance(error, CommandFailed)
+    assert "no room" in error.message
+    assert "sidecars.cache" in error.hint
+
+
+def test_two_instances_have_two(beside: Shop) -> None:
+    beside.bring("auth", "pay")
+    assert statuses(beside, "auth") == statuses(beside, "pay") == {"cache": "running"}
+    assert len(beside.engine.volumes()) == 2
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "said"),
+    [
+        ({"image": "mysql"}, "mysql:latest"),
+        ({"image": "postgres", "publish": "nowhere"}, "not one of"),
+        ({"image": "mailpit:1", "publish": "backend"}, "ready: {tcp"),
+        ({"image": "postgres", "volume": "data"}, "volume"),
+        ({"image": "postgres", "ready": {"tcp": 0}}, "ready.tcp"),
+        ({"image": "-x"}, "image"),
+    ],
+)
+def test_what_cannot_be_is_told(beside: Shop, sidecar: dict[str, object], said: str) -> None:
+    beside.configure(sidecars={"db": sidecar})
+    with pytest.raises(ConfigError, match=said.replace("{", r"\{")):
+        beside.bring("auth")
+
+
+def test_a_port_serves_one_thing(beside: Shop) -> None:
+    service = {"run": "sleep 9", "port": "backend"}
+    postgres = {"image": "postgres", "publish": "backend"}
+    beside.configure(services={"api": service}, sidecars={"db": postgres})
+    with pytest.raises(ConfigError, match="port of api"):
+        beside.bring("auth")
+    beside.configure(services={"db": service}, sidecars={"db": {"image": "postgres"}})
+    with pytest.raises(ConfigError, match="service of that name"):
+        beside.bring("auth")
