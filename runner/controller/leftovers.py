@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters import locks
+from runner.adapters import disk, locks
 from runner.adapters.engine import Container, Engine
 from runner.controller.clean import clean
 from runner.controller.opening import Project, Repository
@@ -39,15 +39,19 @@ class _World:
 
 
 def stale_locks(repository: Repository, *, fix: bool) -> Finding:
-    """Lock files whose instance is gone and that nobody holds."""
-    stale = list(_stale_locks(repository))
+    """Lock files whose instance is gone and that nobody holds, and folders of such instances that
+    a kill kept from being deleted."""
+    old_locks, trash = list(_stale_locks(repository)), list(_stale_trash(repository))
+    stale = [*old_locks, *trash]
     if not stale:
         return Finding("stale-locks", "ok", "no lock is left of an instance that is gone")
     said = ", ".join(path.name for path in stale)
     if not fix:
-        message = f"Locks of instances that are gone: {said}."
+        message = f"Left of instances that are gone: {said}."
         return Finding("stale-locks", "warning", message, "treedock doctor --fix removes them.")
-    for path in stale:
+    for path in trash:
+        disk.remove_tree(path)
+    for path in old_locks:
         # Removed while held: whoever opened it meanwhile notices and makes a new one.
         with locks.hold(path):
             path.unlink(missing_ok=True)
@@ -82,6 +86,13 @@ def _stale_locks(repository: Repository) -> Iterator[Path]:
     for path in sorted(folder.glob("instance-*.lock")):
         instance = path.name.removeprefix("instance-").removesuffix(".lock")
         if instance not in known and not locks.is_held(path):
+            yield path
+
+
+def _stale_trash(repository: Repository) -> Iterator[Path]:
+    records = repository.records
+    for path in sorted(records.trash.glob("*-*")):
+        if not locks.is_held(records.lock(path.name.rpartition("-")[0])):
             yield path
 
 

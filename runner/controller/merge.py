@@ -224,6 +224,8 @@ def _without_their_base(
 
 def _ready(work: ProjectWork, base: str) -> str | None:
     """The commit to merge; None where it has landed already. Raises Refused."""
+    if _is_going(work):
+        return None
     synced = sync(work)
     record, git = work.record, work.git
     begun = {record.base_commit, *git.refs(kept_ref(work, "base")).values()}
@@ -261,6 +263,12 @@ def _ready(work: ProjectWork, base: str) -> str | None:
             hint=f"Take it out inside: treedock exec {work.id} -- git rm --cached PATH",
         )
     return synced.head
+
+
+def _is_going(work: ProjectWork) -> bool:
+    """Whether it has landed, and a kill cut off its removal: its branch may be gone by now."""
+    record = work.record
+    return record.cleaning and (record.merge or {}).get("state") == "landed"
 
 
 def _require_base_landed(work: ProjectWork, base: str, together: Container[str | None]) -> None:
@@ -337,9 +345,9 @@ def _written_down(work: ProjectWork, outcome: Outcome, wanted: Wanted) -> Outcom
 
 def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> Outcome:
     """Remove what has landed, unless something was committed or changed in it meanwhile."""
-    from runner.controller.clean import retire
-
     record = work.reread()
+    if _is_going(work):
+        return _removed(work, outcome, [])
     try:
         synced = sync(work)
         head, inside = synced.head, synced.inside
@@ -362,6 +370,12 @@ def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> O
     elif push:
         notes += _delete_remote_branch(work, head)
     let_go(work, base_head)
+    return _removed(work, outcome, notes)
+
+
+def _removed(work: ProjectWork, outcome: Outcome, notes: list[str]) -> Outcome:
+    from runner.controller.clean import retire
+
     try:
         retire(work)
     except (RunnerError, OSError) as error:

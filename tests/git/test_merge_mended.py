@@ -183,3 +183,17 @@ def test_a_dry_run_does_not_bring_base_forward(
     merged = land("auth", gates=("test -f other.txt",), dry_run=True)
     assert outcomes(merged) == {"auth": "ready"}
     assert head(shop) == before
+
+
+def test_a_removal_that_was_cut_off_after_landing_is_completed(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    merged = land("auth", keep=True)
+    landed = {"state": "landed", "commit": merged.now, "head": head(shop, "feature/auth")}
+    Work(shop.repository, "auth", shop.events.append).change(cleaning=True, merge=landed)
+    shop.repository.git.remove_worktree(shop.tree("auth"))
+    for ref in git(shop.repo, "for-each-ref", "--format=%(refname)", "refs/treedock").split():
+        git(shop.repo, "update-ref", "-d", ref)
+    git(shop.repo, "update-ref", "-d", "refs/heads/feature/auth")
+    assert outcomes(land("auth")) == {"auth": "landed"}
+    assert shop.repository.records.ids() == []
+    assert shop.engine.containers() == []

@@ -210,6 +210,14 @@ def test_fix_removes_the_lock_of_an_instance_that_is_gone(project: Project) -> N
     assert not lock.exists()
 
 
+def test_fix_removes_the_folder_of_an_instance_that_a_kill_kept(project: Project) -> None:
+    left = project.repository.records.trash / "gone-4711"
+    left.mkdir(parents=True)
+    assert "gone-4711" in stale_locks(project.repository, fix=False).message
+    assert stale_locks(project.repository, fix=True).fixed
+    assert not left.exists()
+
+
 def test_a_lock_that_is_held_is_not_stale(project: Project) -> None:
     lock = project.repository.records.lock("busy")
     with locks.hold(lock):
