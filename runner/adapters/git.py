@@ -64,7 +64,7 @@ _FRUGAL = ("-c", "core.packedGitWindowSize=32m", "-c", "core.packedGitLimit=256m
 # Commands that read .gitignore files. Code in a container can make one a FIFO, which git opens
 # and waits for without end, or as large as it likes, and git 2.39 reads it whole.
 _LOOKING = {"status", "ls-files", "check-ignore"}
-_LOOK_PATIENCE = 3.0  # seconds before we look what keeps git
+_LOOK_PATIENCE = 2.0  # seconds before we look what keeps git
 _LOOK_MEMORY = 2**31  # bytes of git's own; packs, which are mapped, do not count
 _BLOCK_START = "# >>> treedock >>>"
 _BLOCK_END = "# <<< treedock <<<"

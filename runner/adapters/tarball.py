@@ -6,12 +6,13 @@ import stat
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 from runner.adapters import disk
 from runner.adapters.steps import step
 
 CHUNK = 2**20  # bytes
+_ZEROS = bytes(CHUNK)
 
 
 def write(target: Path, root: Path, paths: Iterable[str]) -> list[str]:
@@ -22,14 +23,31 @@ def write(target: Path, root: Path, paths: Iterable[str]) -> list[str]:
     """
     left_out = []
     with target.open("xb") as file:
-        with tarfile.open(fileobj=file, mode="w") as tar:
+        sparse = cast(IO[bytes], _Sparse(file))
+        with tarfile.TarFile(fileobj=sparse, mode="w", copybufsize=CHUNK) as tar:
             for path in _all_below(root, paths):
                 if not _add(tar, root, path):
                     left_out.append(path)
+        file.truncate()
         file.flush()
         os.fsync(file.fileno())
     step(f"write {target.name}")
     return left_out
+
+
+class _Sparse:
+    """A new file in which zeros are holes: what is sparse in a worktree must not fill the disk."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.tell = file.tell
+
+    def write(self, data: bytes) -> int:
+        if len(data) == CHUNK and data == _ZEROS:
+            self._file.seek(len(data), os.SEEK_CUR)
+        else:
+            self._file.write(data)
+        return len(data)
 
 
 def size(root: Path, paths: Iterable[str]) -> int:

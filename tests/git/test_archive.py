@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters import tarball
 from runner.cli.instances import _cleaned
 from runner.controller.archive import Archive
 from runner.controller.clean import Cleaned, retire
@@ -525,3 +526,17 @@ def test_a_person_is_told_what_is_kept_and_how_to_get_it_back(shop: Shop) -> Non
     back = [line for line in lines if line.startswith("get it back with: ")]
     assert back[0].endswith(f"git branch feature/auth {archive.prefix}/head")
     assert back[-1].endswith(f"-C {shop.repo / 'trees/auth'}")
+
+
+def test_what_is_sparse_stays_sparse(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    with (tmp_path / "tree/sparse").open("wb") as file:
+        file.truncate(2**28)
+        file.seek(2**27)
+        file.write(b"data")
+    (tmp_path / "tree/tail").write_bytes(bytes(2**21))
+    made = tmp_path / "uncommitted.tar"
+    assert tarball.write(made, tmp_path / "tree", ["sparse", "tail"]) == []
+    assert made.stat().st_blocks * 512 < 2**23
+    assert tarball.holds(made, tmp_path / "tree", "sparse")
+    assert tarball.holds(made, tmp_path / "tree", "tail")

@@ -1,0 +1,1 @@
+"""Attacks from inside an instance, each shown to work against a naive layout first."""
