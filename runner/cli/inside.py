@@ -69,6 +69,22 @@ def reset_command(instance: str | None, timings: bool, json_: bool) -> None:
         output.show_json(next(view.to_json() for view in views if view.id == chosen))
 
 
+@db_command.command("url")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@output.as_json
+def url_command(instance: str | None, json_: bool) -> None:
+    """Print where a client on this machine finds the database."""
+    from runner.controller.database import url_of
+
+    repository = open_repository()
+    chosen = choosing.one(repository, instance)
+    url = url_of(open_project(repository), chosen)
+    if json_:
+        output.show_json({"id": chosen, "url": url})
+    else:
+        click.echo(url)
+
+
 def _run(instance: str | None, command: list[str], *, json_: bool = False) -> int:
     """On a terminal hand over to the docker command, which has a raw tty; else join streams."""
     from runner.controller.inside import Place, can_start, place_of, run

@@ -8,6 +8,7 @@ from pathlib import Path
 from runner.adapters import disk, sockets
 from runner.adapters.engine import Container, ports_label
 from runner.adapters.run_folder import RunFolder
+from runner.controller.database import variables
 from runner.controller.files import env_file_values, write_files
 from runner.controller.own_git import git_mounts
 from runner.controller.sidecars import stop_sidecars
@@ -161,9 +162,12 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
 
 
 def environment_of(work: ProjectWork) -> dict[str, str]:
-    """What treedock itself puts into the container's environment."""
+    """What treedock itself puts into the container's environment; where the database is only as
+    far as `.env` does not say so itself."""
+    given = env_file_values(work)
+    found = {k: v for k, v in variables(work.config).items() if k not in given}
     own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
-    return own | values_of(work.id, work.record.ports, work.config.env.set_)
+    return found | own | values_of(work.id, work.record.ports, work.config.env.set_)
 
 
 def exec_env(work: ProjectWork) -> dict[str, str]:

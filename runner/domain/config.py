@@ -179,14 +179,24 @@ class Service(Model):
 
 
 class Database(Model):
-    engine: Literal["sqlite", "command"] = "sqlite"
-    """`sqlite` for a database file; `command` when only the reset command knows."""
+    engine: Literal["sqlite", "postgres", "command"] = "sqlite"
+    """`sqlite` for a database file, `postgres` for one in a sidecar; `command` when only the reset
+    command knows."""
     path: FilePath | None = None
     """The database file of `sqlite`. It never shows in `git status`."""
+    sidecar: Name | None = None
+    """The sidecar that holds the database; by default the one named like the engine."""
+    name: Line | None = None
+    """The database's name there; by default the sidecar's POSTGRES_DB."""
     reset: Command | None = None
     """Shell command that makes the database anew. It runs once for a new instance."""
     folder: Path = Field(default=".", alias="in")
     """Folder to run the reset command in."""
+
+    @property
+    def beside(self) -> str:
+        """The name of the sidecar that holds the database."""
+        return self.sidecar or self.engine
 
 
 class SidecarReady(Model):
@@ -380,6 +390,7 @@ class Config(Model):
                 known = ", ".join(self.ports)
                 raise ValueError(f"services.{name}.port: {service.port!r} is not one of {known}")
         _sidecars_fit(self)
+        _database_fits(self)
         if isinstance(self.image, str) and self.image != "fullstack":
             raise ValueError(
                 f"image: {self.image!r} is not one of treedock's; write {{name: {self.image}}}"
@@ -389,6 +400,15 @@ class Config(Model):
     @property
     def slots(self) -> int:
         return len(next(iter(self.ports.values())))
+
+
+def _database_fits(config: Config) -> None:
+    database = config.database
+    if database and database.engine == "postgres" and database.beside not in config.sidecars:
+        raise ValueError(
+            f"database.sidecar: there is no sidecar {database.beside!r}; add one, e.g. "
+            f"sidecars: {{{database.beside}: {{image: postgres}}}}"
+        )
 
 
 def _sidecars_fit(config: Config) -> None:

@@ -46,12 +46,14 @@ def redis(app: App, instance: str, script: str, **values: str) -> str:
     return answer.stdout
 
 
-def psql(app: App, instance: str, statement: str) -> str:
+URL = "postgresql://shop:s3cret@localhost:5432/shop-db"
+
+
+def psql(app: App, instance: str, statement: str, url: str = URL) -> str:
     """Ask the sidecar as the app would, with the password, over TCP."""
     (found,) = [
         one for one in sidecars(app, instance) if one.labels["treedock.sidecar"] == "postgres"
     ]
-    url = "postgresql://shop:s3cret@localhost:5432/shop-db"
     done = app.engine.exec(found.id, ["psql", "--no-psqlrc", "-Atqc", statement, url])
     assert done.exit_code == 0, done.output.decode()
     return done.output.decode().strip()
@@ -139,3 +141,16 @@ def test_set_up_finds_it(beside: App) -> None:
     ping = ASK.format(port=6379, talk="s.sendall(b'PING\\r\\n'); assert b'PONG' in s.recv(9)")
     beside.configure(setup=[{"run": f'python3 -c "{ping}"'}])
     assert beside.up("auth")["auth"]["state"] == "running"
+
+
+def test_its_database_is_reset_once_and_found_by_its_url(beside: App) -> None:
+    ask = ASK.format(port=5432, talk="pass")
+    reset = f'python3 -c "{ask}" && printenv PGDATABASE PGUSER >> resets'
+    beside.configure(database={"engine": "postgres", "reset": reset})
+    view = beside.up("auth")["auth"]
+    assert (view["state"], view["database"]["engine"]) == ("running", "postgres")
+    assert (beside.tree("auth") / "resets").read_text() == "shop-db\nshop\n"
+    url = beside.inside("auth", "printenv DATABASE_URL").stdout.strip()
+    assert psql(beside, "auth", "select current_database()", url) == "shop-db"
+    outside = beside.cli("db", "url", "auth").stdout.strip()
+    assert outside == url.replace("5432", str(view["ports"]["db"]))
