@@ -1,12 +1,17 @@
 """Sidecars on the fake engine: their life beside an instance."""
 
+import contextlib
 import io
+import shutil
 from collections.abc import Callable
 
 import pytest
 
+from runner.controller import gates
+from runner.controller.leftovers import leftovers
 from runner.controller.listing import status
-from runner.domain.errors import CommandFailed, ConfigError
+from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable
+from tests.real_git import git
 from tests.shop import Shop
 
 CACHE = {"image": "tiny:1", "command": "sh -c 'echo begun; exec sleep 60'", "volume": "/data"}
@@ -115,3 +120,46 @@ def test_a_port_serves_one_thing(beside: Shop) -> None:
     beside.configure(services={"db": service}, sidecars={"db": {"image": "postgres"}})
     with pytest.raises(ConfigError, match="service of that name"):
         beside.bring("auth")
+
+
+@pytest.mark.deep
+def test_an_engine_that_goes_away_anywhere_is_mended_by_the_next_up(beside: Shop) -> None:
+    beside.up("warm")
+    calls = len(beside.engine.calls)
+    for after in range(calls):
+        beside.engine.vanish(after)
+        with contextlib.suppress(EngineUnavailable):
+            beside.bring("auth")
+        beside.engine.come_back()
+        beside.up("auth")
+        assert statuses(beside) == {"cache": "running"}
+        beside.engine.vanish(after)
+        with contextlib.suppress(EngineUnavailable):
+            beside.clean("auth")
+        beside.engine.come_back()
+        if "auth" in beside.repository.records.ids():
+            beside.clean("auth")
+        assert statuses(beside) == {}
+        assert beside.engine.volumes(beside="auth") == []
+
+
+def test_a_throwaway_instance_has_its_own(beside: Shop) -> None:
+    project, head = beside.project, git(beside.repo, "rev-parse", "HEAD").strip()
+    work = gates.GateWork(gates.gate_project(project), "gate.run.0", beside.events.append)
+    gates.bring_up(work, head, head, [])
+    assert statuses(beside, "gate.run.0") == {"cache": "running"}
+    gates.dispose(work)
+    assert beside.engine.containers() == []
+    assert beside.engine.volumes() == []
+
+
+def test_what_is_left_of_one_without_a_record_is_removed_by_doctor(beside: Shop) -> None:
+    beside.up("auth")
+    (own,) = beside.engine.containers(instance="auth")
+    beside.engine.remove(own.id)
+    beside.repository.git.remove_worktree(beside.tree("auth"))
+    shutil.rmtree(beside.repository.records.folder("auth"))
+    found = leftovers(beside.project, beside.engine, fix=True, emit=beside.events.append)
+    assert [one.fixed for one in found] == [True]
+    assert beside.engine.containers() == []
+    assert beside.engine.volumes() == []
