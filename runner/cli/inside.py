@@ -3,14 +3,19 @@
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.adapters.lazy_engine import SOCKET
 from runner.cli import choosing, output
 from runner.cli.progress import narration
-from runner.controller.opening import open_project, open_repository
+from runner.controller.opening import Repository, open_project, open_repository
+
+if TYPE_CHECKING:
+    from runner.controller.inside import Place
 
 
 class _Exec(click.Command):
@@ -85,13 +90,33 @@ def url_command(instance: str | None, json_: bool) -> None:
         click.echo(url)
 
 
-def _run(instance: str | None, command: list[str], *, json_: bool = False) -> int:
-    """On a terminal hand over to the docker command, which has a raw tty; else join streams."""
-    from runner.controller.inside import Place, can_start, place_of, run
+@db_command.command("shell")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+def db_shell_command(instance: str | None) -> int:
+    """Open the database's own client (psql, sqlite3); statements may come from stdin."""
+    from runner.controller.inside import client_of
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
-    place: Place = place_of(repository, chosen, Path.cwd())
+    place, command = client_of(open_project(repository), chosen)
+    return _run_at(repository, chosen, place, command)
+
+
+def _run(instance: str | None, command: list[str], *, json_: bool = False) -> int:
+    from runner.controller.inside import place_of
+
+    repository = open_repository()
+    chosen = choosing.one(repository, instance)
+    place = place_of(repository, chosen, Path.cwd())
+    return _run_at(repository, chosen, place, command, json_=json_)
+
+
+def _run_at(
+    repository: Repository, chosen: str, place: "Place", command: list[str], *, json_: bool = False
+) -> int:
+    """On a terminal hand over to the docker command, which has a raw tty; else join streams."""
+    from runner.controller.inside import can_start, run
+
     docker = shutil.which("docker")
     if json_:
         import io
@@ -110,6 +135,7 @@ def _run(instance: str | None, command: list[str], *, json_: bool = False) -> in
         terminal = os.environ.get("TERM", "xterm")
         host = [] if os.environ.get("DOCKER_HOST") else ["--host", f"unix://{SOCKET}"]
         words = ["docker", *host, "exec", "-it", "-e", f"TERM={terminal}", "-w", place.workdir]
+        words += ["--env-file", f"/proc/self/fd/{_env_file(place.env)}"]
         os.execv(docker, [*words, place.container, *command])
     return run(
         repository,
@@ -119,3 +145,13 @@ def _run(instance: str | None, command: list[str], *, json_: bool = False) -> in
         stdout=sys.stdout.buffer,
         stderr=sys.stderr.buffer,
     )
+
+
+def _env_file(env: Mapping[str, str]) -> int:
+    """A descriptor that the docker command reads the environment from: on its command line
+    everybody on this machine could read it, and in its own environment it would steer docker."""
+    descriptor = os.memfd_create("environment", 0)
+    lines = (f"{key}={value}\n" for key, value in env.items() if "\n" not in value)
+    os.write(descriptor, "".join(lines).encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

@@ -1,14 +1,15 @@
-"""`exec` and `shell`: where in an instance a command runs, and running it."""
+"""`exec`, `shell`, `db shell`: where in an instance a command runs, and running it."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from runner.controller.containers import exec_env
-from runner.controller.opening import Repository, open_project
+from runner.controller.database import variables
+from runner.controller.opening import Project, Repository, open_project
 from runner.controller.work import ProjectWork, Work, require_running
 from runner.domain.container import WORKSPACE
-from runner.domain.errors import ConfigError
+from runner.domain.errors import ConfigError, Refused
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,28 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     except ConfigError:  # a look inside must be possible with a faulty treedock.yaml, too
         env = {}
     return Place(container.id, str(PurePosixPath(WORKSPACE) / inner), env)
+
+
+def client_of(project: Project, instance: str) -> tuple[Place, list[str]]:
+    """Where the database's own client runs, and its command line. Raises NotFound, Refused where
+    the instance does not run or the engine has no client."""
+    repository, database = project.repository, project.config.database
+    place = place_of(repository, instance, repository.checkout)
+    if database and database.engine == "sqlite" and database.path:
+        return place, ["sqlite3", database.path]
+    if database and database.engine == "postgres":
+        work = Work(repository, instance, lambda event: None)
+        sidecar = work.sidecars().get(database.beside)
+        if sidecar and sidecar.status == "running":
+            return Place(sidecar.id, "/", variables(project.config)), ["psql"]
+        raise Refused(
+            f"The sidecar {database.beside} of {instance} does not run.",
+            hint=f"Start it with: treedock up {instance}",
+        )
+    raise Refused(
+        "treedock.yaml does not say which database an instance has.",
+        hint="Name it, e.g. database: {engine: sqlite, path: app.db}",
+    )
 
 
 def can_start(repository: Repository, place: Place, command: str) -> bool:

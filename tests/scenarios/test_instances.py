@@ -243,6 +243,27 @@ def test_exec_and_shell_have_a_terminal_where_the_caller_has_one(app: App) -> No
     assert (code, b"/dev/pts/" in screen, b"in 42 auth" in screen) == (6, True, True), screen
 
 
+def test_on_a_terminal_too_a_command_gets_env_as_it_is_now(app: App) -> None:
+    app.up("auth")
+    with (app.tree("auth") / ".env").open("a") as file:
+        file.write("LATER='to day'\nDOCKER_HOST=tcp://127.0.0.1:9\n")
+    tell = 'echo "<$LATER $DOCKER_HOST>"'
+    code, screen = on_a_terminal(app, "exec", "auth", "--", "sh", "-c", tell)
+    assert (code, b"<to day tcp://127.0.0.1:9>" in screen) == (0, True), screen
+
+
+def test_db_shell_is_the_client_of_the_database(app: App) -> None:
+    app.up("auth")
+    asked = app.cli("db", "shell", "auth", stdin="select 'the answer', 6 * 7;\n")
+    assert (asked.exit_code, asked.stdout) == (0, "the answer|42\n")
+    code, screen = on_a_terminal(app, "db", "shell", "auth", typed=b"select 6 * 7;\n.quit\n")
+    assert (code, b"42" in screen) == (0, True), screen
+    app.configure(database=None)
+    refused = app.cli("db", "shell", "auth")
+    assert refused.exit_code == 4
+    assert "database:" in refused.stderr
+
+
 def test_a_command_that_is_not_there_is_127_and_told_in_a_sentence(app: App) -> None:
     app.up("auth")
     said = "There is no command 'nosuchcmd' in the instance's image or PATH."

@@ -152,5 +152,7 @@ def test_its_database_is_reset_once_and_found_by_its_url(beside: App) -> None:
     assert (beside.tree("auth") / "resets").read_text() == "shop-db\nshop\n"
     url = beside.inside("auth", "printenv DATABASE_URL").stdout.strip()
     assert psql(beside, "auth", "select current_database()", url) == "shop-db"
+    shell = beside.cli("db", "shell", "auth", stdin="\\pset tuples_only\nselect current_user;\n")
+    assert "shop" in shell.stdout, shell.stderr
     outside = beside.cli("db", "url", "auth").stdout.strip()
     assert outside == url.replace("5432", str(view["ports"]["db"]))
