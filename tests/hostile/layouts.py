@@ -25,6 +25,7 @@ WHO = {
 # What controls a terminal; line breaks and tabs aside.
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 PATIENCE = 60  # seconds; a verb that takes longer hangs
+ENDING = 300  # seconds; what is forced away is archived, files of 10 GB of zeros as well
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class House(App):
         """Down, up and clean, whatever lies there; the canary stays away and main whole."""
         ending = (("down", "--all"), ("up", "auth"), ("clean", "--all", "--force"))
         for arguments in ending:
-            self.require_calm(arguments[0], self.cli(*arguments, timeout=PATIENCE))
+            self.require_calm(arguments[0], self.cli(*arguments, timeout=ENDING))
         assert not (self.folder / "trees/auth").exists()
         assert self.containers() == []
         git(self.folder, "fsck", "--full", "--strict", "--no-progress", "--no-dangling")
