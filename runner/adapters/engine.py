@@ -47,6 +47,16 @@ class Container:
         return self.labels.get(names.LABEL_BESIDE, "")
 
     @property
+    def owner(self) -> str:
+        """The instance that it is, or is a sidecar of."""
+        return self.instance or self.beside
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has processes, be they frozen: it can be stopped."""
+        return self.status in ("running", "paused")
+
+    @property
     def holder(self) -> str:
         """'shop/auth': how other projects see who holds a slot."""
         return f"{self.labels.get(names.LABEL_PROJECT, '?')}/{self.instance}"

@@ -72,8 +72,13 @@ class Records:
 
     def trash_of(self, instance: str) -> list[Path]:
         """What a clean that was killed has left of a forgotten instance."""
-        named = self.trash.glob(f"{instance}-*")
-        return [path for path in named if path.name[len(instance) + 1 :].isdecimal()]
+        return [path for of, path in self.trashed() if of == instance]
+
+    def trashed(self) -> list[tuple[str, Path]]:
+        """(instance, folder) of everything in the trash, as `remove` names it."""
+        found = sorted(self.trash.glob("*-*"))
+        parts = [(path.name.rpartition("-"), path) for path in found]
+        return [(instance, path) for (instance, _, pid), path in parts if pid.isdecimal()]
 
     def empty_trash(self, instance: str) -> None:
         for left in self.trash_of(instance):

@@ -149,7 +149,8 @@ def _run_at(
 
 def _env_file(env: Mapping[str, str]) -> int:
     """A descriptor that the docker command reads the environment from: on its command line
-    everybody on this machine could read it, and in its own environment it would steer docker."""
+    everybody on this machine could read it, and in its own environment it would steer docker.
+    Such a file has no place for a value of several lines; that of the container stays."""
     descriptor = os.memfd_create("environment", 0)
     lines = (f"{key}={value}\n" for key, value in env.items() if "\n" not in value)
     os.write(descriptor, "".join(lines).encode())

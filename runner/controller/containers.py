@@ -85,7 +85,7 @@ def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Run
 def ensure_stopped(work: Work) -> bool:
     """Stop the instance's container and its sidecars. Returns whether any ran."""
     container = work.container()
-    if container is None or container.status not in ("running", "paused"):
+    if container is None or not container.is_up:
         return stop_sidecars(work)
     with work.step("stopping"):
         work.engine.stop(container.id, STOP_TIMEOUT)
@@ -124,13 +124,14 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         Mount(str(folder / "group"), "/etc/group", read_only=True),
         *(Mount(extra.source, extra.target, extra.read_only) for extra in sandbox.mounts),
     ]
-    environment = environment_of(work)
+    given = env_file_values(work)
+    environment = _environment(work, given)
     if authority:
         mounts.append(Mount(str(authority), names.CA_BUNDLE, read_only=True))
         environment |= dict.fromkeys(names.CA_VARIABLES, names.CA_BUNDLE)
     for mount in mounts:
         _require_source(mount)
-    secrets = {k: v for k, v in env_file_values(work).items() if k not in environment}
+    secrets = {k: v for k, v in given.items() if k not in environment}
     forwards = {
         sidecar.port: record.ports[sidecar.publish]
         for sidecar in work.config.sidecars.values()
@@ -138,7 +139,7 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
     }
     ports = [port for port in record.ports.values() if port not in forwards.values()]
     return ContainerSpec(
-        name=f"treedock-{project.name}-{work.id}-{project.repository.key[:6]}",
+        name=work.container_name,
         image=image,
         user=f"{os.getuid()}:{os.getgid()}",
         hostname=work.id.replace("_", "-"),
@@ -161,10 +162,9 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
     )
 
 
-def environment_of(work: ProjectWork) -> dict[str, str]:
+def _environment(work: ProjectWork, given: Mapping[str, str]) -> dict[str, str]:
     """What treedock itself puts into the container's environment; where the database is only as
-    far as `.env` does not say so itself."""
-    given = env_file_values(work)
+    far as `.env`, which has `given`, does not say so itself."""
     found = {k: v for k, v in variables(work.config).items() if k not in given}
     own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
     return found | own | values_of(work.id, work.record.ports, work.config.env.set_)
@@ -173,9 +173,8 @@ def environment_of(work: ProjectWork) -> dict[str, str]:
 def exec_env(work: ProjectWork) -> dict[str, str]:
     """What a command inside gets today, whatever the container was made with: the values of
     `.env` as they are now, and treedock's own above them."""
-    return {k: v for k, v in env_file_values(work).items() if k not in _FIXED} | environment_of(
-        work
-    )
+    given = env_file_values(work)
+    return {k: v for k, v in given.items() if k not in _FIXED} | _environment(work, given)
 
 
 def prepare_folder(work: ProjectWork) -> None:

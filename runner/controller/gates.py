@@ -30,6 +30,7 @@ from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
 from runner.domain.events import Emit
 from runner.domain.instance import Record
 from runner.domain.service import job_of
+from runner.domain.text import with_last_lines
 
 JOB_TIMEOUT = 3600.0  # seconds for one set-up step
 LAST_LINES = 20
@@ -120,9 +121,8 @@ def abandoned(project: Project) -> list[GateWork]:
     records = elsewhere.repository.records
     found = {id_ for id_ in records.ids() if id_.startswith(GATE_PREFIX)}
     for container in project.repository.engine.containers(repository=project.repository.key):
-        of = container.instance or container.beside
-        if of.startswith(GATE_PREFIX):
-            found.add(of)
+        if container.owner.startswith(GATE_PREFIX):
+            found.add(container.owner)
     return [
         GateWork(elsewhere, id_, lambda event: None)
         for id_ in sorted(found)
@@ -210,11 +210,9 @@ def _run_gate(work: GateWork, running: Running, gate: Gate, name: str) -> None:
         except EngineFailed as error:
             raise CommandFailed(f"{work.id}: {name} did not end well: {error.message}") from error
     if code:
-        last = "\n".join(f"    {line}" for line in disk.tail_untrusted(log, LAST_LINES))
-        raise CommandFailed(
-            f"{work.id}: {name} failed with exit code {code}: {gate.run}."
-            + (f" Its last lines:\n{last}" if last else "")
-        )
+        said_last = disk.tail_untrusted(log, LAST_LINES)
+        sentence = f"{work.id}: {name} failed with exit code {code}: {gate.run}."
+        raise CommandFailed(with_last_lines(sentence, said_last))
 
 
 class _End:

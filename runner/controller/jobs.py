@@ -8,6 +8,7 @@ from runner.adapters.run_folder import WRAPPER, Job, RunFolder
 from runner.controller.work import Work
 from runner.domain.container import RUN, WORKSPACE
 from runner.domain.errors import CommandFailed, LimitReached
+from runner.domain.text import with_last_lines
 
 START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
 GLANCE = 0.005  # seconds between two looks at the run folder
@@ -92,11 +93,10 @@ def failed_job(
 ) -> CommandFailed:
     """The error that a job's end amounts to."""
     name = job.removeprefix("service.")
-    last = "\n".join(f"    {line}" for line in jobs.last_lines(job))
     why = f" {_WHY[code]}" if code in _WHY else ""
+    sentence = f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
     return CommandFailed(
-        f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
-        + (f" Its last lines:\n{last}" if last else ""),
+        with_last_lines(sentence, jobs.last_lines(job)),
         hint=f"The whole log: treedock logs {work.id} {name}. "
         f"Mend it and run again: treedock up {work.id}",
     )

@@ -90,9 +90,8 @@ def _stale_locks(repository: Repository) -> Iterator[Path]:
 
 
 def _stale_trash(repository: Repository) -> Iterator[Path]:
-    records = repository.records
-    for path in sorted(records.trash.glob("*-*")):
-        if not locks.is_held(records.lock(path.name.rpartition("-")[0])):
+    for instance, path in repository.records.trashed():
+        if not locks.is_held(repository.records.lock(instance)):
             yield path
 
 
@@ -107,7 +106,7 @@ def _observe(project: Project, engine: Engine | None) -> _World:
 def _ids(project: Project, world: _World) -> list[str]:
     """Every id that a folder, a worktree of ours or a container bears."""
     ours = {path.name for path in world.worktrees if path.parent == project.worktrees}
-    theirs = {container.instance or container.beside for container in world.containers or ()}
+    theirs = {container.owner for container in world.containers or ()}
     found = {*project.repository.records.ids(), *ours, *theirs}
     return sorted(filter(_is_id, found))
 
@@ -118,8 +117,9 @@ def _look(project: Project, instance: str, world: _World) -> _Remains | None:
     records = project.repository.records
     folder, record = records.folder(instance), records.read(instance)
     worktree = Path(record.worktree) if record else project.worktrees / instance
-    all_ = [c for c in world.containers or () if instance in (c.instance, c.beside)]
-    own = [c for c in all_ if c.instance] if record else all_
+    own = [c for c in world.containers or () if c.owner == instance]
+    if record:  # a sidecar alone does not make the instance whole
+        own = [c for c in own if c.instance]
     kind = leftover_of(
         Parts(
             record=record is not None,

@@ -14,6 +14,7 @@ from runner.domain.environment import port_variable
 from runner.domain.errors import CommandFailed
 from runner.domain.listening import only_on_loopback
 from runner.domain.service import job_of
+from runner.domain.text import with_last_lines
 
 GLANCE = 0.05  # seconds between two looks
 ASK = 0.25  # seconds a connection has to stay open, see sockets.answers_tcp
@@ -118,10 +119,9 @@ def _silent(work: ProjectWork, name: str, service: Service) -> CommandFailed:
     assert service.port is not None
     port = work.record.ports[service.port]
     asked = f"http://localhost:{port}{service.ready.http}" if service.ready.http else f"port {port}"
-    last = "\n".join(f"    {line}" for line in run_folder(work).last_lines(job_of(name)))
+    said = f"{work.id}: {name} runs, but {asked} did not answer within {service.ready.timeout:g} s."
     return CommandFailed(
-        f"{work.id}: {name} runs, but {asked} did not answer within {service.ready.timeout:g} s."
-        + (f" Its last lines:\n{last}" if last else ""),
+        with_last_lines(said, run_folder(work).last_lines(job_of(name))),
         hint=f"Does it listen on ${port_variable(service.port)}? Is services.{name}.ready.timeout "
         f"long enough? The whole log: treedock logs {work.id} {name}",
     )

@@ -20,6 +20,7 @@ from runner.domain.container import ContainerSpec, VolumeMount
 from runner.domain.container import Limits as ContainerLimits
 from runner.domain.errors import CommandFailed, EngineFailed
 from runner.domain.listening import listeners
+from runner.domain.text import with_last_lines
 
 STOP_TIMEOUT = 10  # seconds; a database writes down what it has in memory
 GLANCE = 0.05  # seconds between two looks
@@ -39,8 +40,6 @@ def ensure_sidecars(work: ProjectWork, owner: str, *, fresh: bool, authority: Pa
     wanted, found = work.config.sidecars, work.sidecars()
     published = tuple(sidecar.publish for sidecar in wanted.values() if sidecar.publish)
     keys = {name: sidecar_key(sidecar) for name, sidecar in wanted.items()}
-    if not wanted and not found:
-        return False
     for name in found.keys() - wanted.keys():
         with work.step(f"removing {name}"):
             work.engine.remove(found[name].id)
@@ -52,7 +51,7 @@ def ensure_sidecars(work: ProjectWork, owner: str, *, fresh: bool, authority: Pa
         if there and there.labels.get(names.LABEL_SPEC) == spec.fingerprint:
             if there.status == "running" and not fresh:
                 continue
-            if there.status in ("running", "paused"):
+            if there.is_up:
                 work.engine.stop(there.id, STOP_TIMEOUT)
             started[name] = there.id
         else:
@@ -75,7 +74,7 @@ def sidecar_key(sidecar: Sidecar) -> str:
 
 def stop_sidecars(work: Work) -> bool:
     """Stop those that run. Returns whether any did."""
-    running = [one for one in work.sidecars().values() if one.status in ("running", "paused")]
+    running = [one for one in work.sidecars().values() if one.is_up]
     for one in running:
         work.engine.stop(one.id, STOP_TIMEOUT)
     return bool(running)
@@ -111,7 +110,7 @@ def _wanted(
         names.LABEL_BESIDE: work.id,
         names.LABEL_SIDECAR: name,
     }
-    volume = f"{_prefix(work)}.{name}"
+    volume = f"{work.container_name}.{name}"
     return ContainerSpec(
         name=volume,
         image=image,
@@ -129,13 +128,9 @@ def _wanted(
     )
 
 
-def _prefix(work: ProjectWork) -> str:
-    return f"treedock-{work.project.name}-{work.id}-{work.project.repository.key[:6]}"
-
-
 def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -> str:
     if found:
-        if found.status in ("running", "paused"):
+        if found.is_up:
             work.engine.stop(found.id, STOP_TIMEOUT)
         work.engine.remove(found.id)
     for volume in spec.volumes:
@@ -174,9 +169,8 @@ def _is_ready(work: ProjectWork, owner: str, there: Container, sidecar: Sidecar)
 
 def _failed(work: ProjectWork, there: Container | None, name: str, what: str) -> CommandFailed:
     lines = work.engine.last_lines(there.id, LAST_LINES) if there else []
-    last = "\n".join(f"    {line}" for line in lines)
     return CommandFailed(
-        f"{work.id}: the sidecar {name} {what}." + (f" Its last lines:\n{last}" if last else ""),
+        with_last_lines(f"{work.id}: the sidecar {name} {what}.", lines),
         hint=f"The whole log: treedock logs {work.id} {name}. Mend sidecars.{name} in "
         f"treedock.yaml and run again: treedock up {work.id}",
     )

@@ -61,7 +61,7 @@ def _pause(project: Project, emit: Emit, grown: dict[str, int]) -> None:
     with contextlib.suppress(RunnerError, OSError):
         engine = project.repository.engine
         found = engine.containers(repository=project.repository.key)
-        names = {c.id: c.instance or c.beside for c in found}
+        names = {c.id: c.owner for c in found}
         if names.get(most, "").startswith(GATE_PREFIX):
             engine.remove(most)  # of a test: who waits for it sees that it has ended
         else:

@@ -132,6 +132,11 @@ class ProjectWork(Work):
     def config(self) -> "Config":
         return self.project.config
 
+    @property
+    def container_name(self) -> str:
+        """The name of its container, which those of its sidecars begin with."""
+        return f"treedock-{self.project.name}-{self.id}-{self.project.repository.key[:6]}"
+
 
 def require_running(work: Work) -> Container:
     """The instance's container, which has to run. Raises NotFound without the instance, and
