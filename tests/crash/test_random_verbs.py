@@ -242,9 +242,14 @@ class Verbs(RuleBasedStateMachine):
         assert not trees.exists() or [p for p in trees.iterdir() if p.name in IDS] == []
 
     def _reached(self) -> set[str]:
-        """Everything but merge commits that a run made to test them, and that did not land."""
-        others = "--exclude=refs/treedock-run/*"
-        return set(git(self.repo, "rev-list", others, "--all").split())
+        """Everything but merge commits that a run made to test them, and that did not land: a run
+        holds them by refs of its own and by the HEADs of its gates' worktrees."""
+        others = ("--exclude=refs/treedock-run/*", "--single-worktree", "--all")
+        heads = []
+        for tree in (self.repo / "trees").glob("*"):
+            with suppress(AssertionError):  # a removal that was killed left it without
+                heads.append(git(tree, "rev-parse", "--verify", "HEAD").strip())
+        return set(git(self.repo, "rev-list", *others, *heads).split())
 
     def _has_own_commit(self, instance: str) -> bool:
         git_dir = self.repo / ".git/treedock/instances" / instance / "git"
