@@ -3,9 +3,11 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.managers import BaseManager
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from runner.adapters.engine import Engine
+from runner.controller.images import PULLED_BASE
 from tests.contract.fake_engine import FakeEngine
 
 KEY = b"treedock"
@@ -30,6 +32,11 @@ class _Whole(FakeEngine):
         )  # fmt: skip
         return code, out.getvalue(), err.getvalue()
 
+    def build_quietly(
+        self, context: Path, name: str, args: Mapping[str, str], timeout: float
+    ) -> None:
+        self.build(context, name, args=args, say=lambda line: None, timeout=timeout)
+
 
 class EngineServer(BaseManager):
     """Start it where the engine is to live; `connect` elsewhere."""
@@ -40,7 +47,7 @@ _one: list[_Whole] = []
 
 def _engine() -> _Whole:
     if not _one:
-        _one.append(_Whole(images=["tiny"]))
+        _one.append(_Whole(images=["tiny"], registry=[PULLED_BASE]))
     return _one[0]
 
 
@@ -74,6 +81,17 @@ class SharedEngine:
         stdout.write(out)
         stderr.write(err)
         return cast(int, code)
+
+    def build(
+        self,
+        context: Path,
+        name: str,
+        *,
+        args: Mapping[str, str],
+        say: Callable[[str], None],
+        timeout: float,
+    ) -> None:
+        self._there.build_quietly(context, name, dict(args), timeout)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
