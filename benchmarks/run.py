@@ -1,10 +1,10 @@
 """Measure treedock beside its floor and its peers: whole processes, in one run.
 
-    python benchmarks/run.py [--rounds N] [--image NAME]
+    python benchmarks/run.py [--rounds N] [--image NAME] [--only one|many|looks|merging]
 
 What is compared takes turns (A B A B), so that a drift of the machine hits both. Prints tables
-and writes benchmarks/results.json. Removes everything it made, also when it fails or is
-interrupted. It judges nothing: its exit code does not depend on the figures.
+and writes benchmarks/results.json, or with --only just prints. Removes everything it made, also
+when it fails or is interrupted. It judges nothing: its exit code does not depend on the figures.
 """
 
 import argparse
@@ -12,54 +12,52 @@ import json
 import signal
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import docker
 import report
-from peers import Devcontainer, Wtenv
+from merging import MANY_FILES, Merging
+from peers import Devcontainer, Mergetrain, Wtenv
 from processes import run, seconds
-from scene import SLOTS, Scene, free_block
+from scene import FILES, SLOTS, Scene, free_block
+from turns import Turns, say
 
 RESULTS = Path(__file__).with_name("results.json")
 MANY = 20
-
-# One measurement: seconds by the name of what was measured; whatever it needs or leaves it
-# prepares or removes outside of the measured time.
-Measurement = Callable[[], dict[str, float]]
+GROUPS = ("one", "many", "looks", "merging")
 
 
-class Benchmark:
-    """`one` has one instance all the time, `many` has none, and then `MANY`."""
+class Running:
+    """Up, down and looking. `one` has one instance all the time; `many` has none, and for looking
+    `MANY`."""
 
-    def __init__(self, one: Scene, many: Scene, wtenv: Wtenv, devcontainer: Devcontainer) -> None:
+    def __init__(self, turns: Turns, folder: Path, one: Scene, many: Scene) -> None:
+        self._turns = turns
+        self._folder = folder
         self.one = one
         self.many = many
-        self.wtenv = wtenv
-        self.devcontainer = devcontainer
-        self.samples: dict[str, list[float]] = defaultdict(list)
         # It also builds the image where that is missing.
         run(one.treedock("up", "first"), cwd=one.repository)
         self.model = one.container("first")
 
-    def measure(self, rounds: int) -> None:
-        self._take_turns("one", rounds, [self._up_down, self._floor, self._devcontainer])
+    def measure_one(self, rounds: int) -> None:
+        say("installing the devcontainer command")
+        self.devcontainer = Devcontainer(self._folder, self.one.label)
+        self.devcontainer.prepare(self.one.repository, *self.one.image_and_ports(self.model))
+        self._turns.take("one", rounds, [self._up_down, self._floor, self._devcontainer])
+
+    def measure_many(self, rounds: int) -> None:
         few = max(3, rounds // 2)
-        self._take_turns("many", few, [self._up_many, self._floor_many, self._starts_many])
+        self._turns.take("many", few, [self._up_many, self._floor_many, self._starts_many])
+
+    def measure_looks(self, rounds: int) -> None:
+        say("installing wtenv")
+        self.wtenv = Wtenv(self._folder)
         run(self.many.treedock("up", *self.many.ids(MANY)), cwd=self.many.repository)
         looks = [self._interpreter, self._list_one, self._list_many, self._wtenv, self._status]
-        self._take_turns("looks", 2 * rounds, looks)
-
-    def _take_turns(self, what: str, rounds: int, measurements: list[Measurement]) -> None:
-        """All measurements in turns; the first round warms up and does not count."""
-        for number in range(rounds + 1):
-            say(f"{what}: round {number} of {rounds}" if number else f"{what}: warming up")
-            for measurement in measurements:
-                found = measurement()
-                for name, sample in found.items():
-                    if number:
-                        self.samples[name].append(sample)
+        self._turns.take("looks", 2 * rounds, looks)
 
     # --- one --------------------------------------------------------------------------------
 
@@ -122,43 +120,57 @@ class Benchmark:
 
 
 @contextmanager
-def scenes(image: str) -> Iterator[tuple[Path, Scene, Scene]]:
-    """A scratch folder with two repositories; no container of theirs survives it."""
+def scenes(image: str, **files: int) -> Iterator[tuple[Path, list[Scene]]]:
+    """A scratch folder with a repository of so many files for each name; no container of theirs
+    survives it."""
     made: list[Scene] = []
     with tempfile.TemporaryDirectory(prefix="treedock-benchmark-") as folder:
         # Twice the slots: one block of ports for treedock, one for its counterparts.
         first_port = free_block(4 * SLOTS)
         try:
-            for name in ("one", "many"):
-                made.append(Scene(Path(folder) / name, image, first_port))
-            yield Path(folder), made[0], made[1]
+            for name, count in files.items():
+                made.append(Scene(Path(folder) / name, image, first_port, count))
+            yield Path(folder), made
         finally:
-            for unwanted in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(unwanted, signal.SIG_IGN)
+            unwanted = (signal.SIGINT, signal.SIGTERM)
+            before = [signal.signal(one, signal.SIG_IGN) for one in unwanted]
             say("cleaning up")
             for scene in made:
                 scene.remove_all_containers()
+            for one, handler in zip(unwanted, before, strict=True):
+                signal.signal(one, handler)
+
+
+def measure(turns: Turns, groups: tuple[str, ...], rounds: int, image: str) -> None:
+    if set(groups) - {"merging"}:
+        with scenes(image, one=FILES, many=FILES) as (folder, (one, many)):
+            running = Running(turns, folder, one, many)
+            if "one" in groups:
+                running.measure_one(rounds)
+            if "many" in groups:
+                running.measure_many(rounds)
+            if "looks" in groups:
+                running.measure_looks(rounds)
+    if "merging" in groups:
+        with scenes(image, large=MANY_FILES, queue=FILES) as (folder, (large, queue)):
+            say("installing mergetrain")
+            Merging(turns, large, queue, Mergetrain(folder)).measure(rounds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure treedock beside its floor and peers.")
     parser.add_argument("--rounds", type=int, default=10, help="of the shortest comparison")
     parser.add_argument("--image", default="fullstack", help="the image of all containers")
+    parser.add_argument("--only", choices=GROUPS, help="a part of it, printed and not written")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with scenes(asked.image) as (folder, one, many):
-        say("installing wtenv and the devcontainer command")
-        wtenv, devcontainer = Wtenv(folder), Devcontainer(folder, one.label)
-        benchmark = Benchmark(one, many, wtenv, devcontainer)
-        devcontainer.prepare(one.repository, *one.image_and_ports(benchmark.model))
-        benchmark.measure(asked.rounds)
-        results = report.document(benchmark.samples, report.machine(one.engine))
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    turns = Turns()
+    measure(turns, (asked.only,) if asked.only else GROUPS, asked.rounds, asked.image)
+    machine = report.machine(docker.APIClient(version="auto"))
+    results = report.document(turns.samples, machine)
+    if not asked.only:
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     print(report.tables(results))
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -29,14 +29,14 @@ FLOOR = Path(__file__).with_name("plain_start.py")
 class Scene:
     """A repository with `SLOTS` slots configured, and the engine as an onlooker."""
 
-    def __init__(self, folder: Path, image: str, first_port: int) -> None:
+    def __init__(self, folder: Path, image: str, first_port: int, files: int = FILES) -> None:
         self.folder = folder
         self.repository = folder / "shop"
         self.engine = docker.APIClient(version="auto")
         self.label = f"{LABEL}={uuid.uuid4().hex[:12]}"
         self._first_port = first_port
         self._numbers = iter(range(1, 10_000))
-        _make_repository(self.repository, image, first_port)
+        _make_repository(self.repository, image, first_port, files)
 
     # --- treedock ---------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _make_repository(folder: Path, image: str, first_port: int) -> None:
+def _make_repository(folder: Path, image: str, first_port: int, files: int) -> None:
     ranges = [f"{first_port + SLOTS * at}-{first_port + SLOTS * (at + 1) - 1}" for at in (0, 1)]
     wanted = image if image == "fullstack" else f'{{name: "{image}"}}'
     config = f"""\
@@ -152,20 +152,14 @@ ports: {{backend: {ranges[0]}, frontend: {ranges[1]}}}
 limits: {{instances: {SLOTS}}}
 database: {{engine: sqlite, path: app.db, reset: "sqlite3 app.db 'create table item (name)'"}}
 """
-    for number in range(FILES):
+    for number in range(files):
         path = folder / f"app/part{number % 12}/module{number}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'"""Module {number}."""\n' + f"VALUE = {number}\n" * 60)
     (folder / "treedock.yaml").write_text(config)
-    git: list[str | Path] = [
-        "git",
-        "-C",
-        folder,
-        "-c",
-        "user.name=treedock",
-        "-c",
-        "user.email=treedock@localhost",
-    ]
+    git: list[str | Path] = ["git", "-C", folder]
     run([*git, "init", "--quiet", "--initial-branch=main"])
+    run([*git, "config", "user.name", "treedock"])
+    run([*git, "config", "user.email", "treedock@localhost"])
     run([*git, "add", "--all"])
     run([*git, "commit", "--quiet", "--message", "a project"])

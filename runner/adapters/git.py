@@ -372,6 +372,10 @@ class Git:
         )  # fmt: skip
         return _paths(out)
 
+    def uses_filter(self, checkout: Path, name: str) -> bool:
+        """Whether a committed file of a checkout goes through the filter `name`."""
+        return bool(self._in(checkout, "ls-files", "-z", "--", f":(attr:filter={name})"))
+
     def missing(self, ids: list[str]) -> list[str]:
         """Which of these objects are not here."""
         asked = "".join(f"{one}\n" for one in ids).encode()

@@ -132,6 +132,7 @@ class OwnGit:
             f"files under the filter {name} can be read inside, but not changed: git there does "
             "not have it, and would commit them raw"
             for name in filters
+            if self._git.uses_filter(worktree, name)
         ]
         if aside:
             said.append(f"its git directory was damaged inside; that one is kept: {aside}")

@@ -13,6 +13,7 @@ from runner.adapters.runs import Run
 from runner.controller.landing import settle
 from runner.controller.opening import Project
 from runner.controller.own_git import kept_ref
+from runner.controller.parallel import side_by_side
 from runner.controller.queue import Queue, follow_remote
 from runner.controller.review import warn_of_flagged
 from runner.controller.space import space_watched
@@ -136,11 +137,7 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
             outcomes.append(Outcome(id_, "landed", f"{id_} had landed already"))
         outcomes = [_written_down(works[one.id], one, wanted) for one in outcomes]
         if not (wanted.keep or wanted.dry_run):
-            landed = [one.id for one in outcomes if one.state == "landed"]
-            outcomes = [  # the last first: nothing that goes then leans on what is still there
-                _retired(works[one.id], one, base, push=push) if one.id in landed else one
-                for one in reversed(outcomes)
-            ]
+            outcomes = _all_retired(works, outcomes, base, push=push)
     now = git.branch(base) or was
     if run:
         run.write(base_now=now, outcomes={o.id: o.state for o in outcomes}, pushed=push)
@@ -185,22 +182,23 @@ def _prepare(
     works: dict[str, ProjectWork], base: str, wanted: Wanted
 ) -> tuple[list[str], dict[str, str], list[Outcome]]:
     """(landed before, head by id, what is refused)."""
-    done, heads, refused = [], {}, []
-    for id_, work in works.items():
+
+    def look(work: ProjectWork) -> str | RunnerError | None:
         try:
-            head = _ready(work, base)
-        except NothingNew as error:
-            if wanted.idle == "refuse":
-                refused.append(Outcome(id_, "refused", error.message, hint=error.hint))
+            return _ready(work, base)
+        except EngineUnavailable:
+            raise
         except RunnerError as error:
-            if isinstance(error, EngineUnavailable):
-                raise
-            refused.append(Outcome(id_, "refused", error.message, hint=error.hint))
-        else:
-            if head is None:
-                done.append(id_)
-            else:
-                heads[id_] = head
+            return error
+
+    done, heads, refused = [], {}, []
+    for id_, found in zip(works, side_by_side(look, works.values()), strict=True):
+        if found is None:
+            done.append(id_)
+        elif isinstance(found, str):
+            heads[id_] = found
+        elif wanted.idle == "refuse" or not isinstance(found, NothingNew):
+            refused.append(Outcome(id_, "refused", found.message, hint=found.hint))
     refused += _without_their_base(works, heads, base)
     return done, heads, refused
 
@@ -341,6 +339,25 @@ def _written_down(work: ProjectWork, outcome: Outcome, wanted: Wanted) -> Outcom
         work.change(merge={"state": state, **details})
         work.note("merge", state=state, message=outcome.message)
     return outcome
+
+
+def _all_retired(
+    works: dict[str, ProjectWork], outcomes: list[Outcome], base: str, *, push: bool
+) -> list[Outcome]:
+    """Remove what has landed, side by side; what another one started from, after that one."""
+
+    def leave(outcome: Outcome) -> Outcome:
+        return _retired(works[outcome.id], outcome, base, push=push)
+
+    records = [work.record for work in works.values()]
+    begun_from = {record.base for record in records}
+    parents = {record.id for record in records if record.branch in begun_from}
+    landed = [outcome for outcome in outcomes if outcome.state == "landed"]
+    free = [outcome for outcome in landed if outcome.id not in parents]
+    last_first = [outcome for outcome in reversed(landed) if outcome.id in parents]
+    gone = [*side_by_side(leave, free), *map(leave, last_first)]
+    others = [outcome for outcome in outcomes if outcome.state != "landed"]
+    return [*gone, *others]
 
 
 def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> Outcome:

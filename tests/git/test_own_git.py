@@ -152,6 +152,13 @@ def test_files_of_a_required_filter_are_said_and_never_committed_raw(shop: Shop)
     assert auth.sync().head == made
 
 
+def test_a_filter_that_no_file_goes_through_is_not_worth_a_word(shop: Shop) -> None:
+    git(shop.repo, "config", "filter.big.required", "true")
+    commit(shop.repo, {".gitattributes": "*.bin filter=big\n", "one.txt": "1\n"})
+    auth = up_in(shop, shop.repo)
+    assert not any("filter big" in said for said in auth.shop.warnings)
+
+
 def test_a_partial_clone_is_refused_with_a_way_out(shop: Shop) -> None:
     git(shop.repo, "config", "uploadpack.allowFilter", "true")
     folder = clone(shop, "--filter=blob:none")
