@@ -77,6 +77,24 @@ def read_untrusted(path: Path, bound: int = BOUND) -> bytes | None:
         return file.read(bound)
 
 
+def copy_untrusted(source: Path, target: Path) -> None:
+    """Copy a regular file, which is not followed anywhere, into a new one, which appears when it
+    is whole; shared blocks where the file system has them. Raises Refused where it is no file."""
+    descriptor = open_untrusted(source)
+    if descriptor is None:
+        raise Refused(f"{source} is no file.", hint="Something else lies there; look at it.")
+    made = target.with_name(f"{target.name}.new-{os.getpid()}")
+    with os.fdopen(descriptor, "rb") as there:
+        try:
+            with made.open("xb") as here:
+                while os.copy_file_range(there.fileno(), here.fileno(), 2**30):
+                    pass
+            made.rename(target)
+        except BaseException:
+            made.unlink(missing_ok=True)
+            raise
+
+
 def tail_untrusted(path: Path, lines: int, bound: int = 2**20) -> list[str]:
     """The last lines of such a file; at most its last `bound` bytes are read."""
     descriptor = open_untrusted(path)
@@ -195,6 +213,14 @@ def remove_tree(path: Path) -> None:
         return
     _remove(path)
     step(f"remove {path.name}")
+
+
+def remove_entry(path: Path) -> None:
+    """Delete whatever lies there, a folder with all below it; nothing is followed."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        remove_tree(path)
 
 
 def _remove(path: Path) -> None:

@@ -11,6 +11,7 @@ import shlex
 import signal
 import stat
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -265,11 +266,20 @@ class Git:
         )
         return set(out.split("\0")) - {""}
 
-    def files(self, checkout: Path, *, untracked: bool = False) -> list[str]:
-        """The tracked files of a checkout, and the others that are not ignored if asked for."""
+    def files(
+        self, checkout: Path, patterns: Sequence[str] = (), *, untracked: bool = False
+    ) -> list[str]:
+        """The tracked files of a checkout, and the others that are not ignored if asked for; with
+        `patterns` (globs, in which only ** crosses folders) those that match one."""
         others = ["--others", "--exclude-standard"] if untracked else []
-        out = self._in(checkout, "ls-files", "-z", "--cached", *others)
+        wanted = ["--", *(f":(top,glob){pattern}" for pattern in patterns)] if patterns else []
+        out = self._in(checkout, "ls-files", "-z", "--cached", *others, *wanted)
         return [name for name in out.split("\0") if name]
+
+    def tree_of(self, worktree: Path) -> str:
+        """The tree of the commit that a linked worktree is on."""
+        where = self.worktree_dir(worktree)
+        return self._in(worktree, "rev-parse", "--verify", "HEAD^{tree}", git_dir=where).strip()
 
     def ignored(self, checkout: Path, paths: list[str]) -> set[str]:
         """Which of these existing paths git ignores there."""

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,17 +59,19 @@ def db_command() -> None:
 
 @db_command.command("reset")
 @click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.option("--fresh", is_flag=True, help="Run the reset command whatever is known.")
 @click.option("--timings", is_flag=True, help="Print how long each step took.")
 @output.as_json
-def reset_command(instance: str | None, timings: bool, json_: bool) -> None:
-    """Make the database anew with the project's own reset command."""
+def reset_command(instance: str | None, fresh: bool, timings: bool, json_: bool) -> None:
+    """Make the database anew: from the state that the project's reset command left, or by that
+    command, where what it reads has changed."""
     from runner.controller.listing import list_instances
     from runner.controller.reset import reset
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
     with narration(timings=timings) as emit:
-        reset(open_project(repository), chosen, emit)
+        reset(open_project(repository), chosen, emit, fresh=fresh)
     if json_:
         views = list_instances(repository, lambda event: None)
         output.show_json(next(view.to_json() for view in views if view.id == chosen))
@@ -100,6 +103,68 @@ def db_shell_command(instance: str | None) -> int:
     chosen = choosing.one(repository, instance)
     place, command = client_of(open_project(repository), chosen)
     return _run_at(repository, chosen, place, command)
+
+
+@db_command.command("snapshot")
+@click.argument("instance", metavar="ID", shell_complete=choosing.complete)
+@click.argument("name")
+@output.as_json
+def snapshot_command(instance: str, name: str, json_: bool) -> None:
+    """Keep a copy of the database as it is now; it goes with the instance."""
+    from runner.controller.database import snapshot
+
+    with narration() as emit:
+        made = snapshot(open_project(open_repository()), instance, name, emit)
+    if json_:
+        output.show_json(asdict(made))
+    else:
+        click.echo(f"Restore it with: treedock db restore {instance} {name}")
+
+
+@db_command.command("restore")
+@click.argument("instance", metavar="ID", shell_complete=choosing.complete)
+@click.argument("name")
+@click.option("--from", "source", metavar="ID", help="The instance whose snapshot it is.")
+@output.as_json
+def restore_command(instance: str, name: str, source: str | None, json_: bool) -> None:
+    """Make the database what a snapshot holds, of this instance or of another one."""
+    from runner.controller.database import restore
+
+    with narration() as emit:
+        restore(open_project(open_repository()), instance, source or instance, name, emit)
+    if json_:
+        output.show_json({"id": instance, "name": name, "from": source or instance})
+
+
+@db_command.command("list")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@output.as_json
+def snapshots_command(instance: str | None, json_: bool) -> None:
+    """List the snapshots of an instance's database."""
+    from runner.controller.database import snapshots
+
+    repository = open_repository()
+    chosen = choosing.one(repository, instance)
+    found = snapshots(open_project(repository), chosen)
+    if json_:
+        output.show_json({"snapshots": [asdict(one) for one in found]})
+    else:
+        rows = [[one.name, f"{one.size / 2**20:.1f} MiB", one.created_at] for one in found]
+        output.show_table(["NAME", "SIZE", "CREATED"], rows)
+
+
+@db_command.command("drop")
+@click.argument("instance", metavar="ID", shell_complete=choosing.complete)
+@click.argument("name")
+@output.as_json
+def drop_command(instance: str, name: str, json_: bool) -> None:
+    """Delete a snapshot."""
+    from runner.controller.database import drop
+
+    with narration() as emit:
+        drop(open_project(open_repository()), instance, name, emit)
+    if json_:
+        output.show_json({"id": instance, "name": name})
 
 
 def _run(instance: str | None, command: list[str], *, json_: bool = False) -> int:

@@ -86,7 +86,7 @@ def down_command(ids: tuple[str, ...], everything: bool, timings: bool, json_: b
 @click.option("--timings", is_flag=True, help="Print how long each step took.")
 @output.as_json
 def restart_command(instance: str | None, service: str | None, timings: bool, json_: bool) -> int:
-    """Restart one service without the others, or the whole instance."""
+    """Restart one service or sidecar without the others, or the whole instance."""
     from runner.controller.restart import restart, restart_service
 
     repository = open_repository()

@@ -53,7 +53,8 @@ def status_command(instance: str | None, json_: bool) -> None:
 def logs_command(
     instance: str | None, service: str | None, follow: bool, tail: int, json_: bool
 ) -> None:
-    """Print what services printed; SERVICE may also be setup-1, setup-2, ..., verify or reset."""
+    """Print what services printed; SERVICE may also be a sidecar, setup-1, setup-2, ..., verify or
+    reset."""
     from runner.controller import logs
 
     if follow and json_:

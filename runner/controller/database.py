@@ -1,47 +1,45 @@
-"""Where an instance's own database is, as the app inside and clients on the host find it."""
+"""The database of an instance: where it is, its client, and copies of it that are kept."""
 
-from collections.abc import Mapping
-from urllib.parse import quote
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+from runner.adapters.database import Adapter, Site, adapter_of
 from runner.controller.opening import Project
-from runner.domain.config import Config, Database, Sidecar
-from runner.domain.container import WORKSPACE
-from runner.domain.errors import Refused
+from runner.controller.space import space_watched
+from runner.controller.work import ProjectWork, require_running
+from runner.domain.config import Config
+from runner.domain.errors import ConfigError, NotFound, Refused
+from runner.domain.events import Emit
+from runner.domain.text import listed
 
-POSTGRES = "postgres"  # user, and with it database, where nothing else is named
-PORT = 5432
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A kept copy of an instance's database. `size` in bytes."""
+
+    instance: str
+    name: str
+    size: int
+    created_at: str
 
 
 def variables(config: Config) -> dict[str, str]:
-    """DATABASE_URL, and for PostgreSQL what its clients read; empty where nothing is known.
-
-    Names and URL: PostgreSQL's documentation of libpq, 'Environment Variables' and 'Connection
-    URIs'.
-    """
-    database = config.database
-    if database is None:
-        return {}
-    if database.engine == "sqlite":
-        return {"DATABASE_URL": f"sqlite:///{WORKSPACE}/{database.path}"} if database.path else {}
-    if database.engine != "postgres":
-        return {}
-    sidecar = config.sidecars[database.beside]
-    user, password, name = _access(database, sidecar)
-    port = sidecar.port or PORT
-    found = {
-        "DATABASE_URL": _url(user, password, name, port),
-        "PGHOST": "localhost",
-        "PGPORT": str(port),
-        "PGUSER": user,
-        "PGDATABASE": name,
-    }
-    return found | ({"PGPASSWORD": password} if password else {})
+    """DATABASE_URL, and what the engine's clients read; empty where nothing is known."""
+    adapter = adapter_of(config)
+    return adapter.variables() if adapter else {}
 
 
 def url_of(project: Project, instance: str) -> str:
     """The URL. Raises NotFound without the instance, Refused where the host cannot reach it."""
     record = project.repository.record(instance)
-    url = _url_on_host(project.config, record.ports, record.worktree)
+    adapter = adapter_of(project.config)
+    url = adapter.url(record.ports, record.worktree) if adapter else None
     if url is None:
         raise Refused(
             f"The database of {instance} cannot be reached from this machine.",
@@ -51,26 +49,116 @@ def url_of(project: Project, instance: str) -> str:
     return url
 
 
-def _url_on_host(config: Config, ports: Mapping[str, int], worktree: str) -> str | None:
-    """The URL for a client on the host; None where it cannot be reached from there. `ports` are
-    the instance's."""
-    database = config.database
-    if database and database.engine == "sqlite" and database.path:
-        return f"sqlite:///{worktree}/{database.path}"
-    if database and database.engine == "postgres":
-        sidecar = config.sidecars[database.beside]
-        if sidecar.publish:
-            return _url(*_access(database, sidecar), ports[sidecar.publish])
-    return None
+def site_of(work: ProjectWork, container: str) -> Site:
+    """Where its database is, of an instance that runs as `container`. Raises Refused where the
+    sidecar that holds it does not."""
+    database = work.config.database
+    beside = ""
+    if database and database.beside in work.config.sidecars:
+        sidecar = work.sidecars().get(database.beside)
+        if sidecar is None or sidecar.status != "running":
+            raise Refused(
+                f"The sidecar {database.beside} of {work.id} does not run.",
+                hint=f"Start it with: treedock up {work.id}",
+            )
+        beside = sidecar.id
+    own = work.records.folder(work.id)
+    return Site(work.engine, container, beside, own / "run", own)
 
 
-def _access(database: Database, sidecar: Sidecar) -> tuple[str, str, str]:
-    """(user, password, name), as the sidecar's image makes them."""
-    user = sidecar.env.get("POSTGRES_USER", POSTGRES)
-    name = database.name or sidecar.env.get("POSTGRES_DB", user)
-    return user, sidecar.env.get("POSTGRES_PASSWORD", ""), name
+def required_adapter(config: Config) -> Adapter:
+    """The configured database. Raises ConfigError without one."""
+    adapter = adapter_of(config)
+    if adapter is None:
+        raise ConfigError(
+            "treedock.yaml does not say which database an instance has.",
+            hint="Name it, e.g. database: {engine: sqlite, path: app.db}",
+        )
+    return adapter
 
 
-def _url(user: str, password: str, name: str, port: int) -> str:
-    who = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-    return f"postgresql://{who}@localhost:{port}/{quote(name, safe='')}"
+def snapshot(project: Project, instance: str, name: str, emit: Emit) -> Snapshot:
+    """Keep a copy of the database as it is now, until the instance is cleaned. Raises Refused for
+    a name that is taken."""
+    with _at_work(project, instance, emit) as (work, adapter, site):
+        target = _folder(work, instance) / _checked(name)
+        if target.exists():
+            raise Refused(
+                f"{instance} has a snapshot {name} already.",
+                hint=f"Take another name, or delete that one: treedock db drop {instance} {name}",
+            )
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        with work.step(f"writing the snapshot {name}"):
+            adapter.snapshot(site, target)
+        return _snapshot(instance, target)
+
+
+def restore(project: Project, instance: str, source: str, name: str, emit: Emit) -> None:
+    """Make the database of `instance` what the snapshot `name` of `source` holds. Raises
+    NotFound, and CommandFailed where it cannot be read in; the data stays as it is then."""
+    with _at_work(project, instance, emit) as (work, adapter, site):
+        found = _folder(work, source) / _checked(name)
+        if not found.is_file():
+            there = [one.name for one in _of(work, source)]
+            has = f"It has {listed(there)}." if there else "It has none."
+            raise NotFound(
+                f"{source} has no snapshot {name}.",
+                hint=f"{has} Write one with: treedock db snapshot {source} {name}",
+            )
+        with work.step(f"restoring the snapshot {name}"):
+            adapter.restore(site, found)
+
+
+def drop(project: Project, instance: str, name: str, emit: Emit) -> None:
+    """Delete a snapshot. Raises NotFound."""
+    work = ProjectWork(project, instance, emit)
+    project.repository.record(instance)
+    with work.locked():
+        try:
+            (_folder(work, instance) / _checked(name)).unlink()
+        except FileNotFoundError as error:
+            hint = f"treedock db list {instance}"
+            raise NotFound(f"{instance} has no snapshot {name}.", hint=hint) from error
+
+
+def snapshots(project: Project, instance: str) -> list[Snapshot]:
+    """Those of an instance, the oldest first. Raises NotFound without the instance."""
+    project.repository.record(instance)
+    return _of(ProjectWork(project, instance, lambda event: None), instance)
+
+
+@contextmanager
+def _at_work(
+    project: Project, instance: str, emit: Emit
+) -> Iterator[tuple[ProjectWork, Adapter, Site]]:
+    work = ProjectWork(project, instance, emit)
+    project.repository.record(instance)
+    adapter = required_adapter(project.config)
+    with work.locked(), space_watched(project, emit):
+        yield work, adapter, site_of(work, require_running(work).id)
+
+
+def _of(work: ProjectWork, instance: str) -> list[Snapshot]:
+    files = [path for path in _folder(work, instance).glob("*") if _NAME.fullmatch(path.name)]
+    found = [_snapshot(instance, path) for path in files if ".new-" not in path.name]
+    return sorted(found, key=lambda one: one.created_at)
+
+
+def _snapshot(instance: str, path: Path) -> Snapshot:
+    seen = path.stat()
+    made = datetime.fromtimestamp(seen.st_mtime, UTC).isoformat(timespec="seconds")
+    return Snapshot(instance, path.name, seen.st_size, made)
+
+
+def _folder(work: ProjectWork, instance: str) -> Path:
+    work.repository.record(instance)
+    return work.records.folder(instance) / "snapshots"
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name) or ".new-" in name:
+        raise ConfigError(
+            f"{name!r} cannot be a snapshot's name.",
+            hint="Use up to 61 letters, digits, '.', '_' and '-', the first a letter or digit.",
+        )
+    return name

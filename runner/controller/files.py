@@ -25,7 +25,7 @@ def exclude_patterns(work: ProjectWork) -> list[str]:
     ]
     if config.database and config.database.path:
         path = f"/{_literal(config.database.path)}"
-        patterns += [path + end for end in ("", "-wal", "-shm", "-journal")]
+        patterns += [path + end for end in ("", "-wal", "-shm", "-journal", "-before*")]
     return list(dict.fromkeys(patterns))
 
 

@@ -5,11 +5,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from runner.controller.containers import exec_env
-from runner.controller.database import variables
+from runner.controller.database import required_adapter, site_of
 from runner.controller.opening import Project, Repository, open_project
 from runner.controller.work import ProjectWork, Work, require_running
 from runner.domain.container import WORKSPACE
-from runner.domain.errors import ConfigError, Refused
+from runner.domain.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,14 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
 def client_of(project: Project, instance: str) -> tuple[Place, list[str]]:
     """Where the database's own client runs, and its command line. Raises NotFound, Refused where
     the instance does not run or the engine has no client."""
-    repository, database = project.repository, project.config.database
-    place = place_of(repository, instance, repository.checkout)
-    if database and database.engine == "sqlite" and database.path:
-        return place, ["sqlite3", database.path]
-    if database and database.engine == "postgres":
-        work = Work(repository, instance, lambda event: None)
-        sidecar = work.sidecars().get(database.beside)
-        if sidecar and sidecar.status == "running":
-            return Place(sidecar.id, "/", variables(project.config)), ["psql"]
-        raise Refused(
-            f"The sidecar {database.beside} of {instance} does not run.",
-            hint=f"Start it with: treedock up {instance}",
-        )
-    raise Refused(
-        "treedock.yaml does not say which database an instance has.",
-        hint="Name it, e.g. database: {engine: sqlite, path: app.db}",
-    )
+    work = ProjectWork(project, instance, lambda event: None)
+    adapter = required_adapter(project.config)
+    place = place_of(project.repository, instance, project.repository.checkout)
+    site = site_of(work, place.container)
+    container, command = adapter.shell(site)
+    if container == place.container:
+        return place, command
+    return Place(container, "/", adapter.variables()), command
 
 
 def can_start(repository: Repository, place: Place, command: str) -> bool:

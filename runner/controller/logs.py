@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.adapters import disk
-from runner.adapters.engine import Container
+from runner.adapters.engine import Container, Engine
 from runner.adapters.run_folder import RunFolder
 from runner.controller.opening import Repository
 from runner.controller.work import Work
-from runner.domain.errors import NotFound
+from runner.domain.errors import EngineFailed, NotFound
 from runner.domain.service import job_of
 
 LONGEST_LINE = 2**20  # bytes; a longer one is shown in pieces
 GLANCE = 0.2  # seconds between two looks at a followed log
+BETWEEN = 2000  # lines
 
 
 def tails(
@@ -47,7 +48,13 @@ def follow(
     """(name, new lines) of these logs, for ever; a log that starts anew is read from its start."""
     folder = _folder(repository, instance)
     jobs = {_short(job): job for job in folder.logs()}
-    readers = {name: _Reader(folder.log(jobs[name])) for name in names if name in jobs}
+    readers: dict[str, _Reader | _SidecarReader] = {}
+    for name in names:
+        sidecar = None if name in jobs else _sidecar(repository, instance, name)
+        if name in jobs:
+            readers[name] = _Reader(folder.log(jobs[name]))
+        elif sidecar:
+            readers[name] = _SidecarReader(repository.engine, sidecar.name)
     while True:
         for name, reader in readers.items():
             lines = reader.new_lines()
@@ -86,6 +93,35 @@ class _Reader:
         except OSError:
             return 0, 0
         return found.st_ino, found.st_size
+
+
+class _SidecarReader:
+    """Reads what a container prints; of more than `BETWEEN` lines between two looks, the last."""
+
+    def __init__(self, engine: Engine, container: str) -> None:
+        self._engine, self._container = engine, container
+        self._seen = engine.last_lines(container, BETWEEN)
+
+    def new_lines(self) -> list[str]:
+        try:
+            now = self._engine.last_lines(self._container, BETWEEN)
+        except EngineFailed:  # removed; one of the same name may come
+            return []
+        before, self._seen = self._seen, now
+        return added(before, now)
+
+
+def added(before: list[str], now: list[str]) -> list[str]:
+    """What `now` ends with beyond `before`, both being the last lines of one log."""
+    start = max(0, len(before) - len(now))
+    known = next(
+        (len(before) - at for at in range(start, len(before)) if _meet(before, at, now)), 0
+    )
+    return now[known:]
+
+
+def _meet(before: list[str], at: int, now: list[str]) -> bool:
+    return before[at:] == now[: len(before) - at]
 
 
 def _sidecar(repository: Repository, instance: str, name: str) -> Container | None:

@@ -1,52 +1,55 @@
-"""`db reset`: the database of an instance, made anew by the project's own command."""
+"""`db reset`: the database of an instance, made anew from its golden state, or by the project's
+own command where that would make other data."""
 
 import hashlib
 from collections.abc import Mapping
 
 from runner.adapters.records import now
 from runner.controller.containers import exec_env
+from runner.controller.database import required_adapter, site_of
+from runner.controller.golden import golden_key
 from runner.controller.jobs import run_folder, run_job, stop_jobs
 from runner.controller.opening import Project
 from runner.controller.services import await_ready, start_service
 from runner.controller.space import space_watched
 from runner.controller.work import ProjectWork, require_running
 from runner.domain.config import Database
-from runner.domain.errors import ConfigError, RunnerError
+from runner.domain.errors import CommandFailed, ConfigError
 from runner.domain.events import Emit
-from runner.domain.instance import Failure
 from runner.domain.service import job_of
 
 
-def reset(project: Project, instance: str, emit: Emit) -> None:
-    """Run `database.reset` in a running instance, its services stopped meanwhile.
+def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -> None:
+    """Renew the database of a running instance: from its golden state, or `fresh`, by
+    `database.reset`, while its services are stopped.
 
-    Raises ConfigError where there is no such command, CommandFailed when it fails.
+    Raises ConfigError where there is no such command, CommandFailed when it fails; the data is as
+    it was then.
     """
     work = ProjectWork(project, instance, emit)
     work.project.repository.record(instance)
-    if project.config.database is None or project.config.database.reset is None:
+    database = project.config.database
+    if database is None or database.reset is None:
         raise ConfigError(
             "treedock.yaml has no database.reset.",
             hint="Name the command, e.g. database: {engine: sqlite, path: app.db, reset: ./reset}",
         )
     with work.locked(), space_watched(project, emit):
-        container = require_running(work)
+        container = require_running(work).id
+        key = golden_key(work, database)
+        if not fresh and work.record.golden == key and _from_golden(work, container):
+            return
+        if work.record.golden and not fresh:
+            work.say("what database.reset reads has changed: it runs again")
         env = exec_env(work)
-        jobs = run_folder(work)
-        names = [n for n in project.config.services if jobs.job(job_of(n)).alive]
-        with work.step("stopping the services"):
-            stop_jobs(work, container.id, [jobs.job(job_of(name)) for name in names])
-        work.change(reset_key=None)  # should it fail, or be killed, the next `up` resets again
+        names = _stop_services(work, container)
         try:
-            run_reset(work, container.id, project.config.database, env)
-        except RunnerError as error:
-            work.change(ready=False, error=Failure(error.code, error.message, error.hint))
-            raise
+            run_reset(work, container, database, env)
         finally:
             for name in names:
-                start_service(work, container.id, name, env)
+                start_service(work, container, name, env)
         for name in names:
-            await_ready(work, container.id, name)
+            await_ready(work, container, name)
 
 
 def ensure_reset(work: ProjectWork, container: str, env: Mapping[str, str]) -> bool:
@@ -70,13 +73,62 @@ def ensure_reset(work: ProjectWork, container: str, env: Mapping[str, str]) -> b
 def run_reset(
     work: ProjectWork, container: str, database: Database, env: Mapping[str, str]
 ) -> None:
+    """Run the command and keep what it made as the golden state; what was there before comes back
+    where it fails. Raises CommandFailed."""
     assert database.reset is not None
+    adapter, site = required_adapter(work.config), site_of(work, container)
+    before = work.record
+    work.change(reset_key=None, golden=None)  # should it be killed, the next `up` resets again
+    keeps = work.kind == "instance"  # what is thrown away is never reset again
     with work.step("resetting the database"):
-        run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
-    work.change(reset_key=reset_key(database), reset_at=now())
+        if keeps:
+            adapter.provision(site)
+        try:
+            run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
+        except CommandFailed:
+            if keeps:
+                adapter.put_back(site)
+            work.change(reset_key=before.reset_key, golden=before.golden)
+            raise
+    golden = None
+    if keeps:
+        with work.step("keeping its golden state"):
+            golden = golden_key(work, database) if adapter.seal(site) else None
+    work.change(reset_key=reset_key(database), golden=golden, reset_at=now())
 
 
 def reset_key(database: Database) -> str:
     """Changes exactly when a reset would make other data."""
-    text = f"{database.engine}\0{database.path}\0{database.folder}\0{database.reset}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    parts = [database.engine, database.path, database.folder, database.reset]
+    parts += [database.sidecar, database.name]
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def _from_golden(work: ProjectWork, container: str) -> bool:
+    """Renew the data under the running services; where one of them holds on to it, without them."""
+    adapter, site = required_adapter(work.config), site_of(work, container)
+    with work.step("resetting the database from its golden state"):
+        try:
+            done = adapter.reset(site)
+        except CommandFailed:
+            env, names = exec_env(work), _stop_services(work, container)
+            try:
+                done = adapter.reset(site)
+            finally:
+                for name in names:
+                    start_service(work, container, name, env)
+            for name in names:
+                await_ready(work, container, name)
+    if done:
+        work.change(reset_at=now())
+    return done
+
+
+def _stop_services(work: ProjectWork, container: str) -> list[str]:
+    """Stop those that run; returns their names."""
+    jobs = run_folder(work)
+    names = [name for name in work.config.services if jobs.job(job_of(name)).alive]
+    if names:
+        with work.step("stopping the services"):
+            stop_jobs(work, container, [jobs.job(job_of(name)) for name in names])
+    return names

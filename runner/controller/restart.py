@@ -6,6 +6,7 @@ from runner.controller.down import down
 from runner.controller.jobs import run_folder, stop_jobs
 from runner.controller.opening import Project
 from runner.controller.services import await_ready, service_key, start_service
+from runner.controller.sidecars import restart_sidecar
 from runner.controller.up import Brought, up
 from runner.controller.work import ProjectWork, require_running
 from runner.controller.worktree import Wish
@@ -16,17 +17,21 @@ from runner.domain.service import job_of
 
 
 def restart_service(project: Project, instance: str, service: str, emit: Emit) -> View:
-    """Stop and start one service and wait until it is ready. Raises NotFound, Refused where the
-    instance does not run, CommandFailed."""
+    """Stop and start one service, or sidecar, and wait until it is ready. Raises NotFound, Refused
+    where the instance does not run, CommandFailed."""
     work = ProjectWork(project, instance, emit)
     project.repository.record(instance)
-    if service not in project.config.services:
+    names = [*project.config.services, *project.config.sidecars]
+    if service not in names:
         raise NotFound(
             f"There is no service {service!r} in treedock.yaml.",
-            hint=f"There are: {', '.join(project.config.services) or 'none'}.",
+            hint=f"There are: {', '.join(names) or 'none'}.",
         )
     with work.locked():
         container = require_running(work)
+        if service in project.config.sidecars:
+            restart_sidecar(work, container.id, service)
+            return describe(work)
         with work.step(f"restarting {service}"):
             stop_jobs(work, container.id, [run_folder(work).job(job_of(service))])
             start_service(work, container.id, service, exec_env(work))

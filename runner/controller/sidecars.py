@@ -18,7 +18,7 @@ from runner.domain import container as names
 from runner.domain.config import Sidecar
 from runner.domain.container import ContainerSpec, VolumeMount
 from runner.domain.container import Limits as ContainerLimits
-from runner.domain.errors import CommandFailed, EngineFailed
+from runner.domain.errors import CommandFailed, EngineFailed, Refused
 from runner.domain.listening import listeners
 from runner.domain.text import with_last_lines
 
@@ -78,6 +78,21 @@ def stop_sidecars(work: Work) -> bool:
     for one in running:
         work.engine.stop(one.id, STOP_TIMEOUT)
     return bool(running)
+
+
+def restart_sidecar(work: ProjectWork, owner: str, name: str) -> None:
+    """Stop and start one of a running instance, and wait until it is ready; its data stays.
+    Raises Refused where there is none yet, CommandFailed."""
+    there = work.sidecars().get(name)
+    if there is None:
+        raise Refused(
+            f"The sidecar {name} of {work.id} is not there yet.",
+            hint=f"Start it with: treedock up {work.id}",
+        )
+    with work.step(f"restarting {name}"):
+        work.engine.stop(there.id, STOP_TIMEOUT)
+        work.engine.start(there.id)
+    _await_ready(work, owner, name)
 
 
 def remove_sidecars(work: Work) -> list[str]:

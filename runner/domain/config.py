@@ -103,6 +103,7 @@ Range = Annotated[
 Path = Annotated[str, AfterValidator(relative_path)]
 FilePath = Annotated[str, AfterValidator(relative_file)]
 Line = Annotated[str, AfterValidator(_one_line)]
+Pattern = Annotated[str, AfterValidator(_one_line), AfterValidator(relative_path)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Command = Annotated[str, Field(min_length=1)]
@@ -192,6 +193,10 @@ class Database(Model):
     """Shell command that makes the database anew. It runs once for a new instance."""
     folder: Path = Field(default=".", alias="in")
     """Folder to run the reset command in."""
+    inputs: list[Pattern] = []
+    """Files that make the data, as git's globs (`migrations/**`): while none of them changes, a
+    reset comes from the golden state. By default those of Alembic, Django and Prisma; all files
+    where none of them is used."""
 
     @property
     def beside(self) -> str:

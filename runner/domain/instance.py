@@ -66,6 +66,8 @@ class Record:
     verified: str | None = None
     reset_key: str | None = None
     reset_at: str | None = None
+    golden: str | None = None
+    """The key of the golden state that it has of its database."""
     services: dict[str, str] = field(default_factory=dict)
     sidecars: dict[str, str] = field(default_factory=dict)
     ready: bool = False

@@ -49,11 +49,11 @@ def test_what_is_not_there_cannot_be_restarted(shop: Shop) -> None:
 
 
 def test_a_reset_runs_while_the_services_are_stopped_and_starts_them_again(shop: Shop) -> None:
-    shop.configure(services=TWO, database={"path": "x.db", "reset": "echo reset >>x.db"})
+    shop.configure(services=TWO, database={"path": "x.db", "reset": "echo reset >>told"})
     shop.up("auth")
     before = pids(shop)
     reset(shop.project, "auth", shop.events.append)
-    assert (shop.tree("auth") / "x.db").read_text() == "reset\nreset\n"
+    assert (shop.tree("auth") / "told").read_text() == "reset\nreset\n"
     after = pids(shop)
     assert None not in after.values()
     assert not set(after.values()) & set(before.values())

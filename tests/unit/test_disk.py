@@ -168,3 +168,15 @@ def test_a_symlink_in_the_place_of_a_tree_is_left_alone(worktree: Path, outside:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_copy_is_of_a_file_and_of_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret\n")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", "gone", "."):
+        with pytest.raises(Refused, match="is no file"):
+            disk.copy_untrusted(tmp_path / name, tmp_path / "copy")
+    disk.copy_untrusted(tmp_path / "secret", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "secret\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "link", "pipe", "secret"]

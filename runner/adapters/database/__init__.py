@@ -1,0 +1,107 @@
+"""Databases of instances: one module per engine, all of one shape.
+
+A further engine is one more module here, named as it is in treedock.yaml, with a class `Adapter`
+of the shape below.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+from runner.adapters.engine import Engine
+from runner.adapters.steps import step
+from runner.domain.config import Config, Database, Sidecar
+from runner.domain.container import WORKSPACE
+from runner.domain.errors import CommandFailed
+from runner.domain.text import with_last_lines
+
+TIMEOUT = 1800.0  # seconds for one statement; copying a hundred gigabytes takes that long
+LAST_LINES = 10
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an instance's database is: the instance's own container, the one that holds the
+    database beside it ('' where none does), `run`, a folder that the instance can write too, and
+    `own`, one that it cannot see."""
+
+    engine: Engine
+    container: str
+    beside: str
+    run: Path
+    own: Path
+
+
+class Adapter(Protocol):
+    """What an instance's database can do. All but the first two need a running instance, and raise
+    CommandFailed, with what the database said, or Refused; the data is as it was then."""
+
+    def __init__(self, database: Database, sidecar: Sidecar | None) -> None: ...
+
+    def variables(self) -> dict[str, str]:
+        """What tells the app inside, and clients there, where it is."""
+
+    def url(self, ports: Mapping[str, int], worktree: str) -> str | None:
+        """Where the host finds it; None where it cannot."""
+
+    def provision(self, site: Site) -> None:
+        """Give the reset command what it begins with, a database with nothing of the project's in
+        it. What was there is set aside until `seal` or `put_back`."""
+
+    def put_back(self, site: Site) -> None:
+        """What was set aside is the data again; nothing where nothing was."""
+
+    def seal(self, site: Site) -> bool:
+        """What it holds now is the golden state, if it can be kept, which is the answer; and
+        nothing is set aside any more."""
+
+    def reset(self, site: Site) -> bool:
+        """Renew the data from the golden state; False where there is none. It ends connections
+        of the app's, or is seen by them."""
+
+    def snapshot(self, site: Site, target: Path) -> None:
+        """Write the data into a new file, as it is at one moment."""
+
+    def restore(self, site: Site, source: Path) -> None:
+        """Make the data what `snapshot` wrote."""
+
+    def shell(self, site: Site) -> tuple[str, list[str]]:
+        """The container and the command line of its own client."""
+
+
+def adapter_of(config: Config) -> Adapter | None:
+    """The one for the configured database."""
+    database = config.database
+    if database is None:
+        return None
+    module = import_module(f"{__name__}.{database.engine}")
+    made = module.Adapter(database, config.sidecars.get(database.beside))
+    return cast(Adapter, made)
+
+
+def run(
+    site: Site,
+    container: str,
+    argv: Sequence[str],
+    *,
+    stdin: BinaryIO | None = None,
+    stdout: BinaryIO | None = None,
+    env: Mapping[str, str] | None = None,
+    workdir: str = WORKSPACE,
+) -> str:
+    """Run a command to its end; returns what it printed, unless that went into `stdout`. Raises
+    CommandFailed with its last lines."""
+    out, err = io.BytesIO(), io.BytesIO()
+    code = site.engine.exec_attached(
+        container, argv, env=env or {}, workdir=workdir, stdin=stdin, stdout=stdout or out,
+        stderr=err, timeout=TIMEOUT,
+    )  # fmt: skip
+    step("engine exec")
+    if code:
+        lines = err.getvalue().decode(errors="replace").splitlines()[-LAST_LINES:]
+        sentence = with_last_lines(f"{argv[0]} failed with exit code {code}.", lines)
+        raise CommandFailed(sentence, hint="The data is as it was.")
+    return out.getvalue().decode(errors="replace")

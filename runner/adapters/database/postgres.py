@@ -1,0 +1,163 @@
+"""PostgreSQL, in a sidecar. All states of an instance's database are databases of its own server:
+what the image began with, the golden state, what was set aside, and what is about to be the data.
+
+ALTER DATABASE ... RENAME is transactional, so the data is one or the other at any moment; CREATE
+DATABASE ... TEMPLATE copies files (PostgreSQL's documentation, 'Template Databases'). Version 13
+or newer: DROP DATABASE ... WITH (FORCE).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from runner.adapters.database import Site, run
+from runner.domain.config import Database, Sidecar
+from runner.domain.errors import CommandFailed
+
+USER = "postgres"  # and with it database, where nothing else is named
+PORT = 5432
+MAINTENANCE = "template1"  # to be connected to; every server has it
+INITIAL, GOLDEN = "treedock_initial", "treedock_golden"
+BEFORE, OLD, NEW = "treedock_before", "treedock_old", "treedock_new"
+FILE_COPY = 150000  # the server's version from which CREATE DATABASE has strategies
+
+
+class Adapter:
+    """A database of a server in a container of its own."""
+
+    def __init__(self, database: Database, sidecar: Sidecar | None) -> None:
+        env = sidecar.env if sidecar else {}
+        self._user = env.get("POSTGRES_USER", USER)
+        self._password = env.get("POSTGRES_PASSWORD", "")
+        self._name = database.name or env.get("POSTGRES_DB", self._user)
+        self._port = (sidecar.port if sidecar else None) or PORT
+        self._publish = sidecar.publish if sidecar else None
+
+    def variables(self) -> dict[str, str]:
+        """Names and URL: PostgreSQL's documentation of libpq, 'Environment Variables' and
+        'Connection URIs'."""
+        found = {
+            "DATABASE_URL": self._url(self._port),
+            "PGHOST": "localhost",
+            "PGPORT": str(self._port),
+            "PGUSER": self._user,
+            "PGDATABASE": self._name,
+        }
+        return found | ({"PGPASSWORD": self._password} if self._password else {})
+
+    def url(self, ports: Mapping[str, int], worktree: str) -> str | None:
+        return self._url(ports[self._publish]) if self._publish else None
+
+    def provision(self, site: Site) -> None:
+        self.put_back(site)
+        if self._name not in self._names(site):
+            self._do(site, self._create(site, self._name, "template0"))
+        if INITIAL not in self._names(site):  # a server that is new, and so is its database
+            self._do(site, self._ending_connections(), self._create(site, INITIAL, self._name))
+            return
+        self._do(site, *self._dropping(NEW), self._create(site, NEW, INITIAL))
+        self._swap(site, BEFORE)
+
+    def put_back(self, site: Site) -> None:
+        names = self._names(site)
+        if BEFORE in names:
+            self._do(site, *self._dropping(self._name), _rename(BEFORE, self._name))
+        if {self._name, BEFORE} & names:
+            self._do(site, _connectable(self._name, True))
+
+    def seal(self, site: Site) -> bool:
+        made = [self._create(site, GOLDEN, self._name), _connectable(GOLDEN, False)]
+        try:
+            self._do(site, *self._dropping(GOLDEN), self._ending_connections(), *made)
+        except CommandFailed:  # somebody came in between, or the disk is full
+            self._do(site, *self._dropping(GOLDEN))
+        self._do(site, *self._dropping(BEFORE))
+        return GOLDEN in self._names(site)
+
+    def reset(self, site: Site) -> bool:
+        if GOLDEN not in self._names(site):
+            return False
+        self._do(site, *self._dropping(NEW), self._create(site, NEW, GOLDEN))
+        self._swap(site, OLD)
+        self._do(site, *self._dropping(OLD))
+        return True
+
+    def snapshot(self, site: Site, target: Path) -> None:
+        argv = ["pg_dump", "--format=custom", f"--username={self._user}", self._name]
+        try:
+            with target.open("xb") as file:
+                run(site, site.beside, argv, stdout=file, workdir="/")
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+    def restore(self, site: Site, source: Path) -> None:
+        self._do(site, *self._dropping(NEW), self._create(site, NEW, "template0"))
+        argv = ["pg_restore", "--exit-on-error", f"--username={self._user}", f"--dbname={NEW}"]
+        with source.open("rb") as file:
+            run(site, site.beside, argv, stdin=file, workdir="/")
+        self._swap(site, OLD)
+        self._do(site, *self._dropping(OLD))
+
+    def shell(self, site: Site) -> tuple[str, list[str]]:
+        return site.beside, ["psql"]
+
+    def _url(self, port: int) -> str:
+        password = f":{quote(self._password, safe='')}" if self._password else ""
+        who = quote(self._user, safe="") + password
+        return f"postgresql://{who}@localhost:{port}/{quote(self._name, safe='')}"
+
+    def _swap(self, site: Site, aside: str) -> None:
+        """What is in NEW is the data, what was the data is in `aside`. Nobody may be connected to
+        what is renamed, so nobody can meanwhile."""
+        there = self._name in self._names(site)
+        leave = [_connectable(self._name, False), self._ending_connections()] if there else []
+        renames = [_rename(self._name, aside)] if there else []
+        renames.append(_rename(NEW, self._name))
+        try:
+            self._do(site, *self._dropping(aside), *leave, "BEGIN", *renames, "COMMIT")
+        except CommandFailed:
+            self.put_back(site)
+            raise
+
+    def _names(self, site: Site) -> set[str]:
+        return set(self._do(site, "SELECT datname FROM pg_database").splitlines())
+
+    def _create(self, site: Site, name: str, template: str) -> str:
+        version = int(self._do(site, "SHOW server_version_num"))
+        strategy = " STRATEGY FILE_COPY" if version >= FILE_COPY else ""
+        owner = f"OWNER {_quoted(self._user)}"
+        return f"CREATE DATABASE {_quoted(name)} {owner} TEMPLATE {_quoted(template)}{strategy}"
+
+    def _dropping(self, name: str) -> list[str]:
+        return [f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)"]
+
+    def _ending_connections(self) -> str:
+        where = f"datname = {_literal(self._name)} AND pid <> pg_backend_pid()"
+        return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {where}"
+
+    def _do(self, site: Site, *statements: str) -> str:
+        """Each statement by itself, in one connection; the last line is the last one's."""
+        argv = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
+        argv += ["--set=ON_ERROR_STOP=1", f"--username={self._user}", f"--dbname={MAINTENANCE}"]
+        for statement in statements:
+            argv += ["--command", statement]
+        # Over the socket, as the images trust it; what the sidecar's environment says goes astray.
+        env = {"PGHOST": "", "PGPORT": str(self._port)}
+        return run(site, site.beside, argv, env=env, workdir="/").strip()
+
+
+def _rename(name: str, new: str) -> str:
+    return f"ALTER DATABASE {_quoted(name)} RENAME TO {_quoted(new)}"
+
+
+def _connectable(name: str, may: bool) -> str:
+    return f"ALTER DATABASE {_quoted(name)} WITH ALLOW_CONNECTIONS {str(may).lower()}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

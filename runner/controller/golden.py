@@ -1,0 +1,46 @@
+"""What makes an instance's data what it is: the key of the golden state that a reset left."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from runner.adapters import disk
+from runner.controller.sidecars import sidecar_key
+from runner.controller.work import ProjectWork
+from runner.domain.config import Database
+from runner.domain.migrations import inputs_of
+
+
+def golden_key(work: ProjectWork, database: Database) -> str:
+    """Changes whenever the reset command could make other data: with the command, the files that
+    it reads, the database server and its settings, the image, and the user.
+
+    Where nobody knows which files it reads, all of them count.
+    """
+    sidecar = work.config.sidecars.get(database.beside)
+    container = work.container()
+    parts = [
+        database.engine, database.path, database.name, database.folder, database.reset,
+        sidecar_key(sidecar) if sidecar else "", container.image if container else "",
+        os.getuid(), os.getgid(),
+    ]  # fmt: skip
+    digest = hashlib.sha256("\0".join(str(part) for part in parts).encode())
+    for part in _inputs(work, database):
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:
+    worktree = Path(work.record.worktree)
+    patterns = database.inputs
+    if not patterns:
+        patterns = inputs_of(work.git.files(worktree), database.folder, database.reset or "")
+    if patterns:
+        paths = work.git.files(worktree, patterns, untracked=True)
+    else:
+        yield work.git.tree_of(worktree).encode()
+        paths = work.git.uncommitted(worktree)
+    for path in sorted(paths):
+        yield f"\0{path}\0".encode(errors="surrogateescape")
+        yield hashlib.sha256(disk.read_untrusted(worktree / path) or b"").digest()

@@ -1,0 +1,42 @@
+"""Which files a reset reads, as far as the project's own layout tells."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+
+def inputs_of(paths: Sequence[str], folder: str, command: str) -> list[str]:
+    """Patterns (git's `glob`) of the files that make the data, of a project with these files whose
+    reset `command` runs in `folder`; empty where it is not known.
+
+    Alembic keeps revisions in versions/ beside env.py, Django in migrations/ of each app and seeds
+    in fixtures/, Prisma beside its schema (the documentation of each). The command itself counts
+    with the scripts that it names.
+    """
+    there = set(paths)
+    found: set[str] = set()
+    for path in map(PurePosixPath, paths):
+        folders = path.parent.parts
+        if path.parent.name == "versions" and str(path.parent.parent / "env.py") in there:
+            found |= {f"{path.parent}/**", str(path.parent.parent / "env.py")}
+        elif path.suffix == ".py" and folders[-1:] == ("migrations",) and _django(there):
+            found |= {"**/migrations/**", "**/fixtures/**"}
+        elif "prisma" in folders and (path.suffix == ".prisma" or path.name == "migration.sql"):
+            top = PurePosixPath(*folders[: folders.index("prisma") + 1])
+            found.add(f"{top}/**")
+    return sorted(found | _named(there, folder, command)) if found else []
+
+
+def _django(paths: set[str]) -> bool:
+    return any(PurePosixPath(path).name == "manage.py" for path in paths)
+
+
+def _named(paths: set[str], folder: str, command: str) -> set[str]:
+    try:
+        words = shlex.split(command, comments=True)
+    except ValueError:
+        words = command.split()
+    words = [part for word in words for part in re.split(r"[;&|=]+", word)]
+    near = {str(PurePosixPath(folder) / word) for word in words if word}
+    return near & paths

@@ -1,0 +1,187 @@
+"""PostgreSQL of an instance on the real engine: reset, golden state, snapshots."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from runner.controller.opening import open_repository
+from tests.real_git import commit, git
+from tests.scenarios.conftest import App
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.engine
+
+POSTGRES = {
+    "image": "postgres",
+    "env": {"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "s3cret", "POSTGRES_DB": "shop"},
+}
+SCHEMA = """
+CREATE TABLE item (id serial PRIMARY KEY, name text NOT NULL);
+INSERT INTO item (name) SELECT 'item ' || n FROM generate_series(1, 1000) n;
+CREATE VIEW few AS SELECT * FROM item WHERE id < 10;
+"""
+RESET = "echo reset >>told && psql --quiet --set=ON_ERROR_STOP=1 --file=schema.sql"
+
+
+@pytest.fixture
+def shop(app: App) -> App:
+    """The app with a PostgreSQL that schema.sql fills."""
+    commit(app.folder, {"schema.sql": SCHEMA, ".gitignore": "told\n"}, "schema")
+    database = {"engine": "postgres", "reset": RESET, "inputs": ["schema.sql"]}
+    app.configure(sidecars={"postgres": POSTGRES}, database=database, services={}, setup=[])
+    return app
+
+
+def ask(app: App, statement: str, instance: str = "auth") -> str:
+    """As the app inside would, by what it is told of the database."""
+    answer = app.cli("exec", instance, "--", "psql", "-XAtqc", statement)
+    assert answer.exit_code == 0, answer.stderr
+    return answer.stdout.strip()
+
+
+def dump(app: App, instance: str = "auth") -> str:
+    answer = app.cli("exec", instance, "--", "sh", "-c", 'pg_dump "$DATABASE_URL"')
+    assert answer.exit_code == 0, answer.stderr
+    # Newer versions put a random key into two lines.
+    return "\n".join(x for x in answer.stdout.splitlines() if not x.startswith("\\"))
+
+
+def resets(app: App, instance: str = "auth") -> int:
+    return (app.folder / f"trees/{instance}/told").read_text().count("reset")
+
+
+def ok(app: App, *words: str) -> dict[str, Any]:
+    answer = app.cli(*words, "--json")
+    assert answer.exit_code == 0, answer.stderr
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def test_a_reset_brings_the_golden_state_back_and_ends_connections(shop: App) -> None:
+    shop.up("auth")
+    golden = dump(shop)
+    ask(shop, "DROP VIEW few; DELETE FROM item; CREATE TABLE other ()")
+    sleeper = threading.Thread(
+        target=shop.cli, args=("exec", "auth", "--", "psql", "-Xc", "SELECT pg_sleep(300)")
+    )
+    sleeper.start()
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    eventually(lambda: ask(shop, asleep) == "1")
+    ok(shop, "db", "reset", "auth")
+    sleeper.join(30)
+    assert not sleeper.is_alive()
+    assert dump(shop) == golden
+    assert resets(shop) == 1
+    assert ask(shop, "INSERT INTO item (name) VALUES ('new') RETURNING id") == "1001"
+
+
+def test_a_reset_that_fails_leaves_the_data_as_it_was(shop: App) -> None:
+    shop.up("auth")
+    ask(shop, "INSERT INTO item (name) VALUES ('mine')")
+    before = dump(shop)
+    (shop.folder / "trees/auth/schema.sql").write_text(f"{SCHEMA}; SELECT nothing;")
+    answer = shop.cli("db", "reset", "auth")
+    assert answer.exit_code == 1
+    assert 'column "nothing" does not exist' in answer.stderr
+    assert dump(shop) == before
+    (shop.folder / "trees/auth/schema.sql").write_text(SCHEMA)
+    ok(shop, "db", "reset", "auth")
+    assert ask(shop, "SELECT count(*) FROM item") == "1000"
+
+
+def test_two_branches_with_different_migrations_keep_their_own(shop: App) -> None:
+    shop.up("auth", "pay")
+    tree = shop.folder / "trees/pay"
+    (tree / "schema.sql").write_text(f"{SCHEMA}; ALTER TABLE item ADD price int DEFAULT 7;")
+    git(tree, "commit", "--quiet", "--all", "-m", "price")
+    ok(shop, "db", "reset", "pay")
+    ask(shop, "DELETE FROM item", "pay")
+    ok(shop, "db", "reset", "pay")
+    assert resets(shop, "pay") == 2
+    assert ask(shop, "SELECT sum(price) FROM item", "pay") == "7000"
+    assert "price" not in dump(shop)
+    assert resets(shop) == 1
+
+
+def test_a_snapshot_of_one_is_restored_in_another(shop: App) -> None:
+    shop.up("auth", "pay")
+    ask(shop, "UPDATE item SET name = 'mine' WHERE id = 1")
+    wanted = dump(shop)
+    made = ok(shop, "db", "snapshot", "auth", "before")
+    assert made["name"] == "before"
+    ask(shop, "DELETE FROM item")
+    ok(shop, "db", "restore", "pay", "before", "--from", "auth")
+    assert dump(shop, "pay") == wanted
+    assert ask(shop, "SELECT count(*) FROM item") == "0"
+    ok(shop, "db", "restore", "auth", "before")
+    assert dump(shop) == wanted
+    assert [one["name"] for one in ok(shop, "db", "list", "auth")["snapshots"]] == ["before"]
+    ok(shop, "db", "drop", "auth", "before")
+    assert ok(shop, "db", "list", "auth")["snapshots"] == []
+
+
+def test_a_broken_snapshot_leaves_the_data_as_it_was(shop: App) -> None:
+    shop.up("auth")
+    ok(shop, "db", "snapshot", "auth", "before")
+    records = open_repository(shop.folder).records
+    kept = records.folder("auth") / "snapshots/before"
+    kept.write_bytes(kept.read_bytes()[:2000])
+    before = dump(shop)
+    answer = shop.cli("db", "restore", "auth", "before")
+    assert answer.exit_code == 1
+    assert "pg_restore failed" in answer.stderr
+    assert "The data is as it was." in answer.stderr
+    assert dump(shop) == before
+
+
+def test_databases_that_treedock_keeps_stay_within_their_own_server(shop: App) -> None:
+    """The golden state is closed to the app, and everything else it may do with its own."""
+    shop.up("auth")
+    answer = shop.cli("exec", "auth", "--", "psql", "-Xc", "SELECT 1", "treedock_golden")
+    assert "not currently accepting connections" in answer.stderr
+    names = ask(shop, "SELECT datname FROM pg_database ORDER BY 1").split()
+    assert {"shop", "treedock_golden", "treedock_initial"} <= set(names)
+    assert not {"treedock_before", "treedock_new", "treedock_old"} & set(names)
+
+
+@pytest.mark.parametrize("statement", ["DROP DATABASE treedock_golden", "DROP DATABASE shop"])
+def test_code_inside_that_dropped_a_database_gets_it_back(shop: App, statement: str) -> None:
+    shop.up("auth")
+    open_it = "ALTER DATABASE treedock_golden WITH ALLOW_CONNECTIONS true"
+    for one in (open_it, statement):
+        answer = shop.cli("exec", "auth", "--", "psql", "-Xc", one, "template1")
+        assert answer.exit_code == 0, answer.stderr
+    ok(shop, "db", "reset", "auth")
+    assert ask(shop, "SELECT count(*) FROM item") == "1000"
+
+
+def test_a_database_of_another_name_than_the_servers_is_made(shop: App) -> None:
+    shop.configure(
+        database={"engine": "postgres", "reset": RESET, "inputs": ["schema.sql"], "name": 'a"b c'}
+    )
+    shop.up("auth")
+    assert ask(shop, "SELECT current_database()") == 'a"b c'
+    ask(shop, "DELETE FROM item")
+    ok(shop, "db", "reset", "auth")
+    assert ask(shop, "SELECT count(*) FROM item") == "1000"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("real", [False, True])
+def test_a_reset_killed_anywhere_is_completed_by_the_next(shop: App, real: bool) -> None:
+    """`up` completes what was cut off; what was set aside is never lost with it."""
+    shop.up("auth")
+    words = ["db", "reset", "auth", *(["--fresh"] if real else [])]
+    kill = 0
+    while True:
+        kill += 1
+        ask(shop, "INSERT INTO item (name) VALUES ('mine')")
+        done = shop.cli(*words, env={"TREEDOCK_KILL_AFTER": str(kill)})
+        shop.up("auth")
+        assert ask(shop, "SELECT count(*) FROM item WHERE name <> 'mine'") == "1000"
+        if done.exit_code == 0:
+            break
+        ok(shop, "db", "reset", "auth")
+        assert ask(shop, "SELECT count(*) FROM item") == "1000"
+    assert kill > 3

@@ -1,0 +1,223 @@
+"""`db reset`, `snapshot`, `restore` of an SQLite file, on the fake engine and the real SQLite."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.database import Site, sqlite
+from runner.controller import database as databases
+from runner.controller.reset import reset
+from runner.domain.config import Database
+from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
+from tests.real_git import commit, git
+from tests.shop import Shop
+
+SEED = """
+import sqlite3
+with sqlite3.connect("data/app.db") as app:
+    app.execute("create table item (name)")
+    app.executemany("insert into item values (?)", [(line.strip(),) for line in open("seed.txt")])
+open("runs", "a").write("x")
+"""
+
+
+@pytest.fixture
+def seeded(shop: Shop) -> Shop:
+    """A shop whose instance `auth` has a database that was made from seed.txt."""
+    files = {"seed.txt": "hammer\n", "seed.py": SEED, "data/.keep": "", ".gitignore": "runs\n"}
+    commit(shop.repo, files)
+    shop.configure(database={"path": "data/app.db", "reset": "python3 seed.py"})
+    shop.up("auth")
+    return shop
+
+
+def renew(shop: Shop, *, fresh: bool = False) -> None:
+    shop.events.clear()
+    reset(shop.project, "auth", shop.events.append, fresh=fresh)
+
+
+def items(shop: Shop, instance: str = "auth") -> list[str]:
+    with closing(sqlite3.connect(shop.tree(instance) / "data/app.db")) as app:
+        return [name for (name,) in app.execute("select name from item order by rowid")]
+
+
+def add(shop: Shop, name: str) -> None:
+    with closing(sqlite3.connect(shop.tree("auth") / "data/app.db")) as app, app:
+        app.execute("insert into item values (?)", [name])
+
+
+def runs(shop: Shop) -> int:
+    """How often the project's own command ran."""
+    return len((shop.tree("auth") / "runs").read_text())
+
+
+def test_what_a_reset_reads_being_the_same_the_data_comes_from_the_golden_state(
+    seeded: Shop,
+) -> None:
+    add(seeded, "nail")
+    renew(seeded)
+    assert (items(seeded), runs(seeded)) == (["hammer"], 1)
+    assert "resetting the database from its golden state" in seeded.steps
+
+
+def test_fresh_runs_the_command_whatever_is_known(seeded: Shop) -> None:
+    renew(seeded, fresh=True)
+    assert (items(seeded), runs(seeded)) == (["hammer"], 2)
+    renew(seeded)
+    assert runs(seeded) == 2
+
+
+def test_another_seed_in_the_branch_runs_the_command_loudly(seeded: Shop) -> None:
+    (seeded.tree("auth") / "seed.txt").write_text("saw\n")
+    renew(seeded)
+    assert (items(seeded), runs(seeded)) == (["saw"], 2)
+    assert any("it runs again" in said for said in seeded.remarks)
+    git(seeded.tree("auth"), "commit", "--quiet", "--all", "-m", "saw")
+    renew(seeded)
+    assert items(seeded) == ["saw"]
+
+
+def test_only_named_inputs_count_where_they_are_named(seeded: Shop) -> None:
+    named = {"inputs": ["seed.*"], "path": "data/app.db", "reset": "python3 seed.py"}
+    seeded.configure(database=named)
+    renew(seeded)
+    (seeded.tree("auth") / "README.md").write_text("another\n")
+    renew(seeded)
+    assert runs(seeded) == 2
+    (seeded.tree("auth") / "seed.txt").write_text("saw\n")
+    renew(seeded)
+    assert (items(seeded), runs(seeded)) == (["saw"], 3)
+
+
+def test_an_app_that_has_it_open_sees_the_renewed_data(seeded: Shop) -> None:
+    with closing(sqlite3.connect(seeded.tree("auth") / "data/app.db")) as app:
+        app.execute("pragma journal_mode = wal")
+        with app:
+            app.execute("insert into item values ('nail')")
+        renew(seeded)
+        assert app.execute("select count(*) from item").fetchone() == (1,)
+        assert app.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_a_reset_that_fails_leaves_the_data_as_it_was(seeded: Shop) -> None:
+    with closing(sqlite3.connect(seeded.tree("auth") / "data/app.db")) as app:
+        app.execute("pragma journal_mode = wal")
+        with app:
+            app.execute("insert into item values ('nail')")
+        (seeded.tree("auth") / "seed.py").write_text(f"{SEED}\nraise SystemExit(3)\n")
+        with pytest.raises(CommandFailed, match="reset failed with exit code 3"):
+            renew(seeded)
+    assert items(seeded) == ["hammer", "nail"]
+    assert seeded.record("auth").reset_key is not None
+    assert git(seeded.tree("auth"), "status", "--porcelain") == " M seed.py\n"
+
+
+@pytest.mark.parametrize("began", [False, True])
+def test_a_reset_that_was_cut_off_gives_the_data_back_to_the_next(
+    seeded: Shop, began: bool
+) -> None:
+    data = seeded.tree("auth") / "data"
+    if began:
+        (data / "app.db").rename(data / "app.db-before")
+        (data / "app.db").write_bytes(b"half made")
+    else:  # only the journal was set aside
+        with closing(sqlite3.connect(data / "app.db")) as app:
+            app.execute("pragma journal_mode = wal")
+            with app:
+                app.execute("insert into item values ('nail')")
+            wal = (data / "app.db-wal").read_bytes()
+            main = (data / "app.db").read_bytes()
+        (data / "app.db").write_bytes(main)
+        (data / "app.db-before-wal").write_bytes(wal)
+    (seeded.tree("auth") / "seed.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(CommandFailed):
+        renew(seeded)
+    assert items(seeded) == (["hammer"] if began else ["hammer", "nail"])
+
+
+def test_a_snapshot_is_restored_in_another_instance(seeded: Shop) -> None:
+    seeded.up("pay")
+    add(seeded, "nail")
+    made = databases.snapshot(seeded.project, "auth", "nailed", seeded.events.append)
+    add(seeded, "saw")
+    databases.restore(seeded.project, "pay", "auth", "nailed", seeded.events.append)
+    assert items(seeded, "pay") == ["hammer", "nail"]
+    assert items(seeded) == ["hammer", "nail", "saw"]
+    databases.restore(seeded.project, "auth", "auth", "nailed", seeded.events.append)
+    assert items(seeded) == ["hammer", "nail"]
+    assert databases.snapshots(seeded.project, "auth") == [made]
+    assert made.size > 0
+
+
+def test_snapshots_are_named_listed_and_deleted(seeded: Shop) -> None:
+    databases.snapshot(seeded.project, "auth", "one", seeded.events.append)
+    with pytest.raises(Refused, match="has a snapshot one already"):
+        databases.snapshot(seeded.project, "auth", "one", seeded.events.append)
+    for name in ("../../record.json", "", ".hidden", "a/b"):
+        with pytest.raises(ConfigError, match="cannot be a snapshot's name"):
+            databases.snapshot(seeded.project, "auth", name, seeded.events.append)
+    with pytest.raises(NotFound, match="auth has no snapshot two") as caught:
+        databases.restore(seeded.project, "auth", "auth", "two", seeded.events.append)
+    assert "It has one." in caught.value.hint
+    databases.drop(seeded.project, "auth", "one", seeded.events.append)
+    assert databases.snapshots(seeded.project, "auth") == []
+    with pytest.raises(NotFound):
+        databases.drop(seeded.project, "auth", "one", seeded.events.append)
+
+
+def test_a_database_that_is_not_there_cannot_be_kept(seeded: Shop) -> None:
+    (seeded.tree("auth") / "data/app.db").unlink()
+    with pytest.raises(Refused, match=r"data/app\.db could not be copied"):
+        databases.snapshot(seeded.project, "auth", "one", seeded.events.append)
+    assert databases.snapshots(seeded.project, "auth") == []
+
+
+def test_a_copy_that_code_inside_turned_into_a_link_is_not_followed(
+    seeded: Shop, tmp_path: Path
+) -> None:
+    """The copy passes through a folder that the instance can write."""
+    (tmp_path / "secret").write_text("secret\n")
+    adapter = sqlite.Adapter(Database(path="data/app.db"), None)
+    run = seeded.repository.records.folder("auth") / "run"
+    (container,) = seeded.engine.containers()
+    site = Site(seeded.engine, container.id, "", run, tmp_path)
+    (run / "database.passing").symlink_to(tmp_path / "secret")
+    adapter.snapshot(site, tmp_path / "kept")
+    assert (tmp_path / "secret").read_text() == "secret\n"
+    assert (tmp_path / "kept").read_bytes().startswith(b"SQLite format 3")
+
+
+def test_what_only_a_command_knows_is_reset_by_it_alone(shop: Shop) -> None:
+    shop.configure(database={"engine": "command", "reset": "echo x >>.env.told"})
+    shop.up("auth")
+    renew(shop)
+    assert (shop.tree("auth") / ".env.told").read_text() == "x\nx\n"
+    with pytest.raises(Refused, match="does not say which database"):
+        databases.snapshot(shop.project, "auth", "one", shop.events.append)
+
+
+@pytest.fixture
+def without_sqlite3(tmp_path: Path) -> Iterator[None]:
+    """A machine whose only SQLite is Python's."""
+    kept, folder = os.environ["PATH"], tmp_path / "bin"
+    folder.mkdir()
+    for place in reversed(kept.split(os.pathsep)):
+        for program in Path(place).glob("*"):
+            if program.name != "sqlite3":
+                (folder / program.name).unlink(missing_ok=True)
+                (folder / program.name).symlink_to(program)
+    os.environ["PATH"] = str(folder)
+    yield
+    os.environ["PATH"] = kept
+
+
+def test_pythons_sqlite_does_where_the_image_has_no_other(
+    without_sqlite3: None, seeded: Shop
+) -> None:
+    add(seeded, "nail")
+    renew(seeded)
+    assert (items(seeded), runs(seeded)) == (["hammer"], 1)
