@@ -63,16 +63,19 @@ class Run:
 
     @classmethod
     def open(cls, root: Path, id_: str) -> "Run":
-        """A run of before. Raises NotFound."""
-        run = cls(root, id_)
-        if "/" in id_ or not (run.folder / "run.json").exists():
-            runs = root / "runs"
-            known = sorted(p.name for p in runs.iterdir())[-5:] if runs.is_dir() else []
+        """A run of before, by its id, the end of that, or 'last' for the last one that landed
+        something. Raises NotFound."""
+        known = [cls(root, path.parent.name) for path in sorted(root.glob("runs/*/run.json"))]
+        landed = [run for run in known if run.read()["landed"] and not run.read().get("undone")]
+        wanted = landed[-1:] if id_ == "last" else [run for run in known if run.id == id_]
+        wanted = wanted or [run for run in known if run.id.rpartition("-")[2] == id_]
+        if len(wanted) != 1:
+            last = ", ".join(run.id for run in landed[-5:])
             raise NotFound(
                 f"There is no run {id_!r}.",
-                hint=f"The last ones: {', '.join(known)}." if known else "There are none yet.",
+                hint=f"The last that landed something: {last}." if last else "None landed yet.",
             )
-        return run
+        return wanted[0]
 
     def read(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / "run.json").read_bytes())

@@ -25,9 +25,11 @@ from runner.controller.opening import open_project, open_repository
 @click.option("--message", "-m", help="Subject of the merge commits.")
 @click.option("--width", type=click.IntRange(min=1), help="Candidates tested at once.")
 @click.option("--dry-run", is_flag=True, help="Build and test, land nothing.")
-@click.option("--undo", metavar="RUN", help="Put base back to before a run.")
+@click.option("--undo", metavar="RUN", help="Put base back to before a run, or the `last` one.")
 @output.as_json
+@click.pass_context
 def merge_command(
+    ctx: click.Context,
     ids: tuple[str, ...],
     everything: bool,
     order: str,
@@ -47,8 +49,7 @@ def merge_command(
 
     repository = open_repository()
     if undo:
-        if ids or everything:
-            raise click.UsageError("--undo takes a run, not instances.")
+        _require_alone(ctx, "undo")
         with narration() as emit:
             sentence = merge.undo(open_project(repository), undo, emit)
         if json_:
@@ -73,7 +74,7 @@ def merge_command(
     with narration() as emit:
         merged = merge.merge(open_project(repository), chosen, wanted, emit)
     if json_:
-        output.show_json(asdict(merged))
+        output.show_json(asdict(merged) | {"exit_code": merged.exit_code})
         return merged.exit_code
     if not merged.outcomes:
         click.echo("There is nothing to merge.", err=True)
@@ -91,3 +92,15 @@ def merge_command(
         if landed and not merged.pushed:
             click.echo(f"Undo it with: treedock merge --undo {merged.run}", err=True)
     return merged.exit_code
+
+
+def _require_alone(ctx: click.Context, name: str) -> None:
+    """Raises UsageError where an option comes with others that would then not count."""
+    given = [
+        key
+        for key in ctx.params
+        if key not in (name, "json_")
+        and ctx.get_parameter_source(key) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"--{name} stands alone: it takes a run, and no instances.")

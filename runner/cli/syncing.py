@@ -110,4 +110,6 @@ def _update(instance: str | None, how: str, go: str | None, *, json_: bool) -> N
         output.show_json(asdict(done))
         return
     what = f"is at {done.head[:10]}" if done.changed else "had everything already"
+    if go == "abort":
+        what = f"is back at {done.head[:10]}"
     click.echo(f"{done.id}: {what}; {done.base} is {done.base_commit[:10]}")

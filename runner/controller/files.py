@@ -39,8 +39,12 @@ def write_files(work: ProjectWork, values: Mapping[str, str]) -> None:
     worktree = Path(work.record.worktree)
     names = [PORTS_FILE, ENV_FILE, *work.config.env.copy_]
     tracked = work.git.tracked(worktree, names)
-    for name in _to_copy(work):
+    copied = _to_copy(work)
+    for name in copied:
         _copy(work, worktree, name)
+    known = tuple(sorted({*work.record.copied, *copied, ENV_FILE} - tracked))
+    if known != work.record.copied:
+        work.change(copied=known)
     _write(work, worktree, PORTS_FILE, environment.render_ports_env(values), tracked)
     kept = (disk.read_untrusted(worktree / ENV_FILE) or b"").decode(errors="surrogateescape")
     _write(work, worktree, ENV_FILE, environment.with_block(kept, values), tracked)

@@ -17,7 +17,7 @@ from runner.controller.parallel import side_by_side
 from runner.controller.queue import Queue, follow_remote
 from runner.controller.review import warn_of_flagged
 from runner.controller.space import space_watched
-from runner.controller.sync import sync
+from runner.controller.sync import end_it, sync
 from runner.controller.unfinished import clear_up
 from runner.controller.update import let_go
 from runner.controller.work import ProjectWork
@@ -139,12 +139,13 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
         if not (wanted.keep or wanted.dry_run):
             outcomes = _all_retired(works, outcomes, base, push=push)
     now = git.branch(base) or was
+    pushed = push and any(one.state == "landed" and one.commit for one in outcomes)
     if run:
-        run.write(base_now=now, outcomes={o.id: o.state for o in outcomes}, pushed=push)
+        run.write(base_now=now, outcomes={o.id: o.state for o in outcomes}, pushed=pushed)
     ordered = {outcome.id: outcome for outcome in outcomes}
     listed = [ordered[id_] for id_ in dict.fromkeys([*order, *ids]) if id_ in ordered]
     failed = queue.error.exit_code if queue.error else 0
-    return Merged(run.id if run else None, base, was, now, push, listed, failed)
+    return Merged(run.id if run else None, base, was, now, pushed, listed, failed)
 
 
 @contextlib.contextmanager
@@ -235,7 +236,7 @@ def _ready(work: ProjectWork, base: str) -> str | None:
     if inside and inside.busy:
         raise Refused(
             f"{work.id}: a {inside.busy} is in progress inside.",
-            hint=f"End it first: treedock shell {work.id}",
+            hint=end_it(work, inside.busy),
         )
     if inside and inside.branch != record.branch:
         raise Refused(
@@ -321,10 +322,14 @@ def _outcome(queue: Queue, id_: str) -> Outcome:
         commit = queue.commits[id_]
         return Outcome(id_, state, f"{id_}: {state} as {commit[:10]}", commit, log=log)
     if isinstance(verdict, Aside):
-        hint = f"The log: {log}" if log else ""
+        hint = f"The logs: {log}" if log else ""
         if verdict.reason == "conflict":
             hint = f"Resolve it inside: treedock update {id_}; then: treedock merge {id_}"
-        message = queue.messages.get(id_, "")
+            if verdict.with_ and queue.wanted.dry_run:
+                hint = f"Once the others have landed: treedock update {id_}"
+            clashes = tuple(queue.clashes.get(id_, ()))
+            verdict = replace(verdict, with_=clashes or verdict.with_) if verdict.with_ else verdict
+        message = queue.messages.get(verdict.trial, "") if verdict.trial else ""
         sentence = f"{verdict.sentence}. {message}" if message else f"{verdict.sentence}."
         return Outcome(id_, verdict.reason, sentence, files=verdict.files, log=log, hint=hint)
     error = queue.error or Refused("The queue stopped.", hint="Run the same command again.")
@@ -422,7 +427,7 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
     repository = project.repository
     settle(repository, emit)
     run = Run.open(repository.records.root, run_id)
-    facts = run.read()
+    run_id, facts = run.id, run.read()
     landed = facts["landed"]
     if not landed:
         raise Refused(f"The run {run_id} landed nothing.", hint="There is nothing to undo.")
@@ -431,8 +436,10 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
     head = repository.git.branch(base)
     if head == was or facts.get("undone"):
         raise Refused(f"The run {run_id} is undone already.", hint=f"git log {base}")
-    if head != last or broken or facts.get("pushed"):
-        why = "was pushed" if facts.get("pushed") else f"is not all that came last to {base}"
+    there = repository.git.heads(base)[1]
+    pushed = facts.get("pushed") or (there and repository.git.is_ancestor(last, there))
+    if head != last or broken or pushed:
+        why = "was pushed" if pushed else f"is not all that came last to {base}"
         merges = " ".join(f"-m 1 {one['commit'][:10]}" for one in reversed(landed))
         raise Refused(
             f"The run {run_id} {why}.",

@@ -145,6 +145,11 @@ def open_repository(
             f"{folder} is not in a git repository.",
             hint="Go to your repository, or make one with: git init",
         )
+    if place.checkout is None and place.common_dir.name == ".git":
+        raise Refused(
+            f"{folder} lies in the repository's git directory, which is no checkout.",
+            hint=f"Run treedock in the checkout: cd {place.common_dir.parent}",
+        )
     if place.checkout is None:
         raise Refused(
             f"{place.common_dir} is a bare repository: it has no checkout to work from.",

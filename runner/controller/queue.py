@@ -28,7 +28,8 @@ class Queue:
     """One run over `heads` (id -> commit, in landing order) on top of the commit `base`.
 
     After `go`: `verdicts` by id, `commits` with the candidate of each that landed, `messages`
-    with what failed, `error` for what stopped everything.
+    with what failed in a trial, `clashes` with those that an id conflicts with by itself, `error`
+    for what stopped everything.
     """
 
     def __init__(
@@ -45,7 +46,8 @@ class Queue:
         self.project = project
         self.wanted = wanted
         self.commits: dict[str, str] = {}
-        self.messages: dict[str, str] = {}
+        self.messages: dict[Trial, str] = {}
+        self.clashes: dict[str, list[str]] = {}
         self.error: RunnerError | None = None
         self._run = run
         self._heads = heads
@@ -128,6 +130,8 @@ class Queue:
         head = self._heads[id_]
         merged = merge_trees(self._git, onto, head)
         if merged.tree is None:
+            alone = {one: merge_trees(self._git, self._heads[one], head) for one in before}
+            self.clashes[id_] = [one for one, tried in alone.items() if tried.tree is None]
             self._train = trains.conflicted(self._train, trial, tuple(merged.files))
             return None
         commit = self._git.commit_tree(merged.tree, [onto, head], self._message(id_))
@@ -165,7 +169,7 @@ class Queue:
             return  # cancelled: whatever it ended with
         verdict = future.result()
         if not verdict.green:
-            self.messages[trial.chain[-1]] = verdict.message
+            self.messages[trial] = verdict.message
         if self._run:
             self._run.note(
                 "tested", chain=trial.chain, commit=self._built[trial], green=verdict.green
@@ -264,7 +268,7 @@ def follow_remote(project: Project, emit: Emit) -> None:
     if not git.is_ancestor(here, there):
         raise Refused(
             f"{base} and origin/{base} have diverged.",
-            hint=f"Bring them together first: git switch {base} && git pull --rebase",
+            hint=f"Bring them together first: git switch {base} && git pull --no-rebase",
         )
     land(project.repository, Landing("", base, here, there, {}), emit)
     emit(Said("", f"{base} followed origin/{base} to {there[:10]}"))

@@ -27,7 +27,8 @@ def standings(git: Git, records: Sequence[Record]) -> dict[str, Standing]:
     for record in records:
         head = heads.get(f"refs/heads/{record.branch}")
         base = _base(heads, record.base)
-        if head and base and head != record.base_commit:
+        begun = record.base_commit if record.created_branch else base
+        if head and base and head != begun:
             by_base.setdefault(base, {})[record.id] = head
         elif head:
             found[record.id] = Standing(conflict=False, integrated=False)

@@ -91,6 +91,8 @@ def sync(work: Work, *, prefer: Side | None = None, now: bool = False) -> Synced
         changes[_was(work, here, 0)] = (theirs, None)
     if changes:
         _bring_out(work, here, changes)
+    if moved and (work.record.merge or {}).get("state") in ("blocked", "red"):
+        work.change(merge=None)  # that was about another commit
     if moved == "inside":
         work.note("synced", out=theirs, was=ours)
     if moved == "host":
@@ -289,7 +291,7 @@ def _take_in(work: Work, inside: Inside, theirs: str, ours: str, last: str, *, n
         raise Refused(
             f"{work.id}: a {inside.busy} is in progress inside, so what was committed here "
             "cannot go in.",
-            hint=f"End it first: treedock shell {work.id}",
+            hint=end_it(work, inside.busy),
         )
     argv = ["sh", "-c", _TAKE_IN, "treedock", work.record.branch, theirs, ours]
     code = run_git(work, argv, check=False)
@@ -305,6 +307,13 @@ def _take_in(work: Work, inside: Inside, theirs: str, ours: str, last: str, *, n
         work.git.update_refs(changes | _given_up(work, here, changes, held=set()))
     work.note("synced", into=ours, was=theirs)
     return True
+
+
+def end_it(work: Work, busy: str) -> str:
+    """The way out of an operation of git's that is in progress inside."""
+    if busy in ("merge", "rebase"):
+        return f"End it first: treedock update {work.id} --continue (or --abort)"
+    return f"End it first: treedock exec {work.id} -- git status tells how"
 
 
 def _quarantine(work: Work) -> Path:

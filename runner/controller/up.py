@@ -89,7 +89,8 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
     ensure_record(work, wish, ground.containers)
     was_ready = work.record.ready
     try:
-        if ensure_worktree(work):
+        remade = ensure_worktree(work)
+        if remade:
             # What an earlier worktree held is gone: its dependencies, its database, its mount.
             work.change(setup_done=(), verified=None, reset_key=None)
             ensure_stopped(work)
@@ -99,7 +100,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
             ensure_stopped(work)
         running = ensure_running(work, ground.image, ground.authority)
         beside = ensure_sidecars(work, running.id, fresh=running.fresh, authority=ground.authority)
-        _bring_commits(work)
+        _bring_commits(work, remade=remade)
         set_up = ensure_setup(work, running.id, running.env)
         verified = ensure_verified(work, running.id, running.env, again=set_up)
         reset = ensure_reset(work, running.id, running.env)
@@ -116,13 +117,16 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
     return changed
 
 
-def _bring_commits(work: ProjectWork) -> None:
+def _bring_commits(work: ProjectWork, *, remade: bool) -> None:
     """What was committed on the host while it was down goes in; where both sides moved that is
-    said, and the person decides."""
+    said, and the person decides. What comes out belongs into a worktree that was made anew."""
     try:
-        sync(work)
+        synced = sync(work)
     except Refused as error:
         work.warn(f"{error.message} {error.hint}")
+    else:
+        if remade and synced.moved == "inside":
+            work.git.check_out(Path(work.record.worktree))
 
 
 def _ensure_image(project: Project, base: str, authority: Path | None, emit: Emit) -> str:

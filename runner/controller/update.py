@@ -61,10 +61,17 @@ def update(work: Work, how: How) -> Updated:
 def go_on(work: Work, go: Go) -> Updated:
     """Continue or abort what `update` left in progress. Raises Refused where nothing is."""
     with work.locked():
+        before = work.git.branch(work.record.branch)
         busy = own_git(work).look().busy
         if busy not in ("merge", "rebase"):
-            raise Refused(f"{work.id}: no update is in progress.", hint="Nothing has to be done.")
-        before = work.git.branch(work.record.branch)
+            ended = sync(work)  # somebody may have committed inside, as git tells them to
+            if go == "abort" or ended.head == before:
+                hint = "Nothing has to be done."
+                raise Refused(f"{work.id}: no update is in progress.", hint=hint)
+            base = work.git.commit(kept_ref(work, "base")) or ""
+            return Updated(work.id, work.record.base, base, ended.head, changed=True)
+        if go == "abort":
+            _require_not_moved_here(work, busy)
         code = run_git(work, ["git", busy, f"--{go}"], check=False)
         _require_done(work, code, "merge" if busy == "merge" else "rebase")
         after = sync(work)
@@ -72,6 +79,19 @@ def go_on(work: Work, go: Go) -> Updated:
         if go == "continue":
             let_go(work, base)
         return Updated(work.id, work.record.base, base, after.head, after.head != before)
+
+
+def _require_not_moved_here(work: Work, busy: str) -> None:
+    """git inside would put the files back to before what was committed on the host."""
+    synced = work.git.commit(kept_ref(work, "head"))
+    head = work.git.branch(work.record.branch)
+    if synced and head != synced:
+        raise Refused(
+            f"{work.id}: {str(head)[:10]} was committed on this side while a {busy} is in progress "
+            "inside; giving that up would take the files of the commit back.",
+            hint=f"Take the commit back first, its files stay: git -C {work.record.worktree} reset "
+            f"{synced[:10]}; or end the {busy} inside: treedock shell {work.id}",
+        )
 
 
 def _require_idle(work: Work) -> None:

@@ -74,6 +74,13 @@ def with_block(text: str, values: Mapping[str, str]) -> str:
     return text + own
 
 
+def without_block(text: str) -> str:
+    """`text` without the block that with_block put there."""
+    before, start, rest = text.partition(BLOCK_START + "\n")
+    _, end, after = rest.partition(BLOCK_END + "\n")
+    return before + after if start and end else text
+
+
 def _quoted(value: str) -> str:
     """The value as `sh` and python-dotenv both read it.
 

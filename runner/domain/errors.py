@@ -143,8 +143,5 @@ def unavailable(error: OSError) -> Unavailable:
 
 
 def exit_code_of(errors: list[RunnerError]) -> int:
-    """The exit code of several failures: theirs if they agree, else 5; 0 for none."""
-    codes = {error.exit_code for error in errors}
-    if not codes:
-        return 0
-    return codes.pop() if len(codes) == 1 else 5
+    """The exit code of several failures: the highest of theirs; 0 for none."""
+    return max((error.exit_code for error in errors), default=0)

@@ -68,6 +68,8 @@ class Record:
     reset_at: str | None = None
     golden: str | None = None
     """The key of the golden state that it has of its database."""
+    copied: tuple[str, ...] = ()
+    """Ignored files of the main checkout that it got a copy of, and `.env`."""
     services: dict[str, str] = field(default_factory=dict)
     sidecars: dict[str, str] = field(default_factory=dict)
     ready: bool = False
@@ -92,7 +94,7 @@ class Record:
         Raises TypeError or KeyError where the data is no record.
         """
         known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
-        for key in ("setup_done", "sidecar_ports"):
+        for key in ("setup_done", "sidecar_ports", "copied"):
             known[key] = tuple(known.get(key, ()))
         if known.get("error"):
             known["error"] = Failure(**known["error"])

@@ -540,3 +540,22 @@ def test_what_is_sparse_stays_sparse(tmp_path: Path) -> None:
     assert made.stat().st_blocks * 512 < 2**23
     assert tarball.holds(made, tmp_path / "tree", "sparse")
     assert tarball.holds(made, tmp_path / "tree", "tail")
+
+
+def test_a_copied_file_with_edits_of_its_own_is_kept_and_an_equal_one_is_not(shop: Shop) -> None:
+    commit(shop.repo, {".gitignore": ".env*\n"})
+    (shop.repo / ".env").write_text("KEY=shared\n")
+    (shop.repo / ".env.local").write_text("LOCAL=shared\n")
+    shop.up("auth")
+    assert shop.clean("auth").archives[0].tar is None
+    shop.up("auth")
+    with (shop.tree("auth") / ".env").open("a") as file:
+        file.write("ONLY=here\n")
+    shop.up("auth")
+    (archive,) = shop.clean("auth").archives
+    assert archive.tar
+    with tarfile.open(archive.tar) as tar:
+        assert tar.getnames() == [".env"]
+        kept = tar.extractfile(".env")
+        assert kept
+        assert b"ONLY=here" in kept.read()

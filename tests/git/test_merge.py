@@ -8,7 +8,7 @@ import pytest
 from runner.adapters.runs import Journal, Landing
 from runner.controller.landing import settle
 from runner.controller.merge import Merged, Outcome, Wanted, merge, undo
-from runner.domain.errors import Refused
+from runner.domain.errors import NotFound, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
 
@@ -323,3 +323,51 @@ def test_instances_with_nothing_new_can_be_passed_over(shop: Shop, land: Queue) 
     shop.up("search")
     assert outcomes(land("auth", "search", idle="pass")) == {"auth": "landed"}
     assert shop.repository.records.ids() == ["search"]
+
+
+def test_only_those_that_it_conflicts_with_are_named(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    work_on(shop, "payments", {"README.md": "one\n"})
+    work_on(shop, "search", {"README.md": "two\n"})
+    merged = land("auth", "payments", "search")
+    said = outcome(merged, "search")
+    assert said.state == "conflict"
+    assert said.message.startswith("search conflicts with payments in README.md")
+
+
+def test_the_logs_are_those_of_the_trial_that_is_told_of(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    work_on(shop, "payments", {"payments.txt": "x\n"})
+    merged = land("auth", "payments", gates=("ls *.txt; test ! -f payments.txt",))
+    said = outcome(merged, "payments")
+    assert said.state == "red"
+    trial = Path(str(said.log)).name
+    assert f"gate.{trial}" in said.message
+
+
+def test_the_last_run_is_found_without_its_id(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    before = head(shop)
+    first = land("auth")
+    with pytest.raises(NotFound) as caught:
+        undo(shop.project, "nonsense", shop.events.append)
+    assert str(first.run) in caught.value.hint
+    undo(shop.project, "last", shop.events.append)
+    assert head(shop) == before
+    with pytest.raises(NotFound):
+        undo(shop.project, "last", shop.events.append)
+    with pytest.raises(Refused, match="undone already"):
+        undo(shop.project, str(first.run)[-4:], shop.events.append)
+
+
+def test_nothing_was_pushed_where_nothing_landed(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    origin = shop.repo.parent / "origin.git"
+    git(shop.repo, "init", "--quiet", "--bare", str(origin))
+    git(shop.repo, "remote", "add", "origin", str(origin))
+    git(shop.repo, "push", "--quiet", "origin", "main")
+    assert not land("auth", gates=("false",)).pushed
+    landed = land("auth", push=False)
+    git(shop.repo, "push", "--quiet", "origin", "main")
+    with pytest.raises(Refused, match="was pushed"):
+        undo(shop.project, str(landed.run), shop.events.append)

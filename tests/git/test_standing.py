@@ -1,6 +1,7 @@
 """How instances stand to base, as `list` and `status` show it."""
 
 from runner.controller.listing import status
+from runner.controller.worktree import Wish
 from tests.real_git import commit, git
 from tests.shop import Shop
 
@@ -49,3 +50,12 @@ def test_a_squash_merge_that_base_has_built_on_is_told_by_status(shop: Shop) -> 
     commit(shop.repo, {"auth.txt": "built on\n"})
     (view,) = status(shop.project, [], shop.events.append)
     assert view.integrated
+
+
+def test_a_conflict_of_a_branch_that_was_there_before_shows(shop: Shop) -> None:
+    git(shop.repo, "switch", "--quiet", "-c", "feature/auth")
+    commit(shop.repo, {"README.md": "one\n"})
+    git(shop.repo, "switch", "--quiet", "main")
+    commit(shop.repo, {"README.md": "two\n"})
+    shop.up(Wish("auth", attach=True))
+    assert seen(shop) == (True, False)

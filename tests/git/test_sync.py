@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -252,7 +253,7 @@ def test_while_a_rebase_is_in_progress_inside_nothing_goes_in(auth: Inside) -> N
     commit(auth.tree, {"here.txt": "x\n"})
     error = auth.refused()
     assert "a rebase is in progress inside" in error.message
-    assert "treedock shell auth" in error.hint
+    assert "treedock update auth --continue" in error.hint
 
 
 def test_while_a_rebase_is_in_progress_its_commits_come_out(auth: Inside) -> None:
@@ -532,3 +533,14 @@ def forget(repo: Path, main: str) -> None:
     git(repo, "reset", "--quiet", "--hard", main)
     git(repo, "reflog", "expire", "--expire=now", "--expire-unreachable=now", "--all")
     git(repo, "gc", "--quiet", "--prune=now")
+
+
+def test_a_worktree_that_was_deleted_comes_back_as_the_instance_had_committed(
+    auth: Inside,
+) -> None:
+    auth.commit({"feature.txt": "x\n"})
+    shutil.rmtree(auth.tree)
+    auth.shop.up("auth")
+    assert (auth.tree / "feature.txt").read_text() == "x\n"
+    assert git(auth.tree, "status", "--porcelain") == ""
+    assert auth("git status --porcelain") == ""

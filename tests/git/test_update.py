@@ -2,6 +2,7 @@
 
 import pytest
 
+from runner.controller.merge import Wanted, merge
 from runner.domain.errors import BothMoved, MergeConflict, NotFound, Refused
 from tests.inside import Inside
 from tests.real_git import commit, git
@@ -215,3 +216,44 @@ def test_the_landed_branch_that_it_leaned_on_goes_once_base_is_in(shop: Shop) ->
     search.update()
     assert git(shop.repo, "branch", "--list", "feature/auth") == ""
     assert search.work.record.leans_on is None
+
+
+def test_a_conflict_that_was_resolved_and_committed_inside_is_over(conflicting: Inside) -> None:
+    with pytest.raises(MergeConflict):
+        conflicting.update()
+    conflicting("echo both > README.md; git add README.md; git commit -qm resolved")
+    updated = conflicting.go_on("continue")
+    assert updated.changed
+    assert updated.head == conflicting("git rev-parse HEAD")
+    with pytest.raises(Refused, match="no update is in progress"):
+        conflicting.go_on("continue")
+
+
+@pytest.mark.parametrize("how", ["merge", "rebase"])
+def test_giving_up_does_not_take_back_what_was_committed_on_the_host_meanwhile(
+    conflicting: Inside, how: str
+) -> None:
+    conflicting.sync()
+    synced = conflicting.head
+    with pytest.raises(MergeConflict):
+        conflicting.update("rebase" if how == "rebase" else "merge")
+    made = commit(conflicting.tree, {"README.md": "host\n"}, "host")
+    with pytest.raises(Refused, match=f"{made[:10]} was committed on this side") as caught:
+        conflicting.go_on("abort")
+    assert (conflicting.tree / "README.md").read_text() == "host\n"
+    assert f"reset {synced[:10]}" in caught.value.hint
+    git(conflicting.tree, "reset", "--quiet", synced)
+    conflicting.go_on("abort")
+    assert git(conflicting.tree, "status", "--porcelain") == ""
+
+
+def test_what_a_merge_said_of_an_older_commit_is_forgotten(conflicting: Inside) -> None:
+    conflicting.sync()
+    shop = conflicting.shop
+    merge(shop.project, ["auth"], Wanted(), shop.events.append)
+    assert shop.record("auth").merge
+    with pytest.raises(MergeConflict):
+        conflicting.update()
+    conflicting("echo both > README.md; git add README.md")
+    conflicting.go_on("continue")
+    assert shop.record("auth").merge is None

@@ -4,6 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from runner.cli.main import treedock
+from tests.running import Cli
+from tests.shop import Shop
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,17 @@ def test_a_word_of_another_tool_or_a_slip_leads_to_the_command(word: str, meant:
 def test_a_word_that_is_near_nothing_gets_no_suggestion() -> None:
     answer = CliRunner().invoke(treedock, ["xylophone"])
     assert "There is no command 'xylophone'.\n" in answer.output
+
+
+def test_undo_stands_alone(shop: Shop) -> None:
+    """Else a dry run of it would be none."""
+    for words in (["--dry-run"], ["--keep"], ["auth"], ["--no-push"], ["--gate", "true"]):
+        done = Cli(shop.repo)("merge", "--undo", "last", *words)
+        assert done.exit_code == 2, words
+        assert "--undo stands alone" in done.stderr
+
+
+def test_inside_the_git_directory_the_way_to_the_checkout_is_told(shop: Shop) -> None:
+    done = Cli(shop.repo)("list", cwd=shop.repo / ".git")
+    assert done.exit_code == 4
+    assert f"cd {shop.repo}" in done.stderr

@@ -44,10 +44,11 @@ def test_every_error_has_a_code_of_its_own_and_stands_in_the_tree() -> None:
         ([Refused("x"), BranchExists("y")], 4),
         ([Refused("x"), EngineUnavailable("y")], 5),
         ([CommandFailed("x"), CommandFailed("y")], 1),
-        ([CommandFailed("x"), ConfigError("y")], 5),
+        ([CommandFailed("x"), ConfigError("y")], 2),
+        ([NotFound("x"), Refused("y")], 4),
     ],
 )
-def test_failures_that_agree_keep_their_code_and_others_are_5(
+def test_of_several_failures_the_highest_code_counts(
     failures: list[RunnerError], code: int
 ) -> None:
     assert exit_code_of(failures) == code
