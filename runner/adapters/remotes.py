@@ -5,6 +5,7 @@ from runner.domain.errors import Refused
 
 TIMEOUT = 300.0  # seconds for a push; the network may be slow
 ASK_TIMEOUT = 60.0  # seconds for a question
+WORDS = 500  # characters of what a remote's hooks say
 
 
 def urls(git: Git, remote: str = "origin") -> list[str]:
@@ -39,11 +40,12 @@ def push(
     Refused where the remote says no, and GitFailed where it cannot be reached.
     """
     lease = [f"--force-with-lease=refs/heads/{branch}:{expected}"] if expected else []
-    flag = _push(git, remote, [*lease], f"{commit}:refs/heads/{branch}", timeout)
+    flag, words = _push(git, remote, [*lease], f"{commit}:refs/heads/{branch}", timeout)
     if flag == "!":
+        said = f" It said: {words}" if words else ""
         raise Refused(
             f"{remote} did not take {commit[:10]} as {branch}: there are commits on it that this "
-            "one does not build on, or its rules forbid it.",
+            f"one does not build on, or its rules forbid it.{said}",
             hint=_hint(git, remote, commit, branch),
         )
     return flag != "="
@@ -60,7 +62,7 @@ def delete_branch(
     if head_at(git, remote, branch) is None:
         return False
     lease = f"--force-with-lease=refs/heads/{branch}:{expected}"
-    if _push(git, remote, [lease], f":refs/heads/{branch}", timeout) == "!":
+    if _push(git, remote, [lease], f":refs/heads/{branch}", timeout)[0] == "!":
         raise Refused(
             f"{remote} did not delete {branch}: it is not at {expected[:10]} any more, or its "
             "rules forbid it.",
@@ -69,8 +71,11 @@ def delete_branch(
     return True
 
 
-def _push(git: Git, remote: str, options: list[str], refspec: str, timeout: float) -> str:
-    """git's flag for what became of the one ref: '!' is refused, '=' was so already."""
+def _push(
+    git: Git, remote: str, options: list[str], refspec: str, timeout: float
+) -> tuple[str, str]:
+    """(git's flag for what became of the one ref, what the remote says): '!' is refused, '=' was
+    so already."""
     alone = ["--no-verify", "--no-follow-tags", "--no-recurse-submodules", "--porcelain"]
     arguments = ["push", *alone, *options, "--", remote, refspec]
     done = git._run(*arguments, check=False, timeout=timeout)
@@ -78,7 +83,9 @@ def _push(git: Git, remote: str, options: list[str], refspec: str, timeout: floa
     flags = [line[0] for line in done.stdout.decode(errors="replace").split("\n") if "\t" in line]
     if done.returncode and flags[:1] != ["!"]:
         raise _failed(done)
-    return flags[0] if flags else "="
+    lines = done.stderr.decode(errors="replace").splitlines()
+    words = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
+    return flags[0] if flags else "=", " ".join(word for word in words if word)[:WORDS]
 
 
 def _hint(git: Git, remote: str, commit: str, branch: str) -> str:

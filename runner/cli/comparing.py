@@ -89,7 +89,7 @@ def _pair_lines(seen: "Conflicts") -> Iterator[str]:
     if harmless:
         what = "changes" if harmless == 1 else "change"
         merges = "merges" if harmless == 1 else "merge"
-        yield f"{_count(harmless)} {what} the same files and {merges} cleanly"
+        yield f"{_count(harmless)} {what} the same files and {merges} cleanly (--json names them)"
 
 
 def _is_of_base(pair: "Pair", with_base: dict[str, set[str]]) -> bool:

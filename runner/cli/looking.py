@@ -135,6 +135,7 @@ def _show_status(view: View) -> None:
     facts = {
         "branch": f"{view.branch} (from {view.base}; {commits}; {changes})",
         "checked out": _elsewhere(view),
+        "inside": _inside(view),
         "worktree": view.worktree,
         "urls": "  ".join(f"{name} {url}" for name, url in view.urls.items()),
         "services": services,
@@ -155,6 +156,23 @@ def _show_status(view: View) -> None:
             click.echo(
                 f"  {key:<11} " + output.printable_lines(value).replace("\n", "\n" + " " * 14)
             )
+
+
+def _inside(view: View) -> str:
+    """What git inside holds that does not show here."""
+    sync = f"treedock sync {view.id}"
+    sides = {
+        "inside": f"committed inside and not here yet: {sync}",
+        "host": f"committed here and not inside yet: {sync}",
+        "both": f"the branch has moved here and inside: {sync} --keep inside (or --keep host)",
+    }
+    said = [sides[view.unsynced]] if view.unsynced else []
+    if view.in_progress in ("merge", "rebase"):
+        ways = f"treedock update {view.id} --continue (or --abort)"
+        said.append(f"a {view.in_progress} is in progress: {ways}")
+    elif view.in_progress:
+        said.append(f"a {view.in_progress} is in progress")
+    return "; ".join(said)
 
 
 def _elsewhere(view: View) -> str:

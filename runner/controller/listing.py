@@ -10,11 +10,13 @@ from runner.adapters.engine import Container
 from runner.adapters.git import Worktree
 from runner.controller.describing import view
 from runner.controller.opening import Project, Repository
+from runner.controller.own_git import kept_ref, own_git
 from runner.controller.parallel import side_by_side
 from runner.controller.standing import standings
+from runner.controller.work import Work
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
-from runner.domain.instance import Failure, Record, View, check_id
+from runner.domain.instance import Failure, Record, Unsynced, View, check_id
 
 GIT_WIDTH = 4  # git processes at once
 
@@ -155,7 +157,27 @@ def _ask_git(
     except RunnerError as error:
         failure = Failure(error.code, error.message, error.hint)
         return replace(seen, error=seen.error or failure)
-    return replace(seen, dirty=dirty, ahead=ahead, behind=behind)
+    seen = replace(seen, dirty=dirty, ahead=ahead, behind=behind)
+    return _look_inside(Work(repository, record.id, lambda event: None), head, seen)
+
+
+def _look_inside(work: Work, head: str, seen: View) -> View:
+    """With what its own git directory says: commits that no sync has brought over yet."""
+    own = own_git(work)
+    last = work.git.commit(kept_ref(work, "head"))
+    if last is None or not own.folder.exists():
+        return seen
+    try:
+        inside = own.look()
+    except RunnerError as error:
+        failure = Failure(error.code, error.message, error.hint)
+        return replace(seen, error=seen.error or failure)
+    theirs = inside.refs.get(f"refs/heads/{work.record.branch}", last)
+    side: Unsynced | None = None
+    if theirs != head:
+        both = last not in (theirs, head)
+        side = "both" if both else "inside" if theirs != last else "host"
+    return replace(seen, unsynced=side, in_progress=inside.busy)
 
 
 def _limits(project: Project, record: Record, container: Container | None) -> list[str]:

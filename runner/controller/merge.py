@@ -329,6 +329,9 @@ def _outcome(queue: Queue, id_: str) -> Outcome:
                 hint = f"Once the others have landed: treedock update {id_}"
             clashes = tuple(queue.clashes.get(id_, ()))
             verdict = replace(verdict, with_=clashes or verdict.with_) if verdict.with_ else verdict
+            if queue.is_integrated(id_):
+                said = f"{id_} is in {queue.project.base} already, squashed."
+                return Outcome(id_, "refused", said, hint=f"Remove it: treedock clean {id_}")
         message = queue.messages.get(verdict.trial, "") if verdict.trial else ""
         sentence = f"{verdict.sentence}. {message}" if message else f"{verdict.sentence}."
         return Outcome(id_, verdict.reason, sentence, files=verdict.files, log=log, hint=hint)
@@ -435,7 +438,7 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
     broken = any(one["was"] != before["commit"] for before, one in itertools.pairwise(landed))
     head = repository.git.branch(base)
     if head == was or facts.get("undone"):
-        raise Refused(f"The run {run_id} is undone already.", hint=f"git log {base}")
+        raise Refused(f"The run {run_id} is undone already.", hint=f"Look with: git log {base}")
     there = repository.git.heads(base)[1]
     pushed = facts.get("pushed") or (there and repository.git.is_ancestor(last, there))
     if head != last or broken or pushed:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ from runner.controller.work import ProjectWork
 from runner.controller.worktree import FETCH_TIMEOUT
 from runner.domain import train as trains
 from runner.domain.config import Gate
-from runner.domain.errors import BaseMoved, LimitReached, Refused, RunnerError
-from runner.domain.events import Emit, Said
+from runner.domain.errors import BaseMoved, GitFailed, LimitReached, Refused, RunnerError
+from runner.domain.events import Emit, Event, Said, Warned
 from runner.domain.train import Train, Trial, Verdict
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Queue:
     @property
     def verdicts(self) -> dict[str, Verdict]:
         return trains.verdicts(self._train)
+
+    def is_integrated(self, id_: str) -> bool:
+        """Whether base holds its changes already, be it by a squash merge."""
+        return self._git.is_integrated(self._heads[id_], self._roots[-1])
 
     def log_of(self, id_: str) -> Path | None:
         """The folder with what the gates of an instance printed."""
@@ -155,9 +160,19 @@ class Queue:
         self._logs[trial] = log
         return gates.run_gates(
             self._configured, name, commit, self._gates(),
-            base_commit=self._roots[trial.root], log=log, emit=self._emit,
+            base_commit=self._roots[trial.root], log=log, emit=self._of(trial),
             wanted=lambda: trial in self._train.running,
         )  # fmt: skip
+
+    def _of(self, trial: Trial) -> Emit:
+        """What a throwaway instance tells, as the instance's whose turn it is; its steps are
+        nobody's concern."""
+
+        def emit(event: Event) -> None:
+            if isinstance(event, Said | Warned):
+                self._emit(replace(event, instance=trial.chain[-1]))
+
+        return emit
 
     def _name(self, trial: Trial) -> str:
         """Short, and another one for every trial of every run."""
@@ -168,6 +183,8 @@ class Queue:
         if trial not in self._train.running:
             return  # cancelled: whatever it ended with
         verdict = future.result()
+        colour, chain = "green" if verdict.green else "red", "+".join(trial.chain)
+        self._emit(Said(trial.chain[-1], f"{chain} is {colour}"))
         if not verdict.green:
             self.messages[trial] = verdict.message
         if self._run:
@@ -228,7 +245,7 @@ class Queue:
             if there and not self._git.is_ancestor(there, commit):
                 raise BaseMoved(error.message, hint=error.hint) from error
             raise Refused(
-                f"The origin did not take {commit[:10]} as {base}; nothing has moved.",
+                f"Nothing has moved. {error.message}",
                 hint=f"Its rules may forbid a push: open a pull request with treedock pr, or ask "
                 f"it yourself: git push origin {commit}:refs/heads/{base}",
             ) from error
@@ -261,7 +278,13 @@ class Queue:
 def follow_remote(project: Project, emit: Emit) -> None:
     """Fetch base, and bring ours forward to it. Raises Refused where both have gone on."""
     git, base = project.repository.git, project.base
-    git.fetch(base, FETCH_TIMEOUT)
+    try:
+        git.fetch(base, FETCH_TIMEOUT)
+    except GitFailed as error:
+        hint = "Land on this machine alone with: treedock merge --no-push ..."
+        raise GitFailed(
+            f"The origin cannot be asked for {base}. {error.message}", hint=hint
+        ) from error
     here, there = git.heads(base)
     if here is None or there is None or here == there or git.is_ancestor(there, here):
         return

@@ -65,12 +65,26 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
     new = [wish for wish in wishes if wish.id not in known]
     if fetch and new and repository.git.has_remote():
         fetch_bases(project, new, emit)
+    _bring_out_bases(project, new, emit)
     authority = images.host_ca(project.config.network.ca)
     image = _ensure_image(project, base, authority, emit)
     repository.engine.ensure_network()
     ground = _Ground(image, authority, containers)
     with space_watched(project, emit):
         return side_by_side(lambda wish: _bring_up(project, wish, ground, emit), wishes)
+
+
+def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
+    """Who starts from the branch of another instance gets what was committed in that one."""
+    wanted = {wish.base for wish in new if wish.base}
+    for record in project.repository.records.all() if wanted else ():
+        if record.branch in wanted:
+            other = ProjectWork(project, record.id, emit)
+            with other.locked():
+                try:
+                    sync(other)
+                except RunnerError as error:
+                    other.warn(f"what was committed in it last is not here: {error.message}")
 
 
 def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:

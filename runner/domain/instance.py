@@ -10,6 +10,7 @@ SCHEMA_VERSION = 1
 
 State = Literal["absent", "stopped", "starting", "running", "degraded", "failed"]
 ContainerStatus = Literal["absent", "created", "running", "paused", "exited"]
+Unsynced = Literal["inside", "host", "both"]
 ServiceState = Literal["stopped", "starting", "running", "failed", "exited"]
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?")
@@ -144,6 +145,10 @@ class View:
     """The keys of treedock.yaml that changed since it came up."""
     checked_out: str | None = None
     """The branch that the worktree is on, 'HEAD' where it is on none."""
+    unsynced: Unsynced | None = None
+    """Which side of the sandbox has moved the branch since the last sync."""
+    in_progress: str | None = None
+    """The operation of git's that is in progress inside, such as 'rebase'."""
     error: Failure | None = None
     missing: list[str] = field(default_factory=list)
     merge: dict[str, Any] | None = None

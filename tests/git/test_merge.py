@@ -371,3 +371,25 @@ def test_nothing_was_pushed_where_nothing_landed(shop: Shop, land: Queue) -> Non
     git(shop.repo, "push", "--quiet", "origin", "main")
     with pytest.raises(Refused, match="was pushed"):
         undo(shop.project, str(landed.run), shop.events.append)
+
+
+def test_what_was_squashed_into_base_does_not_conflict_with_itself(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"README.md": "one\n"})
+    commit(shop.tree("auth"), {"README.md": "two\n"})
+    git(shop.repo, "merge", "--quiet", "--squash", "feature/auth")
+    git(shop.repo, "commit", "--quiet", "-m", "squashed")
+    commit(shop.repo, {"README.md": "built on\n"})
+    said = outcome(land("auth"), "auth")
+    assert said.state == "refused"
+    assert said.message == "auth is in main already, squashed."
+
+
+def test_a_merge_narrates_candidates_and_not_the_steps_of_their_tests(
+    shop: Shop, land: Queue
+) -> None:
+    for name in ("auth", "payments"):
+        work_on(shop, name, {f"{name}.txt": "x\n"})
+    land("auth", "payments", gates=("test ! -f payments.txt",))
+    assert "auth+payments is red" in shop.remarks
+    assert "auth is green" in shop.remarks
+    assert not [step for step in shop.steps if "git directory" in step]

@@ -75,12 +75,13 @@ def test_a_rejected_push_leaves_both_sides_as_they_were(
 ) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     hook = origin / "hooks/pre-receive"
-    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.write_text("#!/bin/sh\necho no pushes on Saturdays >&2; exit 1\n")
     hook.chmod(0o755)
     before = head(shop)
     merged = land("auth")
     assert outcomes(merged) == {"auth": "refused"}
     assert outcome(merged, "auth").hint
+    assert "no pushes on Saturdays" in outcome(merged, "auth").message
     assert head(shop) == before == git(origin, "rev-parse", "main").strip()
     assert shop.tree("auth").is_dir()
 

@@ -2,6 +2,7 @@
 
 from runner.controller.listing import status
 from runner.controller.worktree import Wish
+from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop
 
@@ -59,3 +60,33 @@ def test_a_conflict_of_a_branch_that_was_there_before_shows(shop: Shop) -> None:
     commit(shop.repo, {"README.md": "two\n"})
     shop.up(Wish("auth", attach=True))
     assert seen(shop) == (True, False)
+
+
+def test_status_tells_which_side_has_moved_since_the_last_sync(auth: Inside) -> None:
+    def unsynced() -> str | None:
+        (seen,) = status(auth.shop.project, ["auth"], auth.shop.events.append)
+        return seen.unsynced
+
+    assert unsynced() is None
+    auth.commit({"inside.txt": "x\n"})
+    assert unsynced() == "inside"
+    commit(auth.tree, {"host.txt": "x\n"})
+    assert unsynced() == "both"
+    auth("git reset -q --hard HEAD~1")
+    assert unsynced() == "host"
+    auth.sync()
+    assert unsynced() is None
+
+
+def test_status_tells_what_is_in_progress_inside(auth: Inside) -> None:
+    auth.commit({"README.md": "one\n"})
+    auth.commit({"README.md": "two\n"})
+    assert auth.run("git rebase --onto HEAD~2 HEAD~1").code != 0
+    (seen,) = status(auth.shop.project, ["auth"], auth.shop.events.append)
+    assert seen.in_progress == "rebase"
+
+
+def test_who_starts_from_another_instance_gets_what_was_committed_in_it(auth: Inside) -> None:
+    auth.commit({"inside.txt": "x\n"})
+    auth.shop.up(Wish("pay", base="feature/auth"))
+    assert (auth.shop.tree("pay") / "inside.txt").exists()
