@@ -16,6 +16,7 @@ from runner.controller.work import ProjectWork, require_running
 from runner.domain.config import Database
 from runner.domain.errors import CommandFailed, ConfigError
 from runner.domain.events import Emit
+from runner.domain.instance import Failure
 from runner.domain.service import job_of
 
 
@@ -45,6 +46,11 @@ def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -
         names = _stop_services(work, container)
         try:
             run_reset(work, container, database, env)
+        except CommandFailed as error:
+            if work.record.reset_key is None:  # nobody knows what is there now
+                failure = Failure(error.code, error.message, error.hint)
+                work.change(ready=False, error=failure)
+            raise
         finally:
             for name in names:
                 start_service(work, container, name, env)
@@ -86,9 +92,8 @@ def run_reset(
         try:
             run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
         except CommandFailed:
-            if keeps:
-                adapter.put_back(site)
-            work.change(reset_key=before.reset_key, golden=before.golden)
+            if keeps and adapter.put_back(site):
+                work.change(reset_key=before.reset_key, golden=before.golden)
             raise
     golden = None
     if keeps:

@@ -74,7 +74,7 @@ def test_a_lost_index_is_made_anew_and_the_files_stay(shop: Shop) -> None:
 
 
 def test_a_failed_reset_is_kept_and_made_good_by_the_next_up(shop: Shop) -> None:
-    database = {"engine": "sqlite", "path": "app.db", "reset": "echo good > app.db"}
+    database = {"engine": "command", "reset": "echo good > app.db"}
     shop.configure(database=database)
     shop.up("auth")
     shop.configure(database={**database, "reset": "echo bad > app.db; exit 3"})

@@ -51,8 +51,9 @@ class Adapter(Protocol):
         """Give the reset command what it begins with, a database with nothing of the project's in
         it. What was there is set aside until `seal` or `put_back`."""
 
-    def put_back(self, site: Site) -> None:
-        """What was set aside is the data again; nothing where nothing was."""
+    def put_back(self, site: Site) -> bool:
+        """What was set aside is the data again; nothing where nothing was. Returns whether the
+        data is as it was, False where nobody knows."""
 
     def seal(self, site: Site) -> bool:
         """What it holds now is the golden state, if it can be kept, which is the answer; and

@@ -23,8 +23,8 @@ class Adapter:
     def provision(self, site: Site) -> None:
         """The reset command begins with what is there."""
 
-    def put_back(self, site: Site) -> None:
-        """Nothing was set aside."""
+    def put_back(self, site: Site) -> bool:
+        return False
 
     def seal(self, site: Site) -> bool:
         return False

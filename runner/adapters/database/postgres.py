@@ -58,12 +58,13 @@ class Adapter:
         self._do(site, *self._dropping(NEW), self._create(site, NEW, INITIAL))
         self._swap(site, BEFORE)
 
-    def put_back(self, site: Site) -> None:
+    def put_back(self, site: Site) -> bool:
         names = self._names(site)
         if BEFORE in names:
             self._do(site, *self._dropping(self._name), _rename(BEFORE, self._name))
         if {self._name, BEFORE} & names:
             self._do(site, _connectable(self._name, True))
+        return True
 
     def seal(self, site: Site) -> bool:
         made = [self._create(site, GOLDEN, self._name), _connectable(GOLDEN, False)]

@@ -67,9 +67,10 @@ class Adapter:
             self.put_back(site)
             self._inside(site, _SET_ASIDE)
 
-    def put_back(self, site: Site) -> None:
+    def put_back(self, site: Site) -> bool:
         if self._path:
             self._inside(site, _PUT_BACK)
+        return self._path is not None
 
     def seal(self, site: Site) -> bool:
         if self._path is None:
