@@ -16,6 +16,8 @@ from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 SEED = """
 import sqlite3
 with sqlite3.connect("data/app.db") as app:
