@@ -42,6 +42,7 @@ check: venv
 
 test: venv
 	@tests/install-browser
+	@tests/install-compose
 	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -m "not long"
 
 long: venv

@@ -33,6 +33,7 @@ _COMMANDS = {
     "exec": "inside",
     "shell": "inside",
     "db": "inside",
+    "compose": "composing",
     "doctor": "project",
     "config": "project",
     "demo": "project",

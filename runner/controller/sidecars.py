@@ -46,7 +46,7 @@ def ensure_sidecars(work: ProjectWork, owner: str, *, fresh: bool, authority: Pa
     started: dict[str, str] = {}
     for name, sidecar in wanted.items():
         image = images.ensure_sidecar_image(work.engine, sidecar, authority, work.emit)
-        spec = _wanted(work, name, sidecar, owner, image)
+        spec = wanted_sidecar(work, name, owner, image)
         there = found.get(name)
         if there and there.labels.get(names.LABEL_SPEC) == spec.fingerprint:
             if there.status == "running" and not fresh:
@@ -113,10 +113,9 @@ def volumes_of(work: Work) -> list[str]:
     return sorted(work.engine.volumes(repository=work.repository.key, beside=work.id))
 
 
-def _wanted(
-    work: ProjectWork, name: str, sidecar: Sidecar, owner: str, image: str
-) -> ContainerSpec:
-    limits = work.config.limits
+def wanted_sidecar(work: ProjectWork, name: str, owner: str, image: str) -> ContainerSpec:
+    """The container that today's configuration asks for, beside the container `owner`."""
+    sidecar, limits = work.config.sidecars[name], work.config.limits
     command = sidecar.command or []
     labels = {
         names.LABEL: "sidecar",

@@ -4,18 +4,13 @@ In the starter a line that begins with `#` and no space is a commented example o
 found takes the place of its example; the rest stays as it is, so the file explains itself.
 """
 
-import json
 import re
 
 from runner.domain.detect import Database, Findings, Service, Step
+from runner.domain.yaml_text import scalar
 
 # A key's example: `#key...` and the lines `#  ...` that belong to it.
 _EXAMPLE = r"(?m)^#{key}:.*\n(?:#  .*\n)*"
-# Text that YAML takes as it stands, in a block and in [flow]: nothing that it could misread.
-_PLAIN = re.compile(
-    r"(?:[A-Za-z/$_]|\.(?=[a-z/])(?!inf$|nan$))(?:[\w./$=@%+&~<>\"'-]|:(?=[\w./$])| (?!#))*"
-)
-_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 
 def render_starter(starter: str, name: str, findings: Findings) -> str:
@@ -26,7 +21,7 @@ def render_starter(starter: str, name: str, findings: Findings) -> str:
         "setup": _setup(findings.setup),
         "services": _services(findings.services),
         "database": _database(findings.database),
-        "test": [f"test: {_scalar(findings.test)}"] if findings.test else [],
+        "test": [f"test: {scalar(findings.test)}"] if findings.test else [],
     }
     for key, lines in parts.items():
         if lines:
@@ -46,18 +41,18 @@ def _put(starter: str, key: str, lines: list[str]) -> str:
 def _env(findings: Findings) -> list[str]:
     lines = []
     if findings.copy:
-        paths = ", ".join(_scalar(path) for path in (".env", ".env.local", *findings.copy))
+        paths = ", ".join(scalar(path) for path in (".env", ".env.local", *findings.copy))
         lines.append(f"  copy: [{paths}]")
     if findings.variables:
         lines.append("  set:")
-        lines += [f"    {key}: {_scalar(value)}" for key, value in findings.variables.items()]
+        lines += [f"    {key}: {scalar(value)}" for key, value in findings.variables.items()]
     return ["env:", *lines] if lines else []
 
 
 def _setup(steps: tuple[Step, ...]) -> list[str]:
     lines = []
     for step in steps:
-        first, *rest = [f"run: {_scalar(step.run)}", *_folder(step.folder)]
+        first, *rest = [f"run: {scalar(step.run)}", *_folder(step.folder)]
         lines += [f"  - {first}", *(f"    {line}" for line in rest)]
     return ["setup:", *lines] if lines else []
 
@@ -66,10 +61,10 @@ def _services(services: tuple[Service, ...]) -> list[str]:
     lines = []
     for service in services:
         keys = [
-            f"run: {_scalar(service.run)}",
+            f"run: {scalar(service.run)}",
             *_folder(service.folder),
             f"port: {service.name}",
-            f"ready: {{http: {_scalar(service.http)}, timeout: {service.timeout}}}",
+            f"ready: {{http: {scalar(service.http)}, timeout: {service.timeout}}}",
             *(["restart: on-failure"] if service.name == "backend" else []),
         ]
         lines += [f"  {service.name}:", *(f"    {key}" for key in keys)]
@@ -81,19 +76,12 @@ def _database(database: Database | None) -> list[str]:
         return []
     keys = [
         f"engine: {'sqlite' if database.path else 'command'}",
-        *([f"path: {_scalar(database.path)}"] if database.path else []),
-        f"reset: {_scalar(database.reset)}",
+        *([f"path: {scalar(database.path)}"] if database.path else []),
+        f"reset: {scalar(database.reset)}",
         *_folder(database.folder),
     ]
     return ["database:", *(f"  {key}" for key in keys)]
 
 
 def _folder(folder: str) -> list[str]:
-    return [] if folder == "." else [f"in: {_scalar(folder)}"]
-
-
-def _scalar(text: str) -> str:
-    """As it stands where YAML reads it as the same text, else in double quotes."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS and text == text.strip():
-        return text
-    return json.dumps(text, ensure_ascii=False)
+    return [] if folder == "." else [f"in: {scalar(folder)}"]
