@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner import resources
-from runner.adapters import disk, yaml_file
+from runner.adapters import disk, yaml_file, yaml_tree
 from runner.controller.opening import CONFIG_FILE, Repository, open_repository
-from runner.domain.detect import Findings, Listing, detect
-from runner.domain.errors import Refused
+from runner.domain.detect import ComposeFile, Findings, Listing, detect
+from runner.domain.detect.compose import NAMES as COMPOSE_NAMES
+from runner.domain.errors import ConfigError, Refused
 from runner.domain.starter import render_starter
 
 READ_AT_MOST = 2**20  # bytes of one file; what is looked for stands near its beginning
@@ -17,17 +18,20 @@ READ_AT_MOST = 2**20  # bytes of one file; what is looked for stands near its be
 
 @dataclass(frozen=True)
 class Found:
-    """The file that was written, what was found ("x → key: value"), and what asks for a look."""
+    """The file that was written, what was found ("x → key: value"), what asks for a look, and
+    what a Compose file has beyond that."""
 
     path: Path
     found: tuple[str, ...]
     unsure: tuple[str, ...]
+    left: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All of it, for a person to read."""
         return (
             *(f"found {line}" for line in self.found),
+            *(f"left out of {line}" for line in self.left),
             *(f"look at this: {line}" for line in self.unsure),
         )
 
@@ -42,12 +46,14 @@ def init(checkout: Path, *, force: bool) -> Found:
     repository = open_repository(checkout)
     path = repository.checkout / CONFIG_FILE
     _require_free(path, force)
-    findings = detect(_look(repository))
+    listing = _look(repository)
+    findings = detect(listing, _compose(listing))
     starter = (resources.templates() / CONFIG_FILE).read_text(encoding="utf-8")
     text = render_starter(starter, project_name(repository.checkout.name), findings)
     disk.write_atomically(path, text.encode())
     _require_loads(path)
-    return Found(path, findings.said, (*findings.unsure, *_shown_by_git(repository, findings)))
+    unsure = (*findings.unsure, *_shown_by_git(repository, findings))
+    return Found(path, findings.said, unsure, findings.left)
 
 
 def _require_free(path: Path, force: bool) -> None:
@@ -81,6 +87,17 @@ def _look(repository: Repository) -> Listing:
     names = (name for name in repository.git.files(checkout, untracked=True) if name.isprintable())
     files = frozenset(name for name in names if os.path.lexists(checkout / name))
     return Listing(files, read, is_executable)
+
+
+def _compose(listing: Listing) -> ComposeFile | None:
+    """The Compose file at the top, the one that Compose itself would take."""
+    name = next((name for name in COMPOSE_NAMES if name in listing.files), None)
+    if name is None:
+        return None
+    try:
+        return ComposeFile(name, yaml_tree.parse(listing.read(name), name))
+    except ConfigError as error:
+        return ComposeFile(name, problem=f"{error.message}; nothing was taken from it")
 
 
 def _shown_by_git(repository: Repository, findings: Findings) -> list[str]:

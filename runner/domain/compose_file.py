@@ -137,7 +137,7 @@ def _fill(line: str, values: Mapping[str, Any]) -> list[str]:
     if not value:
         return []
     if isinstance(value, str | int | float) or "entrypoint" in head:
-        return [head + (str(value) if match["tail"] else flow(value)) + match["tail"]]
+        return [head + flow(value) + match["tail"]]
     indent = " " * (len(head) - len(head.lstrip()) + 2)
     return [head.rstrip(), *block(value, indent)]
 

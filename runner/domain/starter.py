@@ -7,19 +7,23 @@ found takes the place of its example; the rest stays as it is, so the file expla
 import re
 
 from runner.domain.detect import Database, Findings, Service, Step
-from runner.domain.yaml_text import scalar
+from runner.domain.text import printable
+from runner.domain.yaml_text import flow, scalar
 
 # A key's example: `#key...` and the lines `#  ...` that belong to it.
 _EXAMPLE = r"(?m)^#{key}:.*\n(?:#  .*\n)*"
+_NO_SIDECARS = ["#sidecars:", "#  postgres: {image: postgres, env: {POSTGRES_PASSWORD: shop}}"]
 
 
 def render_starter(starter: str, name: str, findings: Findings) -> str:
     """The text of treedock.yaml."""
     parts = {
         "name": [f"name: {name}"],
+        "image": _image(findings),
         "env": _env(findings),
         "setup": _setup(findings.setup),
         "services": _services(findings.services),
+        "sidecars": _sidecars(findings),
         "database": _database(findings.database),
         "test": [f"test: {scalar(findings.test)}"] if findings.test else [],
     }
@@ -45,7 +49,9 @@ def _env(findings: Findings) -> list[str]:
         lines.append(f"  copy: [{paths}]")
     if findings.variables:
         lines.append("  set:")
-        lines += [f"    {key}: {scalar(value)}" for key, value in findings.variables.items()]
+        lines += [
+            f"    {scalar(key)}: {scalar(value)}" for key, value in findings.variables.items()
+        ]
     return ["env:", *lines] if lines else []
 
 
@@ -60,27 +66,52 @@ def _setup(steps: tuple[Step, ...]) -> list[str]:
 def _services(services: tuple[Service, ...]) -> list[str]:
     lines = []
     for service in services:
-        keys = [
-            f"run: {scalar(service.run)}",
-            *_folder(service.folder),
-            f"port: {service.name}",
-            f"ready: {{http: {scalar(service.http)}, timeout: {service.timeout}}}",
-            *(["restart: on-failure"] if service.name == "backend" else []),
-        ]
-        lines += [f"  {service.name}:", *(f"    {key}" for key in keys)]
+        keys = [f"run: {scalar(service.run)}", *_folder(service.folder)]
+        if service.serves:
+            ready = {"http": service.http, "timeout": service.timeout}
+            keys += [f"port: {service.name}", f"ready: {flow(ready)}"]
+        keys += ["restart: on-failure"] if service.name == "backend" or not service.serves else []
+        lines += [f"  {scalar(service.name)}:", *(f"    {key}" for key in keys)]
     return ["services:", *lines] if lines else []
+
+
+def _sidecars(findings: Findings) -> list[str]:
+    """Above them, as comments, what of a Compose file was left out."""
+    left = [f"# Left out of {printable(line)}" for line in findings.left]
+    if not findings.sidecars:
+        return [*left, *_NO_SIDECARS] if left else []
+    lines = []
+    for sidecar in findings.sidecars:
+        keys = {
+            "image": sidecar.image,
+            "env": dict(sidecar.env),
+            "command": sidecar.command,
+            "volume": sidecar.volume,
+            "ready": {"tcp": sidecar.port} if sidecar.port else None,
+        }
+        lines.append(f"  {scalar(sidecar.name)}:")
+        lines += [f"    {key}: {flow(value)}" for key, value in keys.items() if value]
+    return [*left, "sidecars:", *lines]
+
+
+def _image(findings: Findings) -> list[str]:
+    if findings.image is None:
+        return []
+    build = dict(zip(("context", "dockerfile"), findings.image, strict=True))
+    return [f"image: {flow({'build': build})}"]
 
 
 def _database(database: Database | None) -> list[str]:
     if database is None:
         return []
-    keys = [
-        f"engine: {'sqlite' if database.path else 'command'}",
-        *([f"path: {scalar(database.path)}"] if database.path else []),
-        f"reset: {scalar(database.reset)}",
-        *_folder(database.folder),
-    ]
-    return ["database:", *(f"  {key}" for key in keys)]
+    known = {
+        "engine": "sqlite" if database.path else "postgres" if database.sidecar else "command",
+        "sidecar": database.sidecar,
+        "path": database.path,
+        "reset": database.reset,
+    }
+    keys = [f"{key}: {scalar(value)}" for key, value in known.items() if value]
+    return ["database:", *(f"  {key}" for key in [*keys, *_folder(database.folder)])]
 
 
 def _folder(folder: str) -> list[str]:

@@ -104,6 +104,60 @@ def test_what_git_would_show_after_set_up_is_said_beforehand(shop: Path) -> None
     assert not any("not ignored" in line for line in init(shop, force=True).unsure)
 
 
+COMPOSE = """
+services:
+  web: {build: ., ports: ["8000:8000"], environment: {DATABASE_URL: "postgres://a:${PASS:-b}@db/a"}}
+  db: {image: "postgres:16", environment: {POSTGRES_PASSWORD: "${PASS:-b}"}}
+  proxy: {image: "nginx:1.27"}
+"""
+
+
+def test_a_compose_file_gives_sidecars_and_what_is_left_out_is_told_and_written(
+    shop: Path,
+) -> None:
+    (shop / ".gitignore").write_text("/.env\n")
+    (shop / ".env").write_text("PASS=hush\n")
+    (shop / "docker-compose.yml").write_text("services: {cache: {image: redis}}")
+    (shop / "compose.yml").write_text(COMPOSE)
+    found = init(shop, force=False)
+    config = config_of(shop)
+    assert config.sidecars["db"].env == {"POSTGRES_PASSWORD": "b"}
+    assert config.env.set_ == {"DATABASE_URL": "postgres://a:b@localhost/a"}
+    assert config.database
+    assert config.database.beside == "db"
+    assert any(line.startswith("left out of compose.yml: proxy") for line in found.sentences)
+    text = (shop / "treedock.yaml").read_text()
+    assert "# Left out of compose.yml: proxy (nginx:1.27): no database" in text
+    assert "hush" not in text
+    assert "cache" not in config.sidecars
+
+
+def test_a_compose_file_that_leads_out_of_the_checkout_is_not_read(
+    shop: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "outside.yaml").write_text("services: {db: {image: 'postgres:16'}}")
+    (shop / "compose.yaml").symlink_to(tmp_path / "outside.yaml")
+    (shop / "docker-compose.yml").write_text("services: {web: {build: ., env_file: [far.env]}}")
+    (shop / "far.env").symlink_to(tmp_path / "far.env")
+    (tmp_path / "far.env").write_text("SECRET=hush\n")
+    found = init(shop, force=False)
+    assert config_of(shop).sidecars == {}
+    assert any("there are no `services:`" in line for line in found.unsure)
+    (shop / "compose.yaml").unlink()
+    init(shop, force=True)
+    assert "hush" not in (shop / "treedock.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["services: [", "a: &a [*a]", "{a: " * 999, "\0", "services: {a: {image: *x}}"]
+)
+def test_a_broken_compose_file_is_a_sentence_and_the_rest_is_found(shop: Path, text: str) -> None:
+    (shop / "compose.yaml").write_text(text)
+    found = init(shop, force=False)
+    assert any(line.startswith("compose.yaml cannot be read") for line in found.unsure)
+    assert "backend" in config_of(shop).services
+
+
 def test_init_outside_of_a_repository_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="not in a git repository"):
         init(tmp_path, force=False)

@@ -78,10 +78,10 @@ def test_an_env_file_that_leads_out_is_not_named(beside: Shop) -> None:
     assert "env_file" not in printed(beside)["services"]["worker"]
 
 
-def test_a_service_may_be_called_as_the_container_that_holds_the_ports(beside: Shop) -> None:
-    beside.configure(services={"instance": {"run": "exec sleep 60"}})
+def test_a_service_may_be_called_as_the_container_that_holds_the_ports_or_no(beside: Shop) -> None:
+    beside.configure(services={name: {"run": "exec sleep 60"} for name in ("instance", "no")})
     services = printed(beside)["services"]
-    assert set(services) == {"instance_", "instance", "cache"}
+    assert set(services) == {"instance_", "instance", "no", "cache"}
     assert services["cache"]["network_mode"] == "service:instance_"
 
 

@@ -7,13 +7,16 @@ found stays a commented example in treedock.yaml.
 import posixpath
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import replace
 
-from runner.domain.detect.listing import App, Database, Listing, Service, Step, join
+from runner.domain.detect.compose import ComposeFile, with_compose
+from runner.domain.detect.compose_forms import PUBLIC
+from runner.domain.detect.findings import Findings
+from runner.domain.detect.listing import App, Database, Listing, Service, Sidecar, Step, join
 from runner.domain.detect.node import find_node
 from runner.domain.detect.python import find_python
 
-__all__ = ["Database", "Findings", "Listing", "Service", "Step", "detect"]
+__all__ = ["ComposeFile", "Database", "Findings", "Listing", "Service", "Sidecar", "Step", "detect"]
 
 _RESET = re.compile(
     r"(?:reset|(?:reset|recreate|create|init|setup)[_-]?(?:db|database|data)"
@@ -26,37 +29,18 @@ _ADDRESS = re.compile(
     r"(?P<path>[\w./-]*)[\"']?\s*$",
     re.MULTILINE,
 )
-_PUBLIC = ("VITE_", "NEXT_PUBLIC_", "REACT_APP_", "NUXT_PUBLIC_", "PUBLIC_")
+_GUESSED = "VITE_BACKEND_URL"
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What was found, in the shape of treedock.yaml.
-
-    `said` are sentences for a person, `unsure` those that ask for a look; `leaves` are the paths
-    that git should ignore, or every instance counts as changed; folders end in '/'.
-    """
-
-    setup: tuple[Step, ...]
-    services: tuple[Service, ...]
-    database: Database | None
-    copy: tuple[str, ...]
-    variables: dict[str, str]
-    test: str | None
-    said: tuple[str, ...]
-    unsure: tuple[str, ...]
-    leaves: tuple[str, ...]
-
-
-def detect(listing: Listing) -> Findings:
-    """Decide what the project is and how treedock runs it."""
+def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
+    """Decide what the project is and how treedock runs it; `compose` is its Compose file."""
     python, frontend = find_python(listing), find_node(listing, "frontend")
     backend = python if python.service else find_node(listing, "backend")
     apps = _distinct(backend, python, frontend)
     script = _find_reset_script(listing)
     database = _reset_by(listing, script, backend.database) if script else backend.database
     copy = _find_copied(listing)
-    variables, guessed = _find_variables(listing, backend, frontend)
+    variables = _find_variables(listing, backend, frontend)
     tests = [app.test for app in apps if app.test]
 
     said = [sentence for app in apps for sentence in app.said]
@@ -64,8 +48,7 @@ def detect(listing: Listing) -> Findings:
         said.append(f"{script or database.path} → database.reset: {database.reset}")
     said += [f"{path}.example → env.copy: {path}" for path in copy]
     said += [f"{key} → env.set: {value}" for key, value in variables.items()]
-    unsure = ["env.set: does the frontend read VITE_BACKEND_URL?"] if guessed else []
-    return Findings(
+    findings = Findings(
         setup=tuple(dict.fromkeys(step for app in apps for step in app.setup)),
         services=tuple(app.service for app in apps if app.service),
         database=database,
@@ -73,9 +56,14 @@ def detect(listing: Listing) -> Findings:
         variables=variables,
         test=_as_line(tests[0]) if tests else None,
         said=tuple(dict.fromkeys(said)),
-        unsure=(*unsure, *_unknown(backend, frontend, database), *_fixed_ports(listing, frontend)),
+        unsure=(),
         leaves=tuple(dict.fromkeys(path for app in apps for path in app.leaves)),
     )
+    if compose:
+        findings = with_compose(findings, compose, listing, backend, python.program)
+    findings = _with_guess(findings)
+    unsure = [*findings.unsure, *_unknown(findings), *_fixed_ports(listing, frontend)]
+    return replace(findings, unsure=tuple(unsure))
 
 
 def _distinct(*apps: App) -> list[App]:
@@ -121,31 +109,41 @@ def _places(listing: Listing, name: str) -> list[str]:
     return [join(folder, name) for folder in listing.folders(name)]
 
 
-def _find_variables(listing: Listing, backend: App, frontend: App) -> tuple[dict[str, str], bool]:
-    """The variable by which the frontend finds the backend, and whether it is a mere guess."""
+def _find_variables(listing: Listing, backend: App, frontend: App) -> dict[str, str]:
+    """The variables by which the frontend finds the backend, as examples name them."""
     if not (backend.service and frontend.service):
-        return {}, False
+        return {}
     found = {}
     for name in (*_EXAMPLES, ".env.development", ".env"):
         for path in _places(listing, name):
             for match in _ADDRESS.finditer(listing.read(path)):
-                if match["key"].startswith(_PUBLIC):
+                if match["key"].startswith(PUBLIC):
                     found[match["key"]] = f"http://localhost:${{BACKEND_PORT}}{match['path']}"
-    if found:
-        return found, False
-    return {"VITE_BACKEND_URL": "http://localhost:${BACKEND_PORT}"}, True
+    return found
 
 
-def _unknown(backend: App, frontend: App, database: Database | None) -> list[str]:
-    missing = [
-        name
-        for name, found in [
-            ("a backend", backend.service),
-            ("a frontend", frontend.service),
-            ("a database or a script that resets it", database),
-        ]
-        if not found
-    ]
+def _with_guess(findings: Findings) -> Findings:
+    """Where nothing tells how the frontend finds the backend: as many projects have it."""
+    told = any(
+        key.startswith(PUBLIC) and "BACKEND_PORT" in value
+        for key, value in findings.variables.items()
+    )
+    if told or not {"backend", "frontend"} <= {service.name for service in findings.services}:
+        return findings
+    value = "http://localhost:${BACKEND_PORT}"
+    return replace(
+        findings,
+        variables={**findings.variables, _GUESSED: value},
+        said=(*findings.said, f"{_GUESSED} → env.set: {value}"),
+        unsure=(*findings.unsure, f"env.set: does the frontend read {_GUESSED}?"),
+    )
+
+
+def _unknown(findings: Findings) -> list[str]:
+    found = {service.name for service in findings.services}
+    missing = [f"a {role}" for role in ("backend", "frontend") if role not in found]
+    if findings.database is None:
+        missing.append("a database or a script that resets it")
     return [f"not found: {', '.join(missing)}"] if missing else []
 
 

@@ -2,8 +2,8 @@
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 DEPTH = 2  # levels of folders below the top in which an app is looked for
 
@@ -63,20 +63,36 @@ class Step:
 
 @dataclass(frozen=True)
 class Service:
-    """`name` is that of its port, too."""
+    """`name` is that of its port, too, if it `serves` one."""
 
     name: str
     run: str
     folder: str
     http: str = "/"
     timeout: int = 60
+    serves: bool = True
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """`port` is None where treedock knows it of its own image."""
+
+    name: str
+    image: str
+    port: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    command: str | list[str] | None = None
+    volume: str | None = None
 
 
 @dataclass(frozen=True)
 class Database:
-    reset: str
+    """A file at `path`, or PostgreSQL in a sidecar, or what only `reset` knows."""
+
+    reset: str | None
     path: str | None = None
     folder: str = "."
+    sidecar: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +100,8 @@ class App:
     """One half of a project: what installs it, serves it, and tests it.
 
     `said` are sentences about what was found; `leaves` the paths that its tools write and that git
-    should ignore, folders with a '/' at the end.
+    should ignore, folders with a '/' at the end. `migrate` makes the tables in an empty database,
+    and `program(LINE, FOLDER)` is the command for one of the programs that set-up installs.
     """
 
     setup: tuple[Step, ...] = ()
@@ -93,6 +110,8 @@ class App:
     test: Step | None = None
     said: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    migrate: Step | None = None
+    program: Callable[[str, str], str] | None = None
 
 
 def join(folder: str, name: str) -> str:

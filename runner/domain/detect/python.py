@@ -64,6 +64,7 @@ def _find_django(listing: Listing) -> App | None:
         )
         if app.test is None:
             app = replace(app, test=Step(f"{manage} test", folder))
+        app = replace(app, migrate=Step(f"{manage} migrate --noinput", folder))
         if "django.db.backends.sqlite3" in settings:
             named = _DATABASE.search(settings)
             file = (named["name"] or named["url"]) if named else "db.sqlite3"
@@ -102,7 +103,8 @@ def _find_server(listing: Listing) -> App | None:
         run = environment.command(program, folder, needs)
         service = Service("backend", run, folder, http=health[1] if health else "/")
         app = _app(listing, environment, service, f"{path} ({kind})")
-        return replace(app, database=_database(listing, environment, folder, kind))
+        migrate = _alembic(listing, environment, folder)
+        return replace(app, database=_database(listing, environment, folder, kind), migrate=migrate)
     return None
 
 
@@ -133,6 +135,7 @@ def _app(listing: Listing, environment: _Environment, service: Service | None, w
         test=test,
         said=tuple(said),
         leaves=(*environment.leaves, *caches),
+        program=environment.command,
     )
 
 
@@ -234,7 +237,14 @@ def _database(
         if path.startswith(("/", "..")):
             continue
         reset = f"rm -f {posixpath.relpath(path, folder)}"
-        if listing.has(folder, "alembic.ini"):
-            reset += f" && {environment.command('alembic upgrade head', folder)}"
+        migrate = _alembic(listing, environment, folder)
+        if migrate:
+            reset += f" && {migrate.run}"
         return Database(reset, path, folder)
     return None
+
+
+def _alembic(listing: Listing, environment: _Environment, folder: str) -> Step | None:
+    if not listing.has(folder, "alembic.ini"):
+        return None
+    return Step(environment.command("alembic upgrade head", folder), folder)
