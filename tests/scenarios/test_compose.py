@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.real_git import commit
 from tests.running import CHECKOUT
 from tests.scenarios.conftest import App, fetch
 
@@ -130,3 +131,44 @@ def test_the_containers_of_compose_are_as_tight(app: App, compose: Compose) -> N
         assert found["NoNewPrivs"].strip() == "1", name
         printed = app.engine.exec(container, ["sh", "-c", LIMITS]).output.decode().split()
         assert printed == [str(256 * 2**20), "100"], name
+
+
+COMPOSED = """
+services:
+  web:
+    build: .
+    command: sh -c "python3 serve.py 8000"
+    ports: ["8000:8000"]
+    environment: {CACHE: "redis:6379", GREETING: "${GREETING:-hello}"}
+  migrate:
+    build: .
+    command: sh -c "env | grep ^PG > reset"
+    depends_on: [db]
+  db: {image: postgres, environment: {POSTGRES_PASSWORD: a, POSTGRES_DB: shop}}
+  redis: {image: redis}
+"""
+SERVE = """
+import http.server, os, socket, sys
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        host, port = os.environ["CACHE"].split(":")
+        cache = socket.create_connection((host, int(port)), 5)
+        cache.sendall(b"PING\\r\\n")
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(os.environ["GREETING"].encode() + b" " + cache.recv(9))
+http.server.HTTPServer(("", int(sys.argv[1])), Page).serve_forever()
+"""
+
+
+def test_a_project_of_compose_comes_up_as_init_proposes(app: App) -> None:
+    commit(app.folder, {"compose.yaml": COMPOSED, "serve.py": SERVE})
+    answer = app.cli("init", "--force")
+    assert answer.exit_code == 0, answer.stderr
+    proposed = yaml.safe_load((app.folder / "treedock.yaml").read_text())
+    app.config = proposed | {key: app.config[key] for key in ("ports", "limits")}
+    app.configure()
+    view = app.up("auth")["auth"]
+    assert view["state"] == "running"
+    assert fetch(view["urls"]["backend"]) == "hello +PONG\r\n"
+    assert "PGDATABASE=shop" in (app.tree("auth") / "reset").read_text()

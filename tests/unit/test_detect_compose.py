@@ -149,6 +149,12 @@ def test_an_image_with_a_tag_stays_and_a_bare_one_is_treedocks_or_the_latest(
     assert (sidecar.image, sidecar.port) == (expected, port)
 
 
+def test_two_on_one_port_cannot_share_a_localhost() -> None:
+    findings = found("services: {a: {image: redis}, b: {image: 'valkey/valkey:8'}}")
+    assert [sidecar.name for sidecar in findings.sidecars] == ["a"]
+    assert "a has port 6379 already" in findings.left[0]
+
+
 def test_a_password_that_only_the_ignored_env_file_has_is_not_needed() -> None:
     text = "{image: 'postgres:16', environment: {POSTGRES_PASSWORD: '${DB_PASSWORD:?set it}'}}"
     assert of_service(text).sidecars["it"].env == {"POSTGRES_HOST_AUTH_METHOD": "trust"}
@@ -225,6 +231,29 @@ services:
         "ADDRESS": "localhost:5432",
         "PRICE": "3 $$",
     }
+
+
+def test_one_behind_a_proxy_is_what_was_found_and_what_ends_is_no_service() -> None:
+    text = """
+services:
+  web: {build: .}
+  setup: {build: ., command: poetry run python manage.py migrate}
+  worker: {build: ., command: poetry run celery -A config worker, devices: [/dev/x], x-y: 1}
+  tests: {build: ., command: pytest -x}
+  db: {image: "mysql:8", entrypoint: [x], shm_size: 1g, restart: always}
+"""
+    findings = found(text, DJANGO)
+    config = loaded(findings)
+    assert set(config.services) == {"backend", "worker"}
+    assert config.services["worker"].run == ".venv/bin/celery -A config worker"
+    assert config.database
+    assert config.database.engine == "command"
+    assert config.database.reset == ".venv/bin/python manage.py migrate"
+    assert [line.removeprefix("compose.yaml: ") for line in findings.left] == [
+        "sidecars.db: `entrypoint`, `shm_size`",
+        "worker: `devices`",
+        "tests: it tests, which `test:` and `gates:` are for",
+    ]
 
 
 def test_what_it_extends_in_the_same_file_is_merged() -> None:

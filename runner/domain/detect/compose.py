@@ -13,11 +13,13 @@ from runner.domain.detect.compose_services import Built, Program, find_services
 from runner.domain.detect.compose_sidecars import POSTGRES, Beside, find_sidecars, kind_of
 from runner.domain.detect.compose_variables import Hosts, find_variables
 from runner.domain.detect.findings import Findings
-from runner.domain.detect.listing import App, Database, Listing
+from runner.domain.detect.listing import App, Database, Listing, Notes
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """In the order in which Compose looks for them."""
 PORTS = ("backend", "frontend")  # the ranges that a new treedock.yaml has
+_COPIED = (".env", ".env.local")  # as it is
+_TOP = ("include", "configs", "secrets")
 _EXAMPLES = (".example", ".sample", ".template", "")
 
 
@@ -38,34 +40,25 @@ def with_compose(
     program: Program | None,
 ) -> Findings:
     """The findings with what the Compose file adds; `program` is that of the Python app."""
-    if file.problem:
-        return replace(findings, unsure=(*findings.unsure, file.problem))
-    values = _values(listing, ".env")
+    problem = file.problem
     try:
-        parts = read_services(file.document, values)
-        plain = read_services(file.document, {})
+        parts = [] if problem else read_services(file.document, _values(listing, ".env"))
     except ValueError as error:
         problem = f"{file.name}: {error}; nothing was taken from it"
+    if problem:
         return replace(findings, unsure=(*findings.unsure, problem))
-    given = {path: _values(listing, path) for part in parts for path in part.env_files}
-    file_values = {path: values for path, values in given.items() if values}
+
     images, builds = _kinds(parts)
+    files = _env_files(parts, listing)
     built = find_services(builds, findings.services, program)
     services = (*findings.services, *built.services)
-    beside = find_sidecars(images, [service.name for service in services], file_values)
-    ports = {host: role for p in parts if (role := built.roles.get(p.name)) for host, _ in p.ports}
-    hosts = Hosts(frozenset(beside.of), built.roles, {h: r for h, r in ports.items() if h})
-    variables = find_variables(builds, hosts, file_values, PORTS)
-    database, doubts = _database(findings.database, beside, built, backend)
-    copy = [path for path in given if path not in listing.files and path not in findings.copy]
-    if parts != plain and ".env" not in listing.files:
-        doubts.append("values are those of the example; does your .env have others?")
-    unsure = (*beside.unsure, *built.unsure, *variables.unsure, *doubts)
-    left = (*beside.left, *built.left, *variables.left, *_aside(file, parts, listing, beside))
-    image = None if findings.setup or findings.services else _image(builds, listing)
-    said = (*beside.said, *built.said, *variables.said)
-    if image:
-        said = (f"{posixpath.join(*image)} → image.build", *said)
+    beside = find_sidecars(images, [service.name for service in services], files)
+    variables = find_variables(builds, _hosts(beside, built, builds), files, PORTS)
+    own = _own(file, parts, listing, beside)
+    database = _database(findings.database, beside, built, backend, own)
+    image = None if findings.setup or findings.services else _image(builds, listing, own)
+    copy = [path for path in files if path not in listing.files and path not in _COPIED]
+    notes = (beside, built, variables, own)
     return replace(
         findings,
         image=image,
@@ -73,12 +66,30 @@ def with_compose(
         services=services,
         sidecars=tuple(beside.of.values()),
         database=database,
-        copy=(*findings.copy, *(path for path in copy if path not in (".env", ".env.local"))),
+        copy=tuple(dict.fromkeys((*findings.copy, *copy))),
         variables={**findings.variables, **variables.of},
-        said=(*findings.said, *(f"{file.name}: {line}" for line in said)),
-        unsure=(*findings.unsure, *(f"{file.name}: {line}" for line in unsure)),
-        left=tuple(f"{file.name}: {line}" for line in left),
+        said=(*findings.said, *(f"{file.name}: {line}" for note in notes for line in note.said)),
+        unsure=(
+            *findings.unsure,
+            *(f"{file.name}: {line}" for note in notes for line in note.unsure),
+        ),
+        left=tuple(f"{file.name}: {line}" for note in notes for line in note.left),
     )
+
+
+def _hosts(beside: Beside, built: Built, builds: Sequence[Composed]) -> Hosts:
+    ports = {
+        host: built.roles[part.name]
+        for part in builds
+        for host, _ in part.ports
+        if host and part.name in built.roles
+    }
+    return Hosts(frozenset(beside.of), built.roles, ports)
+
+
+def _env_files(parts: Sequence[Composed], listing: Listing) -> dict[str, dict[str, str]]:
+    """What each env file that is named assigns, as far as it may be known."""
+    return {path: _values(listing, path) for part in parts for path in part.env_files}
 
 
 def _values(listing: Listing, path: str) -> dict[str, str]:
@@ -104,42 +115,44 @@ def _kinds(parts: Sequence[Composed]) -> tuple[list[Composed], list[Composed]]:
     return images, builds
 
 
-def _image(builds: Sequence[Composed], listing: Listing) -> tuple[str, str] | None:
+def _image(builds: Sequence[Composed], listing: Listing, notes: Notes) -> tuple[str, str] | None:
     """(folder, Dockerfile) of what all of them are built from, if that is one."""
     wanted = {(part.build, part.dockerfile) for part in builds if not part.profiles}
     folder, dockerfile = next(iter(wanted)) if len(wanted) == 1 else ("", "")
-    return (folder, dockerfile) if folder and listing.has(folder, dockerfile) else None
+    if not folder or not listing.has(folder, dockerfile):
+        return None
+    notes.said.append(f"{posixpath.join(folder, dockerfile)} → image.build")
+    return folder, dockerfile
 
 
 def _database(
-    known: Database | None, beside: Beside, built: Built, backend: App
-) -> tuple[Database | None, list[str]]:
-    """The instance's database, and doubts about it."""
-    found = [one for one in beside.of.values() if kind_of(one.image) in POSTGRES]
+    known: Database | None, beside: Beside, built: Built, backend: App, notes: Notes
+) -> Database | None:
+    """The instance's own: PostgreSQL where a sidecar is that, else what was found before."""
     step = built.tables or backend.migrate
-    own_script = known is not None and (backend.database is None or known != backend.database)
+    found = [one for one in beside.of.values() if kind_of(one.image) in POSTGRES]
     if not found:
-        if known is None and built.tables:
-            return Database(built.tables.run, None, built.tables.folder), []
-        return known, []
+        made = step and (built.tables or beside.of)  # by whichever sidecar it is in
+        return Database(step.run, None, step.folder) if step and made and not known else known
     sidecar = found[0].name
-    if known and own_script:
-        return Database(known.reset, None, known.folder, sidecar), []
-    doubts = [f"database: {known.path} was found too"] if known and known.path else []
-    if step is None:
-        doubts.append("database.reset: what makes its tables? Without it it stays empty")
-        return Database(None, sidecar=sidecar), doubts
-    return Database(step.run, None, step.folder, sidecar), doubts
+    if known and known != backend.database:  # the repository's own script
+        return Database(known.reset, None, known.folder, sidecar)
+    if known and known.path:
+        notes.unsure.append(f"database: {known.path} was found too")
+    if step:
+        return Database(step.run, None, step.folder, sidecar)
+    notes.unsure.append("database.reset: what makes its tables? Without it it stays empty")
+    return Database(None, sidecar=sidecar)
 
 
-def _aside(
-    file: ComposeFile, parts: Sequence[Composed], listing: Listing, beside: Beside
-) -> list[str]:
-    """What else the file, or files beside it, would have to say."""
-    document: dict[str, Any] = file.document
-    left = [f"`{key}:`" for key in ("include", "configs", "secrets") if document.get(key)]
-    left += [f"{part.name}: what it extends, in {part.extends}" for part in parts if part.extends]
-    left += [
+def _own(file: ComposeFile, parts: Sequence[Composed], listing: Listing, beside: Beside) -> Notes:
+    """What is to be said of the file as a whole."""
+    notes = Notes()
+    if ".env" not in listing.files and parts != read_services(file.document, {}):
+        notes.unsure.append("values are those of the example; does your .env have others?")
+    notes.left = [f"`{key}:`" for key in _TOP if file.document.get(key)]
+    notes.left += [f"{p.name}: what it extends, in {p.extends}" for p in parts if p.extends]
+    notes.left += [
         f"{part.name}: port {part.ports[0][1]} is not published; "
         f"`sidecars.{beside.of[part.name].name}.publish` does that"
         for part in parts
@@ -147,4 +160,5 @@ def _aside(
     ]
     stem, _, ending = file.name.rpartition(".")
     others = [f"{stem}.override.{end}" for end in dict.fromkeys((ending, "yaml", "yml"))]
-    return left + [f"{name}, which is another file" for name in others if name in listing.files]
+    notes.left += [f"{name}, which is another file" for name in others if name in listing.files]
+    return notes

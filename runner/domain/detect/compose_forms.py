@@ -3,7 +3,7 @@
 import posixpath
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,15 @@ from runner.domain.detect.interpolation import Unset, interpolate
 _ASSIGNED = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 PUBLIC = ("VITE_", "NEXT_PUBLIC_", "REACT_APP_", "NUXT_PUBLIC_", "PUBLIC_")
 _SHELLS = {"sh", "bash", "ash", "/bin/sh", "/bin/bash", "/usr/bin/bash"}
+# Keys that are read, or make no difference to an instance, which has networks, names, readiness,
+# limits and restarts of its own.
+_KNOWN = {
+    "attach", "build", "command", "container_name", "cpus", "depends_on", "deploy", "develop",
+    "env_file", "environment", "expose", "extends", "healthcheck", "hostname", "image", "init",
+    "labels", "links", "logging", "mem_limit", "memswap_limit", "networks", "platform", "ports",
+    "profiles", "pull_policy", "restart", "security_opt", "stdin_open", "stop_grace_period",
+    "tty", "user", "volumes", "working_dir",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,6 @@ class Composed:
     build: str | None = None
     dockerfile: str = "Dockerfile"
     command: str | list[str] | None = None
-    has_entrypoint: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     env_files: tuple[str, ...] = ()
     ports: tuple[tuple[int | None, int], ...] = ()
@@ -36,6 +44,8 @@ class Composed:
     lacks: Mapping[str, str] = field(default_factory=dict)
     extends: str | None = None
     """What of another file it builds on."""
+    others: tuple[str, ...] = ()
+    """Its other keys that would make a difference."""
 
 
 def read_services(document: Any, values: Mapping[str, str]) -> list[Composed]:
@@ -76,6 +86,11 @@ def _one_line(script: str) -> str:
     return line
 
 
+def named(keys: Sequence[str]) -> str:
+    """Keys as a sentence has them."""
+    return ", ".join(f"`{key}`" for key in keys)
+
+
 class _Reader:
     """Reads one service; what it cannot have is noted in `unset` and `lacks`."""
 
@@ -97,13 +112,12 @@ class _Reader:
             command=self._texts(command, "command")
             if isinstance(command, list)
             else self._text(command, "command"),
-            has_entrypoint=bool(raw.get("entrypoint")),
             environment={
                 **self._public(raw.get("build")),
                 **self._environment(raw.get("environment")),
             },
             env_files=tuple(self._env_files(raw.get("env_file"))),
-            ports=tuple(port for port in map(self._port, _items(raw.get("ports"))) if port),
+            ports=tuple(self._ports(raw)),
             volumes=tuple(v for v in map(self._volume, _items(raw.get("volumes"))) if v),
             profiles=tuple(self._texts(raw.get("profiles"))),
             waits_for_end_of=tuple(
@@ -115,6 +129,7 @@ class _Reader:
             extends=str(extends["file"])
             if isinstance(extends, dict) and extends.get("file")
             else None,
+            others=tuple(key for key in raw if key not in _KNOWN and not key.startswith("x-")),
             unset=self.unset,
             lacks=self.lacks,
         )
@@ -170,6 +185,12 @@ class _Reader:
     def _env_files(self, raw: Any) -> list[str]:
         items = [i.get("path") if isinstance(i, dict) else i for i in _items(raw)]
         return [path for path in map(_inside, self._texts(items)) if path not in ("", ".")]
+
+    def _ports(self, raw: dict[str, Any]) -> list[tuple[int | None, int]]:
+        published = [self._port(item) for item in _items(raw.get("ports"))]
+        inside = [self._port(item) for item in _items(raw.get("expose"))]
+        found = [port for port in published if port]
+        return found or [(None, port[1]) for port in inside if port]
 
     def _port(self, raw: Any) -> tuple[int | None, int] | None:
         if isinstance(raw, dict):

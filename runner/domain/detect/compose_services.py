@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from runner.domain.detect.compose_forms import Composed, shell_line
+from runner.domain.detect.compose_forms import Composed, named, shell_line
 from runner.domain.detect.compose_sidecars import free_name
-from runner.domain.detect.listing import Service, Step
+from runner.domain.detect.listing import Notes, Service, Step
 
 Program = Callable[[str, str], str]
 
@@ -17,11 +17,17 @@ _PYTHON = {
 }  # fmt: skip
 _ELSEWHERE = {"pnpm": "npx --yes pnpm", "yarn": "npx --yes yarn@1"}
 _TABLES = re.compile(r"migrat|prestart|seed|init|prisma|alembic|fixture|schema")
+# What ends by itself: run once, not served.
+_ENDING = re.compile(
+    r"migrat\w*|seed\w*|prestart|(?:init|setup|create)[-_]?(?:db|database)|db[-_]init"
+)
+_ENDS = re.compile(r"\b(migrate|alembic upgrade|db:(?:\w+)|prisma (?:migrate|db)|loaddata|seed)\b")
+_TESTS = re.compile(r"(?:^|[-_ ])(?:e2e|tests?|pytest|playwright|cypress|vitest|jest)(?:$|[-_ ])")
 _FRONTEND = re.compile(r"front|client|\bui\b|\bspa\b|web-?app")
 
 
 @dataclass
-class Built:
+class Built(Notes):
     """`roles` says which of treedock's services does the work of one of Compose's; `workers` are
     new services; `steps` run once, `tables` being the one that makes a database."""
 
@@ -29,9 +35,6 @@ class Built:
     services: list[Service] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     tables: Step | None = None
-    said: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
 
 
 def find_services(
@@ -41,7 +44,7 @@ def find_services(
     found = Built()
     have = {service.name: service for service in known}
     once = {name for part in parts for name in part.waits_for_end_of}
-    candidates = [part for part in parts if _is_candidate(part, once, found)]
+    candidates = [part for part in parts if _is_candidate(part, found)]
     for name, service in have.items():
         _give_role(name, service, candidates, found)
     for part in candidates:
@@ -50,24 +53,26 @@ def find_services(
     return found
 
 
-def _is_candidate(part: Composed, once: set[str], found: Built) -> bool:
+def _is_candidate(part: Composed, found: Built) -> bool:
     reason = None
     if part.build == "":
         reason = "what it is built from is not in this checkout"
     elif part.profiles:
         reason = f"it starts with the profile {part.profiles[0]} only"
-    if reason:
-        found.left.append(f"{part.name}: {reason}")
+    if reason or part.others:
+        found.left.append(f"{part.name}: {reason or named(part.others)}")
     return reason is None
 
 
 def _give_role(name: str, service: Service, parts: Sequence[Composed], found: Built) -> None:
     """The part that is this service: of its folder or around it, the nearest, one with a port."""
-    able = [
+    around = [
         part
         for part in parts
-        if part.ports and part.name not in found.roles and _holds(part.build or ".", service.folder)
+        if part.name not in found.roles and _holds(part.build or ".", service.folder)
     ]
+    # Behind a proxy it publishes nothing.
+    able = [part for part in around if part.ports] or [p for p in around if not p.command]
     if able:
         chosen = max(able, key=lambda part: (len(part.build or ""), name in part.name))
         found.roles[chosen.name] = name
@@ -88,8 +93,11 @@ def _add(
         return
     run = _adapted(shell_line(part.command), folder, program)
     if run is None:
-        found.left.append(f"{part.name}: it runs a program of its image, {part.command!r}")
-    elif part.name in once:
+        program_there = shell_line(part.command)
+        found.left.append(f"{part.name}: it runs a program of its image, {program_there}")
+    elif _TESTS.search(f"{part.name} {run}") and not part.ports:
+        found.left.append(f"{part.name}: it tests, which `test:` and `gates:` are for")
+    elif part.name in once or (not part.ports and _ends(part.name, run)):
         _add_step(part, Step(run, folder), found)
     elif part.ports:
         _add_server(part, run, folder, have, found)
@@ -97,6 +105,10 @@ def _add(
         name = free_name(part.name, {*have, *(s.name for s in found.services)})
         found.services.append(Service(name, run, folder, serves=False))
         found.said.append(f"{part.name} → services.{name}: {run}")
+
+
+def _ends(name: str, run: str) -> bool:
+    return bool(_ENDING.fullmatch(name) or _ENDS.search(run.split("&&")[-1]))
 
 
 def _add_step(part: Composed, step: Step, found: Built) -> None:
@@ -141,15 +153,15 @@ def _adapted(line: str, folder: str, program: Program | None) -> str | None:
 
 
 def _command(line: str, folder: str, program: Program | None) -> str | None:
-    match = re.match(r"((?:(?:exec|\w+=\S*)\s+)*)(?:(?:poetry|pipenv|uv) run\s+)?(\S+)(.*)$", line)
+    match = re.match(r"((?:(?:exec|\w+=\S*)\s+)*)((?:poetry|pipenv|uv) run\s+)?(\S+)(.*)$", line)
     if match is None:
         return line
-    before, word, rest = match.groups()
+    before, by, word, rest = match.groups()
     if word.startswith("/"):
         return None
     if word in _PYTHON and program:
         return before + program(f"{word.replace('python3', 'python')}{rest}", folder)
-    return f"{before}{_ELSEWHERE.get(word, word)}{rest}"
+    return f"{before}{by or ''}{_ELSEWHERE.get(word, word)}{rest}"
 
 
 def _folder(part: Composed, have: dict[str, Service]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, count
 
-from runner.domain.detect.compose_forms import Composed, is_folder_of_host
-from runner.domain.detect.listing import Sidecar
+from runner.domain.detect.compose_forms import Composed, is_folder_of_host, named
+from runner.domain.detect.listing import Notes, Sidecar
 
 OWN = ("postgres", "redis")  # without a tag they are treedock's own images
 POSTGRES = {"postgres", "postgis", "pgvector", "timescaledb", "timescaledb-ha"}
@@ -49,14 +49,11 @@ _PREFIXES = {
 
 
 @dataclass
-class Beside:
-    """What became of the services that are mere images. `of` is the sidecar of each by its name
-    in the Compose file; `left` are sentences about what was left out, `unsure` ask for a look."""
+class Beside(Notes):
+    """What became of the services that are mere images: the sidecar of each by its name in the
+    Compose file."""
 
     of: dict[str, Sidecar] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
 
 
 def kind_of(image: str) -> str:
@@ -100,7 +97,7 @@ def _unfit(part: Composed, found: Beside) -> str | None:
         return f"it starts with the profile {part.profiles[0]} only"
     port = _KNOWN[kind_of(part.image)][0]
     for other, sidecar in found.of.items():
-        if sidecar.port == port:
+        if _KNOWN[kind_of(sidecar.image)][0] == port:
             return f"{other} has port {port} already, and sidecars share one localhost"
     return None
 
@@ -145,7 +142,7 @@ def _environment(
         prefixes = _PREFIXES.get(kind, (kind.partition("-")[0].upper(),))
         given = file_values.get(file, {})
         env |= {key: value for key, value in given.items() if key.startswith(prefixes)}
-        if file not in file_values:
+        if not given:
             found.unsure.append(f"{where}.env: {file} is not in git; does it set anything?")
     env |= part.environment
     for key, value in list(env.items()):
@@ -170,8 +167,8 @@ def _environment(
 def _command(
     part: Composed, kind: str, where: str, found: Beside, *, is_own: bool
 ) -> str | list[str] | None:
-    if part.has_entrypoint:
-        found.left.append(f"{where}: its `entrypoint`; the image's own is used")
+    if part.others:
+        found.left.append(f"{where}: {named(part.others)}")
     command = part.command
     if "command" in part.lacks or not _can_split(command):
         found.left.append(f"{where}.command: {part.lacks.get('command', 'a quote stays open')}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from runner.domain.container import WORKSPACE
 from runner.domain.detect.compose_forms import Composed, is_folder_of_host
+from runner.domain.detect.listing import Notes
 from runner.domain.environment import port_variable
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -18,11 +19,8 @@ _KEPT_OUT = {"NODE_ENV": "production"}
 
 
 @dataclass
-class Variables:
+class Variables(Notes):
     of: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

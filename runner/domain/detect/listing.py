@@ -114,6 +114,15 @@ class App:
     program: Callable[[str, str], str] | None = None
 
 
+@dataclass
+class Notes:
+    """Sentences for a person: what was found, what was left out and why, what asks for a look."""
+
+    said: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+
+
 def join(folder: str, name: str) -> str:
     """A path below the top: ('.', 'a') -> 'a', ('a/b', '../c') -> 'a/c'."""
     return posixpath.normpath(posixpath.join(folder, name))
