@@ -1,6 +1,7 @@
 """YAML of strangers as a tree of texts, lists and mappings, bounded: anchors can make a small file
 endless, and nobody here knows what its numbers mean."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -34,17 +35,22 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        super().flatten_mapping(node)
-        self.merged += len(node.value)
-        if self.merged > 10 * ENTRIES:
+        merged = list(_merged(node))
+        for one in {id(one): one for one in merged}.values():
+            if one is not node:
+                self.flatten_mapping(one)
+        self.merged += sum(len(one.value) for one in merged)
+        if self.merged > ENTRIES:  # merges of merges multiply
             raise ValueError(TOO_MUCH)
-        # The last of equal keys counts, as it does anyway; merges of merges would multiply them.
-        keep = {_key(key): (key, value) for key, value in node.value}
-        node.value = list(keep.values())
+        super().flatten_mapping(node)
 
 
-def _key(node: yaml.Node) -> object:
-    return node.value if isinstance(node, yaml.ScalarNode) else id(node)
+def _merged(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
+    """The mappings that `<<` names, each as often as it does."""
+    for key, value in node.value:
+        if key.tag == _MERGE:
+            named = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            yield from (one for one in named if isinstance(one, yaml.MappingNode))
 
 
 def _untagged(loader: _Loader, _: str, node: yaml.Node) -> Any:
@@ -64,8 +70,8 @@ def parse(text: str, where: str) -> Any:
         if len(text) > SIZE:
             raise ValueError(TOO_MUCH)
         return _Copy().of(yaml.load(text, _Loader))  # a SafeLoader: no objects are made
-    except (yaml.YAMLError, ValueError) as error:
-        said = " ".join(str(error).split())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        said = TOO_MUCH if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise ConfigError(f"{where} cannot be read: {said}", hint="Mend that line.") from error
 
 

@@ -240,11 +240,17 @@ services:
   setup: {build: ., command: poetry run python manage.py migrate}
   worker: {build: ., command: poetry run celery -A config worker, devices: [/dev/x], x-y: 1}
   tests: {build: ., command: pytest -x}
+  assets: {build: ., command: make assets}
+  other:
+    build: .
+    command: ./other
+    depends_on: {assets: {condition: service_completed_successfully}}
   db: {image: "mysql:8", entrypoint: [x], shm_size: 1g, restart: always}
 """
     findings = found(text, DJANGO)
     config = loaded(findings)
-    assert set(config.services) == {"backend", "worker"}
+    assert set(config.services) == {"backend", "worker", "other"}
+    assert [step.run for step in config.setup][1:] == ["make assets"]
     assert config.services["worker"].run == ".venv/bin/celery -A config worker"
     assert config.database
     assert config.database.engine == "command"

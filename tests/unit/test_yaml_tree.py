@@ -47,6 +47,8 @@ MERGES = "\n".join(f"a{n + 1}: &a{n + 1} {{<<: [{', '.join([f'*a{n}'] * 9)}]}}" 
     [
         f"a0: &a0 [x]\n{LAUGHS}",
         f"a0: &a0 {{{', '.join(f'k{n}: v' for n in range(9999))}}}\n{MERGES}",
+        f"a: &a {{{', '.join(f'k{n}: v' for n in range(5000))}}}\nb: {{<<: [{'*a, ' * 9000}]}}",
+        "a: &a {<<: &b {<<: *a}, c: d}",
         "a: &a [*a]",
         "a: &a {b: *a}",
         "[" * 5000,
