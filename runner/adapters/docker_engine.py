@@ -172,6 +172,16 @@ class DockerEngine:
             found = self._api.volumes(filters={"label": [names.LABEL, *wanted]})
         return [item["Name"] for item in found["Volumes"] or ()]
 
+    def users(self, volume: str) -> list[str]:
+        with _translated():
+            # This filter takes a folder inside for a name, too.
+            found = self._api.containers(filters={"volume": volume})
+        return [
+            container_of(item).name
+            for item in found
+            if any(mount.get("Name") == volume for mount in item["Mounts"])
+        ]
+
     def remove_volume(self, name: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
             self._api.remove_volume(name)

@@ -152,6 +152,9 @@ class Engine(Protocol):
     def volumes(self, **labels: str) -> list[str]:
         """The names of all volumes that carry these labels, as for `containers`."""
 
+    def users(self, volume: str) -> list[str]:
+        """The names of the running containers that have this volume, whoever made them."""
+
     def remove_volume(self, name: str) -> None:
         """Delete a volume and what is in it; a missing one is no error, one in use is."""
 

@@ -31,6 +31,21 @@ READY = "treedock-ready"  # in images of treedock's own: ends with 0 once it can
 CAPABILITIES = ("CHOWN", "SETUID", "SETGID", "FOWNER", "DAC_OVERRIDE")
 
 
+def require_own_data(work: ProjectWork) -> None:
+    """Two servers on the same data would spoil it: raises Refused where a container that is no
+    sidecar of the instance's runs on what one of them left."""
+    kept = [name for name in work.record.sidecars if name in work.config.sidecars]
+    running = {name for name, one in work.sidecars().items() if one.is_up} if kept else set()
+    for name in (name for name in kept if name not in running):
+        others = work.engine.users(f"{work.container_name}.{name}")
+        if others:
+            raise Refused(
+                f"{work.id}: the data of {name} is in use by the container {others[0]}.",
+                hint="Did Compose start it? Stop that first (docker compose down), then: "
+                f"treedock up {work.id}",
+            )
+
+
 def ensure_sidecars(work: ProjectWork, owner: str, *, fresh: bool, authority: Path | None) -> bool:
     """See to it that the wanted sidecars run in the namespace of the container `owner` and are
     ready; others go, their data stays. `fresh`: the owner has just been started.

@@ -17,7 +17,7 @@ from runner.controller.parallel import side_by_side
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
-from runner.controller.sidecars import ensure_sidecars
+from runner.controller.sidecars import ensure_sidecars, require_own_data
 from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.work import ProjectWork
@@ -112,6 +112,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
         write_files(work, values_of(work.id, work.record.ports, work.config.env.set_))
         if ensure_own_git(work):
             ensure_stopped(work)
+        require_own_data(work)
         running = ensure_running(work, ground.image, ground.authority)
         beside = ensure_sidecars(work, running.id, fresh=running.fresh, authority=ground.authority)
         _bring_commits(work, remade=remade)

@@ -230,6 +230,15 @@ class FakeEngine:
         wanted = {f"treedock.{key}": value for key, value in labels.items()}.items()
         return [name for name, own in self._volumes.items() if wanted <= own.items()]
 
+    def users(self, volume: str) -> list[str]:
+        self._answer("users")
+        return [
+            made.spec.name
+            for made in self._containers.values()
+            if made.status in ("running", "paused")
+            and volume in [one.name for one in made.spec.volumes]
+        ]
+
     def remove_volume(self, name: str) -> None:
         self._answer("remove_volume")
         users = (one.name for made in self._containers.values() for one in made.spec.volumes)

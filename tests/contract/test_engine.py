@@ -244,6 +244,10 @@ def test_a_volume_is_made_once_found_by_its_labels_and_stays_while_it_is_used(
     assert engine.volumes(repository=key) == [name]
     assert engine.volumes(repository="nobody's") == []
     made = create(replace(spec, volumes=(VolumeMount(name, "/data"),)))
+    assert engine.users(name) == []
+    engine.start(made)
+    assert engine.users(name) == [spec.name]
+    assert engine.users("/data") == []
     with pytest.raises(EngineFailed):
         engine.remove_volume(name)
     engine.remove(made)

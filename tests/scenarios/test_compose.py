@@ -102,6 +102,8 @@ def test_compose_serves_the_same_page_from_the_printed_file(
     assert "'of nobody else', 'auth', '3 $'" in before["backend"]
     assert "a$b" in before["backend"]
 
+    refused = app.cli("up", "auth")
+    assert (refused.exit_code, "docker compose down" in refused.stderr) == (4, True)
     compose("down", "-v")
     assert app.up("auth")["auth"]["state"] == "running"
     assert fetch(view["urls"]["backend"]) == before["backend"]

@@ -8,7 +8,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner import resources
 from runner.controller.compose import compose_file
+from runner.domain.compose_file import Instance, render_compose
+from runner.domain.container import ContainerSpec, Limits
 from runner.domain.errors import NotFound, Refused
 from runner.domain.yaml_text import block, flow
 from tests.shop import Shop
@@ -83,6 +86,18 @@ def test_a_service_may_be_called_as_the_container_that_holds_the_ports_or_no(bes
     services = printed(beside)["services"]
     assert set(services) == {"instance_", "instance", "no", "cache"}
     assert services["cache"]["network_mode"] == "service:instance_"
+
+
+def test_what_a_sidecar_publishes_is_published_from_the_namespace() -> None:
+    spec = ContainerSpec(
+        "x", "tiny:1", "7:7", "auth", (9101,), (), Limits(2**28, 1.5, 50), forwards={5432: 9301}
+    )
+    instance = Instance("auth", "shop", spec, None, {}, {})
+    template = (resources.compose() / "instance.yaml").read_text()
+    document = yaml.safe_load(render_compose(template, instance))
+    ports = ["127.0.0.1:9101:9101", "127.0.0.1:9301:5432"]
+    assert document["services"]["instance"]["ports"] == ports
+    assert "volumes" not in document
 
 
 def test_what_has_not_been_up_yet_is_refused(beside: Shop) -> None:

@@ -10,6 +10,7 @@ import pytest
 from runner.controller import gates
 from runner.controller.leftovers import leftovers
 from runner.controller.listing import status
+from runner.domain.container import ContainerSpec, Limits, VolumeMount
 from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable
 from tests.real_git import git
 from tests.shop import Shop
@@ -67,6 +68,22 @@ def test_a_changed_one_is_made_anew_with_its_data_and_a_removed_one_goes(beside:
     beside.up("auth")
     assert statuses(beside) == {}
     assert len(beside.engine.volumes(beside="auth")) == 1, "the data stays until clean"
+
+
+def test_data_that_another_container_runs_on_is_left_to_it(beside: Shop) -> None:
+    before = beside.up("auth").ports
+    (own,) = beside.engine.containers(beside="auth")
+    beside.down("auth")
+    mount = VolumeMount(own.name, "/data")
+    stranger = ContainerSpec(
+        "composed", "tiny:1", "", "", (), (), Limits(2**28, 1, 50), labels={}, volumes=(mount,),
+        command=("sleep", "60"),
+    )  # fmt: skip
+    beside.engine.start(beside.engine.create(stranger))
+    assert "in use by the container composed" in beside.refusal("auth").message
+    assert statuses(beside) == {"cache": "exited"}
+    beside.engine.remove("composed")
+    assert beside.up("auth").ports == before
 
 
 def test_the_container_it_joins_is_made_anew_and_it_too(beside: Shop) -> None:
