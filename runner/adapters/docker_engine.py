@@ -166,6 +166,21 @@ class DockerEngine:
             self._api.create_volume(name, labels=dict(labels))
         step("engine volume")
 
+    def ensure_overlay(self, name: str, lower: str, upper: str, labels: Mapping[str, str]) -> None:
+        with _translated():
+            below, above = (self._api.inspect_volume(one)["Mountpoint"] for one in (lower, upper))
+            # redirect_dir: without it no folder from below can be renamed, which npm does.
+            folders = f"lowerdir={below},upperdir={above}/upper,workdir={above}/work"
+            folders += ",redirect_dir=on"
+            options = {"type": "overlay", "device": "overlay", "o": folders}
+            self._api.create_volume(name, "local", options, dict(labels))
+        step("engine overlay")
+
+    def put(self, container: str, folder: str, tar: bytes) -> None:
+        with _translated():
+            self._api.put_archive(container, folder, tar)
+        step("engine put")
+
     def volumes(self, **labels: str) -> list[str]:
         wanted = [f"treedock.{key}={value}" for key, value in labels.items()]
         with _translated():

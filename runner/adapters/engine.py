@@ -149,6 +149,19 @@ class Engine(Protocol):
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Make a volume of the engine's; one that is there is left alone."""
 
+    def ensure_overlay(self, name: str, lower: str, upper: str, labels: Mapping[str, str]) -> None:
+        """Make a volume that shows what the volume `lower` holds and keeps what is written to it
+        in the volume `upper`, in whose folders `upper` and `work`; whoever writes has to own
+        these. One that is there is left alone. Where the engine's host cannot do it, it is the
+        start of a container with it that fails.
+
+        `lower` must never change, and neither may go while this one is there.
+        """
+
+    def put(self, container: str, folder: str, tar: bytes) -> None:
+        """Unpack a tar below `folder` of a container that need not run, into its volumes too;
+        owners and modes are those in the tar."""
+
     def volumes(self, **labels: str) -> list[str]:
         """The names of all volumes that carry these labels, as for `containers`."""
 

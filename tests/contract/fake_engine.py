@@ -6,10 +6,13 @@ this host, in the folders that the mounts name, and words that begin with a moun
 """
 
 import contextlib
+import io
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import tempfile
 import threading
 import uuid
@@ -35,13 +38,24 @@ class _Made:
     sockets: list[socket.socket] = field(default_factory=list)
     processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
     printed: Path | None = None
+    volumes: dict[str, Path] = field(default_factory=dict)
 
     def outside(self, word: str) -> str:
         """A word of a command line with its mount point, if it begins with one, translated."""
-        for mount in sorted(self.spec.mounts, key=lambda m: len(m.target), reverse=True):
-            if word == mount.target or word.startswith(f"{mount.target}/"):
-                return mount.source + word[len(mount.target) :]
+        sources = {mount.target: mount.source for mount in self.spec.mounts}
+        sources |= {target: str(folder) for target, folder in self.volumes.items()}
+        for target in sorted(sources, key=len, reverse=True):
+            if word == target or word.startswith(f"{target}/"):
+                return sources[target] + word[len(target) :]
         return word
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """What it holds lies in `folder`."""
+
+    labels: dict[str, str]
+    folder: Path
 
 
 class FakeEngine:
@@ -56,7 +70,7 @@ class FakeEngine:
         self._registry = set(registry)
         self._own_images: set[str] = set()
         self._containers: dict[str, _Made] = {}
-        self._volumes: dict[str, dict[str, str]] = {}
+        self._volumes: dict[str, _Volume] = {}
         self._left: int | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -103,7 +117,8 @@ class FakeEngine:
         for volume in spec.volumes:
             if volume.name not in self._volumes:
                 raise EngineFailed(f"No such volume: {volume.name}")
-        made = _Made(_new_id(), spec)
+        volumes = {one.target: self._volumes[one.name].folder for one in spec.volumes}
+        made = _Made(_new_id(), spec, volumes=volumes)
         self._containers[made.id] = made
         return made.id
 
@@ -223,12 +238,29 @@ class FakeEngine:
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         self._answer("ensure_volume")
-        self._volumes.setdefault(name, dict(labels))
+        self._add_volume(name, labels)
+
+    def ensure_overlay(self, name: str, lower: str, upper: str, labels: Mapping[str, str]) -> None:
+        """A copy: what is below never changes."""
+        self._answer("ensure_overlay")
+        if not {lower, upper} <= self._volumes.keys():
+            raise EngineFailed(f"No such volume: {lower} or {upper}")
+        if name not in self._volumes:
+            made = self._add_volume(name, labels)
+            shutil.copytree(self._volumes[lower].folder, made, symlinks=True, dirs_exist_ok=True)
+
+    def put(self, container: str, folder: str, tar: bytes) -> None:
+        self._answer("put")
+        made = self._find(container)
+        with tarfile.open(fileobj=io.BytesIO(tar)) as opened:
+            for member in opened:
+                place = Path(made.outside(f"{folder.rstrip('/')}/{member.name}"))
+                opened.extract(member.replace(name=place.name), place.parent)
 
     def volumes(self, **labels: str) -> list[str]:
         self._answer("volumes")
         wanted = {f"treedock.{key}": value for key, value in labels.items()}.items()
-        return [name for name, own in self._volumes.items() if wanted <= own.items()]
+        return [name for name, own in self._volumes.items() if wanted <= own.labels.items()]
 
     def users(self, volume: str) -> list[str]:
         self._answer("users")
@@ -298,6 +330,13 @@ class FakeEngine:
     def _logs(self) -> Path:
         self._folder = self._folder or tempfile.TemporaryDirectory()
         return Path(self._folder.name)
+
+    def _add_volume(self, name: str, labels: Mapping[str, str]) -> Path:
+        if name not in self._volumes:
+            folder = self._logs() / f"volume-{_new_id()}"
+            folder.mkdir()
+            self._volumes[name] = _Volume(dict(labels), folder)
+        return self._volumes[name].folder
 
     def _answer(self, call: str) -> None:
         if self._left is not None:

@@ -1,0 +1,84 @@
+"""One engine after the other, and a container that both can make."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.engine import Engine, ports_label
+from runner.domain import container as names
+from runner.domain.container import ContainerSpec, Limits, Mount
+from tests.contract.fake_engine import FakeEngine
+from tests.contract.tiny_image import tiny_image
+from tests.free_ports import free_block
+
+Create = Callable[[ContainerSpec], str]
+
+IMAGE = f"treedock-test/tiny:{os.getpid()}"
+NEW_IMAGE = f"treedock-test/new:{os.getpid()}"
+
+
+@pytest.fixture(scope="module")
+def real(docker_engine: Engine) -> Iterator[Engine]:
+    docker_engine.import_image(tiny_image(), IMAGE)
+    docker_engine.ensure_network()
+    yield docker_engine
+    docker_engine.remove_image(IMAGE)
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.engine)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """One engine after the other; what a test made is gone after it."""
+    if request.param == "real":
+        real: Engine = request.getfixturevalue("real")
+        yield real
+        real.remove_image(NEW_IMAGE)
+    else:
+        fake = FakeEngine()
+        fake.import_image(tiny_image(), IMAGE)
+        yield fake
+        fake.close()
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> ContainerSpec:
+    """A wanted container of a repository that nobody else has."""
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace").chmod(0o777)
+    port = free_block(2)
+    key = uuid.uuid4().hex[:12]
+    return ContainerSpec(
+        name=f"treedock-test-{key}",
+        image=IMAGE,
+        user=f"{os.getuid()}:{os.getgid()}",
+        hostname="auth",
+        ports=(port, port + 1),
+        mounts=(Mount(str(tmp_path / "workspace"), names.WORKSPACE),),
+        limits=Limits(memory=2**28, cpus=1, pids=64),
+        environment={"GREETING": "hello"},
+        secrets={"TOKEN": "secret"},
+        labels={
+            names.LABEL: "instance",
+            names.LABEL_PROJECT: "shop",
+            names.LABEL_REPOSITORY: key,
+            names.LABEL_INSTANCE: "auth",
+            names.LABEL_SLOT: "0",
+            names.LABEL_PORTS: ports_label({"backend": port, "frontend": port + 1}),
+        },
+    )
+
+
+@pytest.fixture
+def create(engine: Engine) -> Iterator[Callable[[ContainerSpec], str]]:
+    """create(spec): a container that is removed after the test."""
+    made: list[str] = []
+
+    def one(spec: ContainerSpec) -> str:
+        made.append(engine.create(spec))
+        return made[-1]
+
+    yield one
+    for container in made:
+        engine.remove(container)
