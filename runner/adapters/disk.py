@@ -9,7 +9,8 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,18 @@ def copy_untrusted(source: Path, target: Path) -> None:
             raise
 
 
+def reader(root: Path, bound: int = 2**26) -> Callable[[str], bytes | None]:
+    """read(path): a regular file below `root`, which a container may have written, reached
+    without a symlink, else None. Each is read once."""
+
+    @cache
+    def read(relative: str) -> bytes | None:
+        is_file = entry_kind(root, relative) == "file"
+        return read_untrusted(root / relative, bound) if is_file else None
+
+    return read
+
+
 def tail_untrusted(path: Path, lines: int, bound: int = 2**20) -> list[str]:
     """The last lines of such a file; at most its last `bound` bytes are read."""
     descriptor = open_untrusted(path)
@@ -166,6 +179,26 @@ def write_below(root: Path, relative: str, data: bytes, mode: int = 0o644) -> No
                     hint="Something else lies there; move it away and try again.",
                 ) from error
             raise
+
+
+def ensure_folder_below(root: Path, relative: str) -> None:
+    """Make a folder somewhere below `root`, as `write_below` goes there. Raises Refused where
+    something else is in the way."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.ExitStack() as stack:
+        folder = os.open(root, flags)
+        stack.callback(os.close, folder)
+        for part in Path(relative).parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, dir_fd=folder)
+            try:
+                folder = os.open(part, flags, dir_fd=folder)
+            except OSError as error:
+                raise Refused(
+                    f"{root / relative} has to be a folder: {error.strerror}.",
+                    hint="Something else lies there; move it away and try again.",
+                ) from error
+            stack.callback(os.close, folder)
 
 
 def _replace_at(folder: int, name: str, data: bytes, mode: int) -> None:

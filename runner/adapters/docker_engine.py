@@ -197,6 +197,12 @@ class DockerEngine:
             if any(mount.get("Name") == volume for mount in item["Mounts"])
         ]
 
+    def volume_sizes(self) -> dict[str, int]:
+        with _translated():
+            found = self._api.df()["Volumes"] or ()
+        # -1 where the engine cannot tell, which it can for those in which it keeps files itself.
+        return {item["Name"]: max(0, (item["UsageData"] or {}).get("Size", 0)) for item in found}
+
     def remove_volume(self, name: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
             self._api.remove_volume(name)

@@ -168,6 +168,9 @@ class Engine(Protocol):
     def users(self, volume: str) -> list[str]:
         """The names of the running containers that have this volume, whoever made them."""
 
+    def volume_sizes(self) -> dict[str, int]:
+        """Bytes on the disk of every volume, by name. The engine counts: it may take seconds."""
+
     def remove_volume(self, name: str) -> None:
         """Delete a volume and what is in it; a missing one is no error, one in use is."""
 

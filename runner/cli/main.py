@@ -34,6 +34,8 @@ _COMMANDS = {
     "shell": "inside",
     "db": "inside",
     "compose": "composing",
+    "cache": "caching",
+    "warm": "caching",
     "doctor": "project",
     "config": "project",
     "demo": "project",

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from runner.adapters import yaml_file
+from runner.adapters import disk, yaml_file
 from runner.adapters.committed import Committed
 from runner.controller.opening import CONFIG_FILE, Project, user_config_path
 from runner.domain.errors import ConfigError, RunnerError
+from runner.domain.produces import products_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ def effective(project: Project) -> list[Value]:
     written = yaml_file.load(project.repository.checkout / CONFIG_FILE) or {}
     wanted = project.config.model_dump(mode="json", by_alias=True)
     values = [_inferred(project, value) for value in _flat(wanted, written, CONFIG_FILE)]
+    values += _known_products(project)
     path = user_config_path()
     own = yaml_file.load(path) if path.exists() else {}
     return values + _flat(project.user.model_dump(mode="json"), own or {}, str(path))
@@ -84,6 +86,19 @@ def _flat(values: dict[str, Any], written: Any, origin: str, prefix: str = "") -
             found += _flat(value, inner, origin, f"{path}.")
         else:
             found.append(Value(path, value, "default" if inner is None else origin))
+    return found
+
+
+def _known_products(project: Project) -> list[Value]:
+    """What is known of steps that do not say themselves what they make."""
+    found, steps = [], project.config.setup
+    products = products_of(steps, disk.reader(project.repository.checkout))
+    for at, (step, product) in enumerate(zip(steps, products, strict=True)):
+        if product and step.produces is None:
+            origin = f"known of: {step.run}"
+            for name, paths in (("produces", product.paths), ("key", product.key)):
+                inside = [str(PurePosixPath(path).relative_to(step.folder)) for path in paths]
+                found.append(Value(f"setup[{at}].{name}", inside, origin))
     return found
 
 

@@ -14,7 +14,7 @@ from runner.controller.own_git import git_mounts
 from runner.controller.sidecars import stop_sidecars
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
-from runner.domain.container import ContainerSpec, Mount
+from runner.domain.container import ContainerSpec, Mount, VolumeMount
 from runner.domain.container import Limits as ContainerLimits
 from runner.domain.environment import values_of
 from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused
@@ -159,6 +159,10 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         },
         publish=sandbox.publish,
         capabilities=tuple(sandbox.capabilities),
+        volumes=tuple(
+            VolumeMount(name, f"{names.WORKSPACE}/{path}")
+            for path, name in sorted(record.mounts.items())
+        ),
     )
 
 

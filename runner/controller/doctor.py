@@ -7,6 +7,7 @@ from pathlib import Path
 from runner.adapters import disk, git, host, lazy_engine, locks
 from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
+from runner.controller.layers import engine_name
 from runner.controller.opening import Project, connect
 from runner.controller.unfinished import unfinished
 from runner.domain import health
@@ -31,8 +32,10 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
     if project:
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
-        if engine:
+        if engine and info:
             findings += unfinished(project, fix=fix, emit=emit)
+            works = project.repository.snapshots.overlays(engine_name(info))
+            findings += health.overlay_findings(works)
     return findings
 
 

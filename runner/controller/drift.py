@@ -1,9 +1,11 @@
 """How far an instance is from what treedock.yaml says today, told without asking git or inside."""
 
+from pathlib import Path
+
 from runner.adapters.engine import Container
 from runner.controller.reset import reset_key
 from runner.controller.services import service_key
-from runner.controller.setup import step_key
+from runner.controller.setup import setup_keys
 from runner.controller.sidecars import sidecar_key
 from runner.domain.config import Config, Image
 from runner.domain.instance import Record
@@ -23,7 +25,7 @@ def out_of_date(
     changed = {
         "image": container is not None and not _is_of(container.image, config.image, project),
         "ports": not _fit(config, record),
-        "setup": tuple(map(step_key, config.setup)) != record.setup_done,
+        "setup": tuple(setup_keys(config.setup, Path(record.worktree))) != record.setup_done,
         "verify": config.verify not in (None, record.verified),
         **{
             f"services.{name}": services.get(name) != record.services.get(name)

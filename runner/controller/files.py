@@ -10,13 +10,15 @@ from pathlib import Path
 from runner.adapters import disk, env_file
 from runner.controller.work import ProjectWork
 from runner.domain import environment
+from runner.domain.produces import folders_of
 
 PORTS_FILE = ".ports.env"
 ENV_FILE = ".env"
 
 
 def exclude_patterns(work: ProjectWork) -> list[str]:
-    """What git must not show: the worktrees, what treedock writes, and the database."""
+    """What git must not show: the worktrees, what treedock writes, the database, and what set-up
+    steps make."""
     config = work.config
     patterns = [f"/{config.worktrees}/", "/.treedock/", f"/{PORTS_FILE}", f"/{ENV_FILE}"]
     checkout = work.repository.checkout
@@ -26,6 +28,7 @@ def exclude_patterns(work: ProjectWork) -> list[str]:
     if config.database and config.database.path:
         path = f"/{_literal(config.database.path)}"
         patterns += [path + end for end in ("", "-wal", "-shm", "-journal", "-before*")]
+    patterns += [f"/{_literal(path)}" for step in config.setup for path in folders_of(step)]
     return list(dict.fromkeys(patterns))
 
 

@@ -10,29 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from runner.adapters import disk, locks
-from runner.adapters.records import Records, now
+from runner.adapters import disk
 from runner.controller import images
-from runner.controller.containers import Running, ensure_running, prepare_folder
-from runner.controller.files import exclude_patterns, write_files
+from runner.controller.containers import Running, ensure_running
+from runner.controller.dependencies import ensure_dependencies
 from runner.controller.jobs import run_folder
-from runner.controller.opening import Project, Repository
-from runner.controller.own_git import ensure_own_git
+from runner.controller.opening import Project
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
-from runner.controller.sidecars import ensure_sidecars, remove_sidecars
-from runner.controller.work import ProjectWork
+from runner.controller.sidecars import ensure_sidecars
+from runner.controller.throwaway import GateWork, dispose, gate_project, lay_out
 from runner.domain.config import Gate
 from runner.domain.container import GATE_PREFIX, WORKSPACE
-from runner.domain.environment import values_of
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
 from runner.domain.events import Emit
-from runner.domain.instance import Record
 from runner.domain.service import job_of
 from runner.domain.text import with_last_lines
 
-JOB_TIMEOUT = 3600.0  # seconds for one set-up step
 LAST_LINES = 20
 
 
@@ -43,13 +38,6 @@ class Verdict:
     green: bool
     message: str
     log: Path
-
-
-class GateWork(ProjectWork):
-    """The work on a throwaway instance."""
-
-    kind = "gate"
-    job_timeout = JOB_TIMEOUT
 
 
 def gates_of(project: Project, added: Sequence[str], *, none: bool = False) -> list[Gate]:
@@ -92,20 +80,6 @@ def run_gates(
             dispose(work)
 
 
-def dispose(work: ProjectWork) -> None:
-    """Remove everything of a throwaway instance; what is gone already is no error."""
-    folder = work.records.folder(work.id)
-    container = work.container()
-    if container:
-        work.engine.remove(container.id)
-    remove_sidecars(work)
-    with work.repository_locked():
-        work.git.remove_worktree(folder / "tree")
-        kept = work.git.refs(f"refs/treedock/{work.id}")
-        work.git.update_refs({name: (None, commit) for name, commit in kept.items()})
-    work.records.remove(work.id)
-
-
 def cancel(project: Project, name: str) -> None:
     """Take the container away from under a test; what runs there ends, and is disposed of."""
     work = GateWork(gate_project(project), f"{GATE_PREFIX}{name}", lambda event: None)
@@ -113,29 +87,6 @@ def cancel(project: Project, name: str) -> None:
         container = work.container()
         if container:
             work.engine.remove(container.id)
-
-
-def abandoned(project: Project) -> list[GateWork]:
-    """Throwaway instances that nobody works on: their treedock was killed."""
-    elsewhere = gate_project(project)
-    records = elsewhere.repository.records
-    found = {id_ for id_ in records.ids() if id_.startswith(GATE_PREFIX)}
-    for container in project.repository.engine.containers(repository=project.repository.key):
-        if container.owner.startswith(GATE_PREFIX):
-            found.add(container.owner)
-    return [
-        GateWork(elsewhere, id_, lambda event: None)
-        for id_ in sorted(found)
-        if not locks.is_held(records.lock(id_))
-    ]
-
-
-def gate_project(project: Project) -> Project:
-    """The same project with its instances elsewhere, so that no verb takes one for the user's."""
-    whole = project.repository
-    repository = Repository(whole.checkout, whole.common_dir, connect=lambda: whole.engine)
-    repository.records = Records(whole.common_dir, "gates")
-    return Project(repository, project.config, project.user)
 
 
 def bring_up(
@@ -147,31 +98,8 @@ def bring_up(
 ) -> None:
     """Make the throwaway instance at `commit` and run the gates in it. Raises CommandFailed for
     a command of the project's that fails, Refused where the test is not `wanted` any more."""
+    lay_out(work, commit)
     project = work.project
-    worktree = work.records.folder(work.id) / "tree"
-    work.save(
-        Record(
-            id=work.id,
-            project=project.name,
-            branch=project.base,
-            base=project.base,
-            base_commit=commit,
-            checkout=str(project.repository.checkout),
-            worktree=str(worktree),
-            created_at=now(),
-            ports={name: ports.first for name, ports in work.config.ports.items()},
-        )
-    )
-    with work.repository_locked():
-        work.git.exclude(exclude_patterns(work))
-        work.git.add_detached_worktree(worktree, commit)
-    with work.step("checking out the candidate"):
-        work.git.check_out(worktree)
-        work.git.shield_hooks(worktree)
-    prepare_folder(work)
-    values = values_of(work.id, work.record.ports, work.config.env.set_)
-    write_files(work, values)
-    ensure_own_git(work, head=commit)
     authority = images.host_ca(work.config.network.ca)
     image = images.ensure_image(
         work.engine,
@@ -182,6 +110,7 @@ def bring_up(
         emit=work.emit,
     )
     _require_wanted(wanted)
+    ensure_dependencies(work, image, authority)
     running = ensure_running(work, image, authority)
     _require_wanted(wanted)
     ensure_sidecars(work, running.id, fresh=running.fresh, authority=authority)

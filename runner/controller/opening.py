@@ -14,6 +14,7 @@ from runner.adapters.engine import Engine
 from runner.adapters.git import Git
 from runner.adapters.lazy_engine import LazyEngine
 from runner.adapters.records import Records
+from runner.adapters.snapshots import Snapshots
 from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.instance import Record, check_id
 
@@ -48,6 +49,7 @@ class Repository:
         self.here = here
         self.git = Git(common_dir)
         self.records = Records(common_dir)
+        self.snapshots = Snapshots(self.records.root)
         self._connect = connect
 
     @cached_property

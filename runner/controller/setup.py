@@ -1,34 +1,67 @@
 """Set-up steps and the smoke test: each runs once, and again when it changes."""
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from runner.adapters import disk
 from runner.controller.jobs import run_job
 from runner.controller.work import ProjectWork
 from runner.domain.config import Step
+from runner.domain.produces import Read, done_keys, products_of
 
 
 def ensure_setup(work: ProjectWork, container: str, env: Mapping[str, str]) -> bool:
     """Run the steps that have not ended well yet, in order. Returns whether any ran.
 
-    A changed step runs again, and so do those behind it. Raises CommandFailed at the first that
-    fails; the next `up` goes on from there.
+    A changed step runs again, and so do those behind it, except one of which all that it makes is
+    there. Raises CommandFailed at the first that fails; the next `up` goes on from there.
     """
-    steps = work.config.setup
-    keys = [step_key(step) for step in steps]
-    done = list(work.record.setup_done)
+    steps, was, keys = work.config.setup, work.record.setup_done, _keys(work)
     kept = 0
-    while kept < min(len(keys), len(done)) and keys[kept] == done[kept]:
+    while kept < min(len(keys), len(was)) and keys[kept] == was[kept]:
         kept += 1
-    if kept != len(done):
-        work.change(setup_done=tuple(keys[:kept]))
-    for number, step in enumerate(steps[kept:], start=kept + 1):
-        where = "" if step.folder == "." else f" in {step.folder}"
-        with work.step(f"{step.run}{where}"):
-            job = f"setup-{number}"
-            run_job(work, container, job, step.run, folder=step.folder, env=env)
-        work.change(setup_done=tuple(keys[:number]))
-    return kept < len(steps)
+    done = list(was[:kept])
+    if kept != len(was):
+        work.change(setup_done=tuple(done))
+    ran = False
+    products = products_of(steps, _read(work))
+    for number, step in enumerate(steps[kept:], start=kept):
+        stays = products[number] is not None and keys[number] in was
+        if not stays and keys[number] not in work.record.supplied:
+            _run(work, container, number, step, env)
+            ran = True
+            was = was if products[number] else ()
+            keys = _keys(work)  # it may have written its own lock file
+        done.append(keys[number])
+        supplied = tuple(key for key in work.record.supplied if key != keys[number])
+        work.change(setup_done=tuple(done), supplied=supplied)
+    return ran
+
+
+def setup_keys(steps: Sequence[Step], worktree: Path) -> list[str]:
+    """What `setup_done` is once every step has ended well."""
+    return done_keys(steps, disk.reader(worktree))
+
+
+def _run(
+    work: ProjectWork, container: str, number: int, step: Step, env: Mapping[str, str]
+) -> None:
+    with work.step(named(step)):
+        job = f"setup-{number + 1}"
+        run_job(work, container, job, step.run, folder=step.folder, env=env)
+
+
+def named(step: Step) -> str:
+    """'npm ci in app/client'"""
+    return step.run if step.folder == "." else f"{step.run} in {step.folder}"
+
+
+def _keys(work: ProjectWork) -> list[str]:
+    return setup_keys(work.config.setup, Path(work.record.worktree))
+
+
+def _read(work: ProjectWork) -> Read:
+    return disk.reader(Path(work.record.worktree))
 
 
 def ensure_verified(
@@ -42,8 +75,3 @@ def ensure_verified(
         run_job(work, container, "verify", command, folder=".", env=env)
     work.change(verified=command)
     return True
-
-
-def step_key(step: Step) -> str:
-    """Changes exactly when a step has to run again."""
-    return hashlib.sha256(f"{step.folder}\0{step.run}".encode()).hexdigest()[:16]

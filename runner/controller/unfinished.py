@@ -1,15 +1,16 @@
 """What a treedock that was killed left of a merge or a sync: a landing half-way, throwaway
-instances, containers that git ran in, refs that pinned candidates."""
+instances, containers that git ran in, refs that pinned candidates, snapshots half made."""
 
 from pathlib import Path
 
 from runner.adapters import locks
 from runner.adapters.engine import Container
 from runner.adapters.runs import Journal
-from runner.controller.gates import abandoned, dispose
+from runner.controller.cache import left_behind, remove_left_behind
 from runner.controller.inside_git import HELPER
 from runner.controller.landing import settle
 from runner.controller.opening import Project, Repository
+from runner.controller.throwaway import abandoned, dispose
 from runner.controller.work import Work
 from runner.domain.container import GATE_PREFIX, LABEL, LABEL_HELPS
 from runner.domain.errors import RunnerError
@@ -45,6 +46,7 @@ def clear_up(project: Project, emit: Emit) -> None:
             dispose(work)
     for container in idle_helpers(repository):
         repository.engine.remove(container.id)
+    remove_left_behind(repository)
     with Work(repository, "", emit).repository_locked():
         pins = _stale_pins(repository)
         repository.git.update_refs({name: (None, commit) for name, commit in pins.items()})
@@ -77,6 +79,7 @@ def _left(project: Project) -> list[str]:
     said += [f"the throwaway instance {work.id}" for work in abandoned(project)]
     said += [f"the container {container.name}" for container in idle_helpers(repository)]
     said += [f"the ref {name}" for name in _stale_pins(repository)]
+    said += [f"the volume {name}" for name in left_behind(repository)]
     return said
 
 

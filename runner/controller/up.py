@@ -9,8 +9,10 @@ from runner.adapters import disk
 from runner.adapters.engine import Container
 from runner.controller import images
 from runner.controller.containers import ensure_running, ensure_stopped, prepare_folder
+from runner.controller.dependencies import ensure_dependencies
 from runner.controller.describing import describe
 from runner.controller.files import write_files
+from runner.controller.layers import drop_layers
 from runner.controller.opening import Project
 from runner.controller.own_git import ensure_own_git
 from runner.controller.parallel import side_by_side
@@ -108,11 +110,13 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
             # What an earlier worktree held is gone: its dependencies, its database, its mount.
             work.change(setup_done=(), verified=None, reset_key=None)
             ensure_stopped(work)
+            drop_layers(work)
         prepare_folder(work)
         write_files(work, values_of(work.id, work.record.ports, work.config.env.set_))
         if ensure_own_git(work):
             ensure_stopped(work)
         require_own_data(work)
+        ensure_dependencies(work, ground.image, ground.authority)
         running = ensure_running(work, ground.image, ground.authority)
         beside = ensure_sidecars(work, running.id, fresh=running.fresh, authority=ground.authority)
         _bring_commits(work, remade=remade)

@@ -27,6 +27,7 @@ from pydantic import (
 from runner.domain.environment import port_variable
 from runner.domain.errors import ConfigError
 from runner.domain.ports import PortRange
+from runner.domain.produces import folders_of, overlap
 from runner.domain.wrong_value import wrong_value
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -157,6 +158,18 @@ class Step(Model):
     """Shell command, run inside the instance."""
     folder: Path = Field(default=".", alias="in")
     """Folder to run it in."""
+    produces: list[FilePath] | None = None
+    """Folders that it makes, relative to `in`. What a clean run on base made is kept, and new
+    instances start with it instead of running the step. Known for a plain call of uv, pip,
+    poetry, npm, pnpm, bun or yarn with a lock file; `[]` keeps nothing."""
+    key: list[FilePath] = []
+    """Files that decide what it makes, e.g. a lock file, relative to `in`."""
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> "Step":
+        if bool(self.produces) != bool(self.key):
+            raise ValueError("`produces` and `key` need each other")
+        return self
 
 
 class Ready(Model):
@@ -284,6 +297,8 @@ class Limits(Model):
     """Processes and threads of one instance."""
     bundle: Size = Field(default=2**30, gt=0)
     """Size of what one sync may bring out of an instance, packed and unpacked."""
+    cache: Size = Field(default=20 * 2**30, ge=0)
+    """Size of all snapshots together; the least recently used go first, never one in use."""
     disk_free: Size = Field(default=2 * 2**30, ge=0)
     """Free disk space below which nothing new is started."""
     stale_days: float = Field(default=14, gt=0)
@@ -396,6 +411,7 @@ class Config(Model):
                 raise ValueError(f"services.{name}.port: {service.port!r} is not one of {known}")
         _sidecars_fit(self)
         _database_fits(self)
+        _products_fit(self)
         if isinstance(self.image, str) and self.image != "fullstack":
             raise ValueError(
                 f"image: {self.image!r} is not one of treedock's; write {{name: {self.image}}}"
@@ -414,6 +430,18 @@ def _database_fits(config: Config) -> None:
             f"database.sidecar: there is no sidecar {database.beside!r}; add one, e.g. "
             f"sidecars: {{{database.beside}: {{image: postgres}}}}"
         )
+
+
+def _products_fit(config: Config) -> None:
+    taken: dict[str, int] = {}
+    for at, step in enumerate(config.setup):
+        for path in folders_of(step) if step.produces else ():
+            other = next((name for name in taken if overlap(name, path)), None)
+            if other is not None:
+                raise ValueError(
+                    f"setup[{at}].produces: setup[{taken[other]}] produces {other!r} already"
+                )
+            taken[path] = at
 
 
 def _sidecars_fit(config: Config) -> None:

@@ -25,6 +25,9 @@ LABEL_SPEC = "treedock.spec"
 LABEL_HELPS = "treedock.helps"
 LABEL_BESIDE = "treedock.beside"  # of a sidecar: the instance that it belongs to
 LABEL_SIDECAR = "treedock.sidecar"  # and its name there
+LABEL_CACHE = "treedock.cache"  # of a volume that instances share: what kind it is
+LABEL_SNAPSHOT = "treedock.snapshot"  # of a volume: the key of the snapshot that it is part of
+LABEL_LOWER = "treedock.lower"  # of an instance's volume: the key of the snapshot below it
 
 NETWORK = "treedock"
 GATE_PREFIX = "gate."  # of throwaway instances; no instance's id has a dot

@@ -124,6 +124,22 @@ def version_finding(version: str, api_version: str) -> Finding:
     )
 
 
+def overlay_findings(works: bool | None) -> list[Finding]:
+    """`works`: whether the engine mounts volumes above others; None where nobody tried."""
+    if works is None:
+        return []
+    if works:
+        return [Finding("dependencies", "ok", "instances share what set-up makes, copy-on-write")]
+    return [
+        Finding(
+            "dependencies",
+            "warning",
+            "The engine cannot mount overlays: each new instance copies what set-up makes.",
+            "A local engine that is not rootless can; copies work, but take time and space.",
+        )
+    ]
+
+
 def rootless_findings(rootless: bool) -> list[Finding]:
     """What holds in an engine without root depends on how it was set up; else nothing to say."""
     if not rootless:

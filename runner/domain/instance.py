@@ -84,6 +84,14 @@ class Record:
     """Names of ports at which a sidecar is published: no browser opens these."""
     merge: dict[str, Any] | None = None
     """What the last `merge` found: its `state` (blocked, red, landed) and the details of that."""
+    mounts: dict[str, str] = field(default_factory=dict)
+    """Volumes by the folder of the worktree that they are mounted at, for its life."""
+    lowers: dict[str, str] = field(default_factory=dict)
+    """By the name of such a volume the one that it shows, of a snapshot."""
+    layered: tuple[str, ...] = ()
+    """Those of them that are whole."""
+    supplied: tuple[str, ...] = ()
+    """Keys of set-up steps that need not run, because a snapshot has what they make."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -95,7 +103,7 @@ class Record:
         Raises TypeError or KeyError where the data is no record.
         """
         known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
-        for key in ("setup_done", "sidecar_ports", "copied"):
+        for key in ("setup_done", "sidecar_ports", "copied", "layered", "supplied"):
             known[key] = tuple(known.get(key, ()))
         if known.get("error"):
             known["error"] = Failure(**known["error"])

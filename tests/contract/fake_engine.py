@@ -56,16 +56,19 @@ class _Volume:
 
     labels: dict[str, str]
     folder: Path
+    overlay: bool = False
 
 
 class FakeEngine:
     """Implements runner.adapters.engine.Engine. `registry` holds the images that can be pulled.
 
-    `calls` names every call so far; after `vanish(n)` the engine answers n more and then no more.
+    Without `overlays` no volume can be mounted above another one. `calls` names every call so
+    far; after `vanish(n)` the engine answers n more and then no more.
     """
 
     def __init__(self, images: Iterable[str] = (), registry: Iterable[str] = ()) -> None:
         self.calls: list[str] = []
+        self.overlays = True
         self._images = {name: _new_id() for name in images}
         self._registry = set(registry)
         self._own_images: set[str] = set()
@@ -129,6 +132,9 @@ class FakeEngine:
             return
         if made.spec.inside and self._find(made.spec.inside).status != "running":
             raise EngineFailed("cannot join network of a non running container")
+        above = [one.name for one in made.spec.volumes if self._volumes[one.name].overlay]
+        if above and not self.overlays:
+            raise EngineFailed(f"failed to mount local volume {above[0]}: operation not permitted")
         try:
             for port in (*made.spec.ports, *made.spec.forwards.values()):
                 made.sockets.append(_bind(made.spec.publish, port))
@@ -246,7 +252,7 @@ class FakeEngine:
         if not {lower, upper} <= self._volumes.keys():
             raise EngineFailed(f"No such volume: {lower} or {upper}")
         if name not in self._volumes:
-            made = self._add_volume(name, labels)
+            made = self._add_volume(name, labels, overlay=True)
             shutil.copytree(self._volumes[lower].folder, made, symlinks=True, dirs_exist_ok=True)
 
     def put(self, container: str, folder: str, tar: bytes) -> None:
@@ -260,7 +266,14 @@ class FakeEngine:
     def volumes(self, **labels: str) -> list[str]:
         self._answer("volumes")
         wanted = {f"treedock.{key}": value for key, value in labels.items()}.items()
-        return [name for name, own in self._volumes.items() if wanted <= own.labels.items()]
+        return [name for name, own in list(self._volumes.items()) if wanted <= own.labels.items()]
+
+    def volume_sizes(self) -> dict[str, int]:
+        self._answer("volume_sizes")
+        return {
+            name: sum(path.stat().st_size for path in one.folder.rglob("*") if path.is_file())
+            for name, one in list(self._volumes.items())
+        }
 
     def users(self, volume: str) -> list[str]:
         self._answer("users")
@@ -331,11 +344,11 @@ class FakeEngine:
         self._folder = self._folder or tempfile.TemporaryDirectory()
         return Path(self._folder.name)
 
-    def _add_volume(self, name: str, labels: Mapping[str, str]) -> Path:
+    def _add_volume(self, name: str, labels: Mapping[str, str], *, overlay: bool = False) -> Path:
         if name not in self._volumes:
             folder = self._logs() / f"volume-{_new_id()}"
             folder.mkdir()
-            self._volumes[name] = _Volume(dict(labels), folder)
+            self._volumes[name] = _Volume(dict(labels), folder, overlay)
         return self._volumes[name].folder
 
     def _answer(self, call: str) -> None:

@@ -117,3 +117,10 @@ def test_all_go_in_any_order_once_nobody_uses_them(layers: Layers) -> None:
     for volume in layers.engine.volumes(repository=key):
         layers.engine.remove_volume(volume)
     assert layers.engine.volumes(repository=key) == []
+
+
+def test_the_size_of_volumes_is_told(layers: Layers) -> None:
+    full, empty = layers.volume("full"), layers.volume("empty")
+    layers.write(layers.run(full), "x" * 5000)
+    sizes = layers.engine.volume_sizes()
+    assert sizes[full] - sizes[empty] >= 5000

@@ -3,7 +3,7 @@
 import pytest
 
 from runner.adapters.runs import Journal, Landing
-from runner.controller import gates
+from runner.controller import gates, throwaway
 from runner.controller.unfinished import clear_up, unfinished
 from runner.domain.container import LABEL_HELPS, ContainerSpec, Limits
 from tests.real_git import commit, git
@@ -12,7 +12,7 @@ from tests.shop import Shop
 
 def test_an_abandoned_throwaway_instance_is_told_and_removed(shop: Shop) -> None:
     project, head = shop.project, git(shop.repo, "rev-parse", "HEAD").strip()
-    work = gates.GateWork(gates.gate_project(project), "gate.dead.0", shop.events.append)
+    work = throwaway.GateWork(throwaway.gate_project(project), "gate.dead.0", shop.events.append)
     gates.bring_up(work, head, head, [])
     (told,) = unfinished(project, fix=False, emit=shop.events.append)
     assert "gate.dead.0" in told.message
@@ -25,7 +25,7 @@ def test_an_abandoned_throwaway_instance_is_told_and_removed(shop: Shop) -> None
 
 def test_one_that_somebody_works_on_is_left_alone(shop: Shop) -> None:
     project, head = shop.project, git(shop.repo, "rev-parse", "HEAD").strip()
-    work = gates.GateWork(gates.gate_project(project), "gate.busy.0", shop.events.append)
+    work = throwaway.GateWork(throwaway.gate_project(project), "gate.busy.0", shop.events.append)
     with work.locked():
         gates.bring_up(work, head, head, [])
         (told,) = unfinished(project, fix=True, emit=shop.events.append)

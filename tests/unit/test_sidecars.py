@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.controller import gates
+from runner.controller import gates, throwaway
 from runner.controller.leftovers import leftovers
 from runner.controller.listing import status
 from runner.domain.container import ContainerSpec, Limits, VolumeMount
@@ -162,10 +162,10 @@ def test_an_engine_that_goes_away_anywhere_is_mended_by_the_next_up(beside: Shop
 
 def test_a_throwaway_instance_has_its_own(beside: Shop) -> None:
     project, head = beside.project, git(beside.repo, "rev-parse", "HEAD").strip()
-    work = gates.GateWork(gates.gate_project(project), "gate.run.0", beside.events.append)
+    work = throwaway.GateWork(throwaway.gate_project(project), "gate.run.0", beside.events.append)
     gates.bring_up(work, head, head, [])
     assert statuses(beside, "gate.run.0") == {"cache": "running"}
-    gates.dispose(work)
+    throwaway.dispose(work)
     assert beside.engine.containers() == []
     assert beside.engine.volumes() == []
 

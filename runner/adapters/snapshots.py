@@ -1,0 +1,82 @@
+"""Which snapshots there are: one record each below <git common dir>/treedock/snapshots/. Volumes
+that none of them names are worth nothing."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from runner.adapters import disk
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one set-up step has made, whole. `volumes` has the volume of each folder, by its path
+    in the checkout; `kin` is the same for those that differ in key files only; `step` reads as
+    'npm ci in app/client'."""
+
+    key: str
+    kin: str
+    step: str
+    volumes: dict[str, str]
+    created_at: str
+
+
+class Snapshots:
+    """The records. That of a snapshot is written last and removed first; when it was last used is
+    the file's time."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "snapshots"
+        self._locks = root / "locks"
+
+    def lock(self, key: str) -> Path:
+        """For who makes, takes or removes the snapshot."""
+        return self._locks / f"snapshot-{key}.lock"
+
+    def read(self, key: str) -> Snapshot | None:
+        """The snapshot, or None where there is none that can be read: it is made anew."""
+        try:
+            data = json.loads(self._path(key).read_bytes())
+            return Snapshot(**{name: data[name] for name in Snapshot.__dataclass_fields__})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def all(self) -> list[Snapshot]:
+        """Every snapshot, the most recently used first."""
+        found = [self.read(path.stem) for path in self._folder.glob("*.json")]
+        return sorted(filter(None, found), key=lambda one: self.used_at(one.key), reverse=True)
+
+    def write(self, snapshot: Snapshot) -> None:
+        text = json.dumps(asdict(snapshot), indent=2) + "\n"
+        disk.write_atomically(self._path(snapshot.key), text.encode())
+
+    def touch(self, key: str) -> None:
+        """It is used now."""
+        os.utime(self._path(key))
+
+    def used_at(self, key: str) -> float:
+        """When it was last used, in seconds since 1970."""
+        try:
+            return self._path(key).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def remove(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+        self.lock(key).unlink(missing_ok=True)
+
+    def overlays(self, engine: str) -> bool | None:
+        """Whether this engine mounts volumes above others; None where nobody has tried."""
+        try:
+            said, _, name = (self._folder / "engine").read_text().partition(" ")
+        except FileNotFoundError:
+            return None
+        return said == "overlay" if name == engine else None
+
+    def keep_overlays(self, engine: str, *, works: bool) -> None:
+        text = f"{'overlay' if works else 'copy'} {engine}"
+        disk.write_atomically(self._folder / "engine", text.encode())
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.json"

@@ -1,0 +1,119 @@
+"""A clean run: one set-up step in a throwaway instance at a commit of base, that runs nothing but
+the steps up to it. What it makes there becomes a snapshot, and nothing else ever does."""
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from runner.adapters.records import now
+from runner.adapters.snapshots import Snapshot
+from runner.controller.containers import ensure_running
+from runner.controller.layers import put_folders
+from runner.controller.setup import ensure_setup, named
+from runner.controller.sidecars import ensure_sidecars
+from runner.controller.supply import (
+    Steps,
+    ensure_mounted,
+    steps_of,
+    steps_read,
+    take_known,
+)
+from runner.controller.throwaway import GateWork, dispose, gate_project, lay_out
+from runner.controller.work import ProjectWork
+from runner.domain import container as names
+from runner.domain.container import GATE_PREFIX, WORKSPACE
+from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
+
+# Whether every one of these folders has something in it.
+_FILLED = 'for folder; do [ -n "$(ls -A "$folder")" ] || exit 1; done'
+
+
+def made_clean(
+    work: ProjectWork, number: int, steps: Steps, image: str, authority: Path | None
+) -> Snapshot | None:
+    """Make the snapshot of a step, whose lock is held. None, with a word why, where that fails:
+    the step then runs in the instance and says itself what is the matter. None too where base has
+    other key files: what a branch decides alone is not shared."""
+    commit = _commit_of_base(work, number, steps, image)
+    if commit is None:
+        return None
+    inner = _throwaway(work, number, steps.key(number))
+    with work.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
+        dispose(inner)  # of one that was killed
+        try:
+            return _made(inner, number, steps.key(number), commit, image, authority)
+        except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
+            work.warn(f"a clean run of {named(steps.steps[number])} failed: {error.message}")
+            return None
+        finally:
+            dispose(inner)
+
+
+def _commit_of_base(work: ProjectWork, number: int, steps: Steps, image: str) -> str | None:
+    """A commit that base holds with the same key files: what a branch says beside its lock file
+    (scripts that run at installation) must not reach its siblings."""
+    git, base = work.git, work.project.base
+    here = work.record.base_commit
+    heads = [head for head in (git.newest(base)[0], *git.heads(base)) if head]
+    if work.kind == "instance":
+        here = git.branch(work.record.branch) or here
+    if any(git.is_ancestor(here, head) for head in heads):
+        return here
+    for head in dict.fromkeys(heads):
+        there = steps_read(work, image, lambda path, head=head: git.blob(head, path))  # type: ignore[misc]
+        if there.products[number] and there.key(number) == steps.key(number):
+            return head
+    return None
+
+
+def _throwaway(work: ProjectWork, number: int, key: str) -> GateWork:
+    """An instance with no more set-up steps than this one. What it does is the step of another."""
+    config = work.config.model_copy(
+        update={"setup": work.config.setup[: number + 1], "services": {}}
+    )
+    project = replace(gate_project(work.project), config=config)
+    return GateWork(project, f"{GATE_PREFIX}snapshot-{key[:12]}", lambda event: None)
+
+
+def _made(
+    inner: GateWork, number: int, key: str, commit: str, image: str, authority: Path | None
+) -> Snapshot | None:
+    lay_out(inner, commit)
+    steps = steps_of(inner, image)
+    if steps.products[number] is None or steps.key(number) != key:
+        return None
+    volumes = _new_volumes(inner, steps.product(number).paths, key, image)
+    inner.change(mounts=volumes)
+    take_known(inner, steps)
+    ensure_mounted(inner, image)
+    running = ensure_running(inner, image, authority)
+    ensure_sidecars(inner, running.id, fresh=running.fresh, authority=authority)
+    ensure_setup(inner, running.id, running.env)
+    step = steps.steps[number]
+    filled = ["sh", "-c", _FILLED, "sh", *volumes]
+    if inner.engine.exec(running.id, filled, workdir=WORKSPACE).exit_code:
+        raise CommandFailed(f"it left nothing in {' or '.join(volumes)}.")
+    inner.engine.remove(running.id)  # nobody writes any more
+    snapshot = Snapshot(key, steps.kin(number), named(step), volumes, now())
+    inner.repository.snapshots.write(snapshot)
+    return snapshot
+
+
+def _new_volumes(inner: GateWork, paths: tuple[str, ...], key: str, image: str) -> dict[str, str]:
+    """An empty volume of the user's for each path, under a name that nobody knows yet."""
+    prefix = f"treedock-{inner.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}"
+    volumes = {path: f"{prefix}.{at}" for at, path in enumerate(paths)}
+    for name in volumes.values():
+        inner.engine.ensure_volume(name, snapshot_labels(inner, key))
+    put_folders(inner, volumes.values(), [f"v{at}" for at in range(len(volumes))], image)
+    return volumes
+
+
+def snapshot_labels(work: ProjectWork, key: str) -> dict[str, str]:
+    return {
+        names.LABEL: "snapshot",
+        names.LABEL_PROJECT: work.project.name,
+        names.LABEL_REPOSITORY: work.repository.key,
+        names.LABEL_CACHE: "snapshot",
+        names.LABEL_SNAPSHOT: key,
+    }

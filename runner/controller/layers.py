@@ -1,0 +1,184 @@
+"""An instance's own volumes above what it shares with others: what it writes there is its own."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from runner.adapters import locks
+from runner.adapters.engine import EngineInfo
+from runner.adapters.folders_tar import folders
+from runner.controller.work import ProjectWork
+from runner.domain import container as names
+from runner.domain.container import ContainerSpec, Limits, VolumeMount
+from runner.domain.errors import CommandFailed, EngineFailed
+
+COPY_TIMEOUT = 1800.0  # seconds
+_LIMITS = Limits(memory=2**29, cpus=2, pids=64)
+_FILL = ".fill"  # the name beside an instance of the container that fills volumes
+
+
+def layer_name(work: ProjectWork, path: str) -> str:
+    """The volume of an instance at a path of its worktree."""
+    return f"{work.container_name}.{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+
+
+def claim(work: ProjectWork, path: str, key: str) -> str:
+    """Make the volume for what the instance writes at `path`; from then on the snapshot `key` is
+    in use. Returns the name of the volume to be mounted."""
+    name = layer_name(work, path)
+    work.engine.ensure_volume(_own(name), {**labels(work), names.LABEL_LOWER: key})
+    return name
+
+
+def ensure_layers(work: ProjectWork, image: str) -> None:
+    """See to it that each volume above a snapshot shows what that holds."""
+    lowers = work.record.lowers
+    missing = [name for name in lowers if name not in work.record.layered]
+    if not missing:
+        return
+    if can_overlay(work, image):
+        inside = [part for at in range(len(missing)) for part in (f"v{at}/upper", f"v{at}/work")]
+        put_folders(work, [_own(name) for name in missing], inside, image)
+        for name in missing:
+            work.engine.ensure_overlay(name, lowers[name], _own(name), labels(work))
+    else:
+        with work.step("copying what set-up makes"):
+            for name in missing:
+                work.engine.ensure_volume(name, labels(work))
+                _copy(work, lowers[name], name, image)
+    work.change(layered=tuple(lowers))
+
+
+def is_lost(work: ProjectWork) -> bool:
+    """Whether somebody removed volumes that the instance leans on (docker volume prune does)."""
+    record = work.record
+    if not record.lowers:
+        return False
+    needed = {*record.lowers.values(), *map(_own, record.lowers), *record.layered}
+    return not needed <= set(work.engine.volumes(repository=work.repository.key))
+
+
+def drop_layers(work: ProjectWork) -> None:
+    """Remove what the instance has written above snapshots; its set-up begins anew."""
+    if not work.record.mounts:
+        return
+    container = work.container()
+    if container:
+        work.engine.remove(container.id)
+    for name in work.record.mounts.values():
+        work.engine.remove_volume(name)
+        work.engine.remove_volume(_own(name))
+    work.change(mounts={}, lowers={}, layered=(), supplied=(), setup_done=())
+
+
+def can_overlay(work: ProjectWork, image: str) -> bool:
+    """Whether the engine mounts volumes above others: tried once, by a container with one."""
+    engine, snapshots = engine_name(work.engine.info()), work.repository.snapshots
+    known = snapshots.overlays(engine)
+    if known is not None:
+        return known
+    with locks.hold(snapshots.lock("engine")):
+        known = snapshots.overlays(engine)
+        if known is None:
+            known = _tried(work, image)
+            snapshots.keep_overlays(engine, works=known)
+    return known
+
+
+def engine_name(info: EngineInfo) -> str:
+    """Which engine it was that was tried."""
+    return f"{info.version} {info.data_root}{' rootless' if info.rootless else ''}"
+
+
+def _tried(work: ProjectWork, image: str) -> bool:
+    name = f"{work.container_name}.try"
+    lower = f"{name}.lower"
+    made = [name, lower, _own(name)]
+    try:
+        for volume in made[1:]:
+            work.engine.ensure_volume(volume, labels(work))
+        put_folders(work, [_own(name)], ["v0/upper", "v0/work"], image)
+        work.engine.ensure_overlay(name, lower, _own(name), labels(work))
+        with _helper(work, [name], image) as container:
+            work.engine.start(container)
+        return True
+    except EngineFailed:
+        return False
+    finally:
+        for volume in made:
+            work.engine.remove_volume(volume)
+
+
+# Forced: a copy that was cut off is gone over again, and may have files without the right to write.
+_COPY = 'cp -af --reflink=auto "$1/." "$2" 2>/dev/null || cp -af "$1/." "$2"'
+
+
+def _copy(work: ProjectWork, lower: str, name: str, image: str) -> None:
+    """Never hard links: the instance could edit the snapshot in place."""
+    with _helper(work, [lower, name], image) as container:
+        work.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
+        work.engine.start(container)
+        said = io.BytesIO()
+        code = work.engine.exec_attached(
+            container, ["sh", "-c", _COPY, "sh", "/v0", "/v1"], env={}, workdir="/", stdin=None,
+            stdout=said, stderr=said, timeout=COPY_TIMEOUT,
+        )  # fmt: skip
+    if code:
+        raise CommandFailed(
+            f"{work.id}: what set-up makes could not be copied: "
+            f"{said.getvalue().decode(errors='replace')[-300:]}",
+            hint="The image needs `cp`; `produces: []` in a step of `setup` does without copies.",
+        )
+
+
+def put_folders(
+    work: ProjectWork, volumes: Iterable[str], inside: Iterable[str], image: str
+) -> None:
+    """Make folders of the user's in volumes: v0/... lies in the first one, v0 is the whole of it.
+
+    Nothing runs for that: the container that has the volumes is never started.
+    """
+    with _helper(work, volumes, image) as container:
+        work.engine.put(container, "/", folders(inside, uid=os.getuid(), gid=os.getgid()))
+
+
+def labels(work: ProjectWork) -> dict[str, str]:
+    """Of everything that goes with the instance."""
+    return {
+        names.LABEL: "layer",
+        names.LABEL_PROJECT: work.project.name,
+        names.LABEL_REPOSITORY: work.repository.key,
+        names.LABEL_BESIDE: work.id,
+    }
+
+
+@contextmanager
+def _helper(work: ProjectWork, volumes: Iterable[str], image: str) -> Iterator[str]:
+    """A container with the volumes at /v0, /v1, ...; it is not started, and goes with the block."""
+    name = f"{work.container_name}{_FILL}"
+    work.engine.remove(name)  # of a treedock that was killed
+    made = work.engine.create(
+        ContainerSpec(
+            name=name,
+            image=image,
+            user=f"{os.getuid()}:{os.getgid()}",
+            hostname="",
+            ports=(),
+            mounts=(),
+            limits=_LIMITS,
+            labels={**labels(work), names.LABEL_SIDECAR: _FILL},
+            volumes=tuple(VolumeMount(v, f"/v{at}") for at, v in enumerate(volumes)),
+            network="none",
+        )
+    )
+    try:
+        yield made
+    finally:
+        work.engine.remove(made)
+
+
+def _own(name: str) -> str:
+    """The volume that keeps what is written to the layer."""
+    return f"{name}.own"

@@ -1,0 +1,109 @@
+"""What set-up steps make, as snapshots: which one fits, and having it in an instance."""
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters import disk, locks
+from runner.adapters.engine import Engine
+from runner.adapters.snapshots import Snapshot, Snapshots
+from runner.controller.layers import claim, ensure_layers
+from runner.controller.work import ProjectWork
+from runner.domain.config import Step
+from runner.domain.produces import Product, Read, done_key, kin_key, products_of, snapshot_key
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The set-up steps as the files in a checkout decide them. `ground` is what they run on."""
+
+    steps: list[Step]
+    products: list[Product | None]
+    read: Read
+    ground: str
+
+    def key(self, number: int) -> str:
+        """The snapshot of what that step makes."""
+        return snapshot_key(self.steps, number, self.products, self.read, self.ground)
+
+    def kin(self, number: int) -> str:
+        """What snapshots have in common that differ in lock files only."""
+        return kin_key(self.steps[number], self.product(number), self.ground)
+
+    def done(self, number: int) -> str:
+        """What the record says when the step needs not run."""
+        return done_key(self.steps[number], self.product(number), self.read)
+
+    def product(self, number: int) -> Product:
+        product = self.products[number]
+        assert product is not None
+        return product
+
+
+def steps_read(work: ProjectWork, image: str, read: Read) -> Steps:
+    """The steps with the files that `read` gives."""
+    steps = work.config.setup
+    user = f"{os.getuid()}:{os.getgid()}"
+    ground = f"{work.engine.image(image)} {platform.machine()} {user}"
+    return Steps(steps, products_of(steps, read), read, ground)
+
+
+def steps_of(work: ProjectWork, image: str) -> Steps:
+    """The steps with the instance's files as they are now."""
+    return steps_read(work, image, disk.reader(Path(work.record.worktree)))
+
+
+def open_numbers(work: ProjectWork, steps: Steps) -> Iterator[int]:
+    """The steps for which it is open where their product comes from: nothing is mounted there,
+    and nothing lies there that a mount would hide."""
+    worktree = Path(work.record.worktree)
+    for number, product in enumerate(steps.products):
+        if product and not set(product.paths) & work.record.mounts.keys():
+            kinds = {disk.entry_kind(worktree, path) for path in product.paths}
+            filled = any(disk.holds_anything(worktree / path) for path in product.paths)
+            if kinds <= {"absent", "folder"} and not filled:
+                yield number
+
+
+def whole(engine: Engine, snapshots: Snapshots, key: str) -> Snapshot | None:
+    """The snapshot if the engine still has all of it."""
+    found = snapshots.read(key)
+    if found is None:
+        return None
+    return found if set(found.volumes.values()) <= set(engine.volumes(snapshot=key)) else None
+
+
+def take(work: ProjectWork, snapshot: Snapshot, supplied: str | None) -> None:
+    """Have the snapshot in the instance: from now on it is in use. The snapshot's lock is held.
+
+    `supplied` is the step that need not run for it; None where it is only somewhere to start.
+    """
+    record = work.record
+    mounts = {path: claim(work, path, snapshot.key) for path in snapshot.volumes}
+    lowers = {mounts[path]: volume for path, volume in snapshot.volumes.items()}
+    work.repository.snapshots.touch(snapshot.key)
+    work.change(
+        mounts=record.mounts | mounts,
+        lowers=record.lowers | lowers,
+        supplied=(*record.supplied, *([supplied] if supplied else [])),
+    )
+
+
+def take_known(work: ProjectWork, steps: Steps) -> None:
+    """Have every snapshot in the instance that is there already."""
+    snapshots = work.repository.snapshots
+    for number in open_numbers(work, steps):
+        with locks.hold(snapshots.lock(steps.key(number))):
+            found = whole(work.engine, snapshots, steps.key(number))
+            if found:
+                take(work, found, steps.done(number))
+
+
+def ensure_mounted(work: ProjectWork, image: str) -> None:
+    """The mount points in the worktree and the volumes. Raises Refused where something else lies
+    there."""
+    for path in work.record.mounts:
+        disk.ensure_folder_below(Path(work.record.worktree), path)
+    ensure_layers(work, image)

@@ -1,0 +1,88 @@
+"""Throwaway instances: exactly one commit, nothing published, no slot, gone afterwards."""
+
+from runner.adapters import locks
+from runner.adapters.records import Records, now
+from runner.controller.containers import prepare_folder
+from runner.controller.files import exclude_patterns, write_files
+from runner.controller.opening import Project, Repository
+from runner.controller.own_git import ensure_own_git
+from runner.controller.sidecars import remove_sidecars
+from runner.controller.work import ProjectWork
+from runner.domain.container import GATE_PREFIX
+from runner.domain.environment import values_of
+from runner.domain.instance import Record
+
+JOB_TIMEOUT = 3600.0  # seconds for one set-up step
+
+
+class GateWork(ProjectWork):
+    """The work on a throwaway instance."""
+
+    kind = "gate"
+    job_timeout = JOB_TIMEOUT
+
+
+def dispose(work: ProjectWork) -> None:
+    """Remove everything of a throwaway instance; what is gone already is no error."""
+    folder = work.records.folder(work.id)
+    container = work.container()
+    if container:
+        work.engine.remove(container.id)
+    remove_sidecars(work)
+    with work.repository_locked():
+        work.git.remove_worktree(folder / "tree")
+        kept = work.git.refs(f"refs/treedock/{work.id}")
+        work.git.update_refs({name: (None, commit) for name, commit in kept.items()})
+    work.records.remove(work.id)
+
+
+def abandoned(project: Project) -> list[GateWork]:
+    """Throwaway instances that nobody works on: their treedock was killed."""
+    elsewhere = gate_project(project)
+    records = elsewhere.repository.records
+    found = {id_ for id_ in records.ids() if id_.startswith(GATE_PREFIX)}
+    for container in project.repository.engine.containers(repository=project.repository.key):
+        if container.owner.startswith(GATE_PREFIX):
+            found.add(container.owner)
+    return [
+        GateWork(elsewhere, id_, lambda event: None)
+        for id_ in sorted(found)
+        if not locks.is_held(records.lock(id_))
+    ]
+
+
+def gate_project(project: Project) -> Project:
+    """The same project with its instances elsewhere, so that no verb takes one for the user's."""
+    whole = project.repository
+    repository = Repository(whole.checkout, whole.common_dir, connect=lambda: whole.engine)
+    repository.records = Records(whole.common_dir, "gates")
+    return Project(repository, project.config, project.user)
+
+
+def lay_out(work: GateWork, commit: str) -> None:
+    """Everything of a throwaway instance at `commit` but its container."""
+    project = work.project
+    worktree = work.records.folder(work.id) / "tree"
+    work.save(
+        Record(
+            id=work.id,
+            project=project.name,
+            branch=project.base,
+            base=project.base,
+            base_commit=commit,
+            checkout=str(project.repository.checkout),
+            worktree=str(worktree),
+            created_at=now(),
+            ports={name: ports.first for name, ports in work.config.ports.items()},
+        )
+    )
+    with work.repository_locked():
+        work.git.exclude(exclude_patterns(work))
+        work.git.add_detached_worktree(worktree, commit)
+    with work.step("checking out the candidate"):
+        work.git.check_out(worktree)
+        work.git.shield_hooks(worktree)
+    prepare_folder(work)
+    values = values_of(work.id, work.record.ports, work.config.env.set_)
+    write_files(work, values)
+    ensure_own_git(work, head=commit)

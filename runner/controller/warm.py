@@ -1,0 +1,49 @@
+"""`warm`: what the first `up` on base would have to make, made ahead of time."""
+
+import os
+from pathlib import Path
+
+from runner.controller import images
+from runner.controller.cache import Cached, cached
+from runner.controller.dependencies import ensure_dependencies
+from runner.controller.opening import Project
+from runner.controller.throwaway import GateWork, dispose, gate_project, lay_out
+from runner.domain.container import GATE_PREFIX
+from runner.domain.errors import Refused
+from runner.domain.events import Emit
+
+
+def warm(project: Project, emit: Emit) -> list[Cached]:
+    """Make images and snapshots for today's base; those that are there are left alone. Returns
+    every snapshot."""
+    repository = project.repository
+    commit = repository.git.newest(project.base)[0]
+    if commit is None:
+        raise Refused(f"There is no commit of {project.base}.", hint="Commit something first.")
+    repository.engine.prepare()
+    authority = images.host_ca(project.config.network.ca)
+    image = images.ensure_image(
+        repository.engine,
+        project.config.image,
+        project=project.name,
+        archive=lambda folder, target: repository.git.archive(commit, folder, target),
+        ca=authority.read_bytes() if authority else None,
+        emit=emit,
+    )
+    for sidecar in project.config.sidecars.values():
+        images.ensure_sidecar_image(repository.engine, sidecar, authority, emit)
+    repository.engine.ensure_network()
+    _make_snapshots(project, commit, image, authority, emit)
+    return cached(repository)
+
+
+def _make_snapshots(
+    project: Project, commit: str, image: str, authority: Path | None, emit: Emit
+) -> None:
+    work = GateWork(gate_project(project), f"{GATE_PREFIX}warm-{os.getpid()}", emit)
+    with work.locked():
+        try:
+            lay_out(work, commit)
+            ensure_dependencies(work, image, authority)
+        finally:
+            dispose(work)

@@ -1,0 +1,168 @@
+"""What package managers make, and what decides it, told from the line that calls them."""
+
+import re
+import shlex
+from collections.abc import Callable
+
+Read = Callable[[str], bytes | None]
+
+VENV, MODULES = ".venv", "node_modules"
+
+# Lock files of Node's managers; the first one that is there decides.
+_NODE = {
+    "npm": ("package-lock.json", "npm-shrinkwrap.json"),
+    "pnpm": ("pnpm-lock.yaml",),
+    "bun": ("bun.lock", "bun.lockb"),
+    "yarn": ("yarn.lock",),
+}
+_NODE_INSTALLS = {"npm": ("ci", "install", "i"), "yarn": ("install", None)}
+# With these it goes somewhere else, or somewhere more.
+_ELSEWHERE = frozenset(
+    [
+        *("-g", "--global", "-C", "--prefix", "--cwd", "--dir", "--project", "--directory"),
+        *("--active", "--target", "-t", "--user", "--root", "--system", "--recursive", "-r"),
+        *("--all-packages", "--package", "--modules-folder", "--no-lockfile"),
+        "--no-package-lock",
+    ]
+)
+_WITH_VALUE = frozenset(
+    ("--extra", "--group", "--python", "-p", "--only-group", "--no-group", "--with", "--store-dir")
+)
+
+
+Inferred = tuple[tuple[str, ...], tuple[str, ...]]
+_NOTHING: Inferred = ((), ())
+
+
+def _calls(line: str) -> list[list[str]] | None:
+    """The words of each command of 'a && b'; None where a shell would do more than that."""
+    line = line.replace("$HOME", "HOME")
+    if re.search(r"[`$\n\\*?~#]", line):
+        return None
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    calls: list[list[str]] = [[]]
+    try:
+        for word in words:
+            if word == "&&":
+                calls.append([])
+            elif set(word) <= set("();<>|&"):
+                return None
+            else:
+                calls[-1].append(word)
+    except ValueError:
+        return None
+    return [_bare(call) for call in calls]
+
+
+def _bare(words: list[str]) -> list[str]:
+    """A call without what fetches the manager first: `npx --yes pnpm@9`, `uvx --from ...`."""
+    if words[:1] == ["POETRY_VIRTUALENVS_IN_PROJECT=true"]:
+        words = words[1:]
+    if words[:2] == ["uvx", "--from"] and words[3:4] == ["poetry"]:
+        return words[3:]
+    if words[:1] == ["npx"]:
+        words = words[2:] if words[1:2] in (["--yes"], ["-y"]) else words[1:]
+    name, at, _ = words[0].partition("@") if words else ("", "", "")
+    return [name, *words[1:]] if at and name in _NODE else words
+
+
+def inferred(line: str, read: Read) -> Inferred:
+    """(folders, key files) of a line that does nothing but install."""
+    calls = _calls(line)
+    if not calls or not all(calls):
+        return _NOTHING
+    if len(calls) == 1:
+        return _of_one(calls[0], read)
+    return _of_venv(calls, read)
+
+
+def _of_one(words: list[str], read: Read) -> Inferred:
+    manager, rest = words[0], words[1:]
+    if manager in _NODE:
+        return _of_node(manager, rest, read)
+    lock = {("uv", "sync"): "uv.lock", ("poetry", "install"): "poetry.lock"}.get(
+        (manager, rest[0] if rest else "")
+    )
+    return ((VENV,), (lock,)) if lock and _is_plain(rest[1:]) else _NOTHING
+
+
+def _of_node(manager: str, rest: list[str], read: Read) -> Inferred:
+    verb = next(iter(rest), None)
+    if verb is not None and verb.startswith("-") and manager == "yarn":
+        verb, rest = None, ["", *rest]
+    if verb not in _NODE_INSTALLS.get(manager, ("install", "i")) or not _is_plain(rest[1:]):
+        return _NOTHING
+    lock = next((name for name in _NODE[manager] if read(name) is not None), None)
+    # With workspaces there are more folders; without node_modules (yarn's PnP) none.
+    several = b'"workspaces"' in (read("package.json") or b"") or read("pnpm-workspace.yaml")
+    if lock is None or several or (manager == "yarn" and read(".yarnrc.yml") is not None):
+        return _NOTHING
+    return (MODULES,), (lock,)
+
+
+def _of_venv(calls: list[list[str]], read: Read) -> Inferred:
+    """`python -m venv X && X/bin/pip install -r F`, or `uv venv && uv pip install -r F`."""
+    first, *others = calls
+    folder = _venv_folder(first)
+    if folder is None:
+        return _NOTHING
+    own = [["uv", "pip", "install"]] if first[0] == "uv" else []
+    own += [[f"{folder}/bin/{name}", "install"] for name in ("pip", "pip3")]
+    own += [[f"{folder}/bin/python", "-m", "pip", "install"]]
+    files: list[str] = []
+    for words in others:
+        start = next((o for o in own if words[: len(o)] == o), None)
+        named = _requirements(words[len(start) :]) if start else None
+        if not named or not all(_stands_alone(read(name)) for name in named):
+            return _NOTHING
+        files += named
+    return (folder,), tuple(dict.fromkeys(files))
+
+
+def _venv_folder(words: list[str]) -> str | None:
+    """The folder of a call that makes a virtual environment and nothing else."""
+    if words[:2] == ["uv", "venv"]:
+        rest = [word for word in words[2:] if word != "--allow-existing"]
+        rest = rest or [VENV]
+    elif re.fullmatch(r"python3?(\.\d+)?", words[0]) and words[1:3] == ["-m", "venv"]:
+        rest = words[3:]
+    else:
+        return None
+    is_folder = len(rest) == 1 and re.fullmatch(r"\.?[A-Za-z][A-Za-z0-9_-]*", rest[0])
+    return rest[0] if is_folder else None
+
+
+def _requirements(words: list[str]) -> list[str] | None:
+    """The files of `-r F -r G`; None where anything else is said."""
+    flags, files = words[::2], words[1::2]
+    inside = all(not name.startswith(("/", "..", "~")) for name in files)
+    is_so = set(flags) <= {"-r", "--requirement"} and len(flags) == len(files) and inside
+    return files if is_so else None
+
+
+def _stands_alone(requirements: bytes | None) -> bool:
+    """Whether a requirements file is there and leads to no other file of the checkout."""
+    lines = (requirements or b"-").decode(errors="replace").splitlines()
+    return not any(re.match(r"\s*(-(?!-hash)|\.|file:)|.*@\s*(file:|\.)", line) for line in lines)
+
+
+def _is_plain(words: list[str]) -> bool:
+    """Whether there are options only, and none that leads elsewhere."""
+    previous = ""
+    for word in words:
+        name = word.partition("=")[0]
+        if name in _ELSEWHERE or not (word.startswith("-") or previous in _WITH_VALUE):
+            return False
+        previous = word
+    return True
+
+
+def folders(line: str) -> list[str]:
+    """What the line may make, whatever lock files there are."""
+    calls = [words for words in _calls(line) or [] if words]
+    managers = {words[0] for words in calls}
+    found = {MODULES} if managers & _NODE.keys() else set()
+    found |= {VENV} if managers & {"uv", "poetry"} else set()
+    found |= {folder for words in calls if (folder := _venv_folder(words))}
+    return sorted(found)

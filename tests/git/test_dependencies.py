@@ -1,0 +1,266 @@
+"""What set-up steps make is made once and mounted from then on, decided on a fake engine: the step
+runs in the worktree's own folder here, so that it is seen, and volumes are told by their names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner.controller.cache import cached, left_behind, prune
+from runner.controller.listing import status
+from runner.controller.throwaway import abandoned
+from runner.controller.unfinished import clear_up
+from runner.controller.worktree import Wish
+from tests.real_git import commit, git
+from tests.shop import Shop
+
+STEP = "echo $TREEDOCK_ID >> {log}; mkdir -p lib; cat lock > lib/made"
+
+
+@pytest.fixture
+def runs(shop: Shop, tmp_path: Path) -> Callable[[], list[str]]:
+    """runs(): the instances that the installer ran in, in their order. The shop has one."""
+    log = tmp_path / "log"
+    install = {"run": STEP.format(log=log), "in": "app", "produces": ["lib"], "key": ["lock"]}
+    commit(shop.repo, {"app/lock": "one\n"}, "lock")
+    shop.configure(setup=[install])
+    git(shop.repo, "commit", "--quiet", "--all", "--message", "configured")
+    return lambda: log.read_text().split() if log.exists() else []
+
+
+Runs = Callable[[], list[str]]
+
+
+def volumes(shop: Shop, **labels: str) -> list[str]:
+    return shop.engine.volumes(repository=shop.repository.key, **labels)
+
+
+def mounted(shop: Shop, instance: str) -> dict[str, str]:
+    (container,) = shop.engine.containers(repository=shop.repository.key, instance=instance)
+    spec = shop.engine._find(container.id).spec
+    return {volume.target: volume.name for volume in spec.volumes}
+
+
+def test_the_step_runs_once_in_a_throwaway_instance_and_others_mount_what_it_made(
+    shop: Shop, runs: Runs
+) -> None:
+    shop.up("auth")
+    shop.up("pay")
+    (once,) = runs()
+    assert once.startswith("gate.snapshot-")
+    targets = [mounted(shop, instance) for instance in ("auth", "pay")]
+    assert [list(one) for one in targets] == [["/workspace/app/lib"]] * 2
+    assert targets[0] != targets[1]
+    assert shop.record("auth").setup_done == shop.record("pay").setup_done != ()
+    assert abandoned(shop.project) == []
+    assert [one.instances for one in cached(shop.repository)] == [2]
+
+
+def test_many_first_ones_at_once_run_the_step_once(shop: Shop, runs: Runs) -> None:
+    brought = shop.bring("auth", "pay", "search", "cart", "mail")
+    assert [one.error for one in brought] == [None] * 5
+    assert len(runs()) == 1
+
+
+def test_the_mount_point_is_empty_on_the_host_and_git_shows_nothing(shop: Shop, runs: Runs) -> None:
+    shop.up("auth")
+    assert list((shop.tree("auth") / "app/lib").iterdir()) == []
+    assert git(shop.tree("auth"), "status", "--porcelain") == ""
+    assert "app/lib" not in git(shop.tree("auth"), "ls-files", "--others", "--exclude-standard")
+
+
+def test_a_second_up_changes_nothing(shop: Shop, runs: Runs) -> None:
+    shop.up("auth")
+    (brought,) = shop.bring("auth")
+    assert not brought.changed
+    assert len(runs()) == 1
+
+
+def test_another_lock_file_on_base_is_another_snapshot(shop: Shop, runs: Runs) -> None:
+    shop.up("auth")
+    commit(shop.repo, {"app/lock": "two\n"}, "newer")
+    shop.up("pay")
+    assert len(runs()) == 2
+    assert len(cached(shop.repository)) == 2
+
+
+def test_what_a_branch_alone_decides_runs_in_its_instance_above_the_nearest(
+    shop: Shop, runs: Runs
+) -> None:
+    shop.up("auth")
+    git(shop.repo, "switch", "--quiet", "-c", "feature/pay")
+    commit(shop.repo, {"app/lock": "two\n"}, "newer")
+    git(shop.repo, "switch", "--quiet", "main")
+    shop.up(Wish("pay", attach=True))
+    assert runs()[1:] == ["pay"]
+    assert list(mounted(shop, "pay")) == ["/workspace/app/lib"]
+    assert len(cached(shop.repository)) == 1
+
+
+def test_a_branch_with_the_lock_file_of_base_gets_what_base_made(shop: Shop, runs: Runs) -> None:
+    """Not what its own other files would have made of it: its siblings share it."""
+    git(shop.repo, "switch", "--quiet", "-c", "feature/pay")
+    commit(shop.repo, {"app/postinstall": "evil\n"}, "poison")
+    git(shop.repo, "switch", "--quiet", "main")
+    seen = "ls >> {log}; " + STEP
+    log = shop.repo.parent / "log"
+    install = {"run": seen.format(log=log), "in": "app", "produces": ["lib"], "key": ["lock"]}
+    shop.configure(setup=[install])
+    shop.up(Wish("pay", attach=True))
+    assert list(mounted(shop, "pay")) == ["/workspace/app/lib"]
+    assert "postinstall" not in runs()
+
+
+def test_a_changed_lock_file_has_the_step_run_in_the_instance_that_has_it(
+    shop: Shop, runs: Runs
+) -> None:
+    shop.up("auth")
+    before = mounted(shop, "auth")
+    (shop.tree("auth") / "app/lock").write_text("mine\n")
+    assert status(shop.project, ["auth"], shop.events.append)[0].out_of_date == ["setup"]
+    shop.up("auth")
+    assert runs()[1:] == ["auth"]
+    assert mounted(shop, "auth") == before
+    shop.up("auth")
+    (shop.tree("auth") / "app/lock").write_text("one\n")
+    shop.up("auth")
+    assert runs()[1:] == ["auth", "auth"]
+    assert len(cached(shop.repository)) == 1
+
+
+def test_steps_around_it_run_in_the_instance_in_their_order(
+    shop: Shop, runs: Runs, tmp_path: Path
+) -> None:
+    log = tmp_path / "around"
+    (install,) = shop.project.config.setup
+    setup = [
+        {"run": f"echo before $TREEDOCK_ID >> {log}"},
+        install.model_dump(by_alias=True),
+        {"run": f"echo behind $TREEDOCK_ID >> {log}"},
+    ]
+    shop.configure(setup=setup)
+    shop.up("auth")
+    said = log.read_text().splitlines()
+    assert said[0].startswith("before gate.snapshot-")
+    assert said[1:] == ["before auth", "behind auth"]
+
+
+def test_a_step_that_fails_says_so_in_the_instance_and_leaves_no_snapshot(
+    shop: Shop, runs: Runs
+) -> None:
+    install = {"run": "echo oops; exit 3", "produces": ["lib"], "key": ["app/lock"]}
+    shop.configure(setup=[install])
+    refused = shop.refusal("auth")
+    assert "auth: setup-1 failed with exit code 3" in refused.message
+    assert cached(shop.repository) == []
+    assert volumes(shop, cache="snapshot") == left_behind(shop.repository)
+    shop.configure(setup=[{**install, "run": "mkdir -p lib; touch lib/x"}])
+    shop.up("auth")
+    assert len(cached(shop.repository)) == 1
+
+
+def test_a_step_that_leaves_its_folder_empty_makes_no_snapshot(shop: Shop) -> None:
+    commit(shop.repo, {"lock": "one\n"}, "lock")
+    shop.configure(setup=[{"run": "mkdir -p lib", "produces": ["lib"], "key": ["lock"]}])
+    shop.up("auth")
+    assert any("left nothing in lib" in text for text in shop.warnings)
+    assert cached(shop.repository) == []
+
+
+def test_where_the_branch_has_something_of_its_own_nothing_is_mounted(
+    shop: Shop, runs: Runs
+) -> None:
+    commit(shop.repo, {"app/lib/vendored": "x\n"}, "vendored")
+    shop.up("auth")
+    assert mounted(shop, "auth") == {}
+    assert runs() == ["auth"]
+
+
+def test_a_symlink_on_the_way_is_not_followed(shop: Shop, runs: Runs, tmp_path: Path) -> None:
+    shop.up("auth")
+    shop.down("auth")
+    tree = shop.tree("auth")
+    (tree / "app/lib").rmdir()
+    (tree / "app/lib").symlink_to(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert "lib has to be a folder" in shop.refusal("auth").message
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_clean_removes_what_an_instance_wrote_and_leaves_the_snapshot(
+    shop: Shop, runs: Runs
+) -> None:
+    shop.up("auth")
+    removed = shop.clean("auth").removed
+    assert len([part for part in removed if part.startswith("volume ")]) == 2
+    assert volumes(shop) == volumes(shop, cache="snapshot")
+    assert [one.instances for one in cached(shop.repository)] == [0]
+    shop.up("auth")
+    assert len(runs()) == 1
+
+
+def test_prune_removes_the_least_recently_used_and_never_one_in_use(shop: Shop, runs: Runs) -> None:
+    shop.up("auth")
+    commit(shop.repo, {"app/lock": "two\n"}, "newer")
+    shop.up("pay")
+    shop.clean("auth")
+    old = cached(shop.repository)[-1]
+    assert [one.key for one in prune(shop.repository, older_than=0)] == [old.key]
+    assert [one.instances for one in cached(shop.repository)] == [1]
+    assert len(volumes(shop, cache="snapshot")) == 1
+    shop.clean("pay")
+    assert len(prune(shop.repository, older_than=3600)) == 0
+    assert len(prune(shop.repository, older_than=0)) == 1
+    assert volumes(shop) == []
+
+
+def test_volumes_that_somebody_removed_are_made_anew(shop: Shop, runs: Runs) -> None:
+    shop.up("auth")
+    shop.down("auth")
+    (snapshot,) = volumes(shop, cache="snapshot")
+    shop.engine.remove_volume(snapshot)
+    shop.up("auth")
+    assert any("are gone" in text for text in shop.warnings)
+    assert len(runs()) == 2
+    assert list(mounted(shop, "auth")) == ["/workspace/app/lib"]
+
+
+def test_a_worktree_that_is_made_anew_starts_with_the_snapshot_again(
+    shop: Shop, runs: Runs
+) -> None:
+    shop.up("auth")
+    (shop.tree("auth") / "app/lock").write_text("mine\n")
+    shop.up("auth")
+    shop.down("auth")
+    shop.repository.git.remove_worktree(shop.tree("auth"))
+    shop.up("auth")
+    assert len(runs()) == 2
+    assert shop.record("auth").supplied == ()
+
+
+def test_an_engine_without_overlays_copies(shop: Shop, runs: Runs) -> None:
+    shop.engine.overlays = False
+    shop.up("auth")
+    shop.up("pay")
+    assert len(runs()) == 1
+    assert "ensure_overlay" in shop.engine.calls
+    assert shop.engine.calls.count("ensure_overlay") == 1  # it was tried once
+    assert list(mounted(shop, "pay")) == ["/workspace/app/lib"]
+    assert "copying what set-up makes" in shop.steps
+
+
+@pytest.mark.deep
+def test_of_a_half_made_snapshot_nothing_is_used_and_nothing_is_left(
+    shop: Shop, runs: Runs
+) -> None:
+    for calls in range(5, 60, 6):
+        shop.engine.vanish(after=calls)
+        shop.bring("auth")
+        shop.engine.come_back()
+        shop.up("auth")
+        clear_up(shop.project, shop.events.append)
+        assert [one.instances for one in cached(shop.repository)] == [1]
+        assert len(volumes(shop)) == 3
+        shop.clean("auth")
+        prune(shop.repository, max_size=-1)
+        assert volumes(shop) == []
