@@ -56,7 +56,9 @@ def gate_project(project: Project) -> Project:
     whole = project.repository
     repository = Repository(whole.checkout, whole.common_dir, connect=lambda: whole.engine)
     repository.records = Records(whole.common_dir, "gates")
-    return Project(repository, project.config, project.user)
+    # Said outright: their own records are on base's branch, which then looks like an instance's.
+    config = project.config.model_copy(update={"base": project.base})
+    return Project(repository, config, project.user)
 
 
 def lay_out(work: GateWork, commit: str) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from runner.controller.cache import cached, left_behind, prune
+from runner.controller.gates import run_gates
 from runner.controller.listing import status
 from runner.controller.throwaway import abandoned
 from runner.controller.unfinished import clear_up
+from runner.controller.warm import warm
 from runner.controller.worktree import Wish
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -247,6 +249,35 @@ def test_an_engine_without_overlays_copies(shop: Shop, runs: Runs) -> None:
     assert shop.engine.calls.count("ensure_overlay") == 1  # it was tried once
     assert list(mounted(shop, "pay")) == ["/workspace/app/lib"]
     assert "copying what set-up makes" in shop.steps
+
+
+def test_warm_makes_it_ahead_of_time(shop: Shop, runs: Runs) -> None:
+    assert [one.instances for one in warm(shop.project, shop.events.append)] == [0]
+    assert shop.engine.containers() == []
+    shop.up("auth")
+    assert len(runs()) == 1
+    assert [one.key for one in warm(shop.project, shop.events.append)] == [
+        one.key for one in cached(shop.repository)
+    ]
+    assert len(runs()) == 1
+
+
+def test_a_gate_mounts_it_and_what_a_candidate_alone_decides_is_not_kept(
+    shop: Shop, runs: Runs
+) -> None:
+    shop.up("auth")
+    project = shop.project
+    head = commit(shop.repo, {"app/lock": "two\n"}, "newer")
+    git(shop.repo, "reset", "--quiet", "--hard", "HEAD~1")
+    for name, candidate in (("same", git(shop.repo, "rev-parse", "HEAD").strip()), ("new", head)):
+        log = shop.repo.parent / name
+        verdict = run_gates(
+            project, name, candidate, [], base_commit=candidate, log=log, emit=shop.events.append
+        )
+        assert verdict.green, verdict.message
+    assert runs()[1:] == ["gate.new"]
+    assert len(cached(shop.repository)) == 1
+    assert len(volumes(shop)) == 3
 
 
 @pytest.mark.deep
