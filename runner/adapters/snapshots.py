@@ -13,13 +13,15 @@ from runner.adapters import disk
 class Snapshot:
     """What one set-up step has made, whole. `volumes` has the volume of each folder, by its path
     in the checkout; `kin` is the same for those that differ in key files only; `step` reads as
-    'npm ci in app/client'."""
+    'npm ci in app/client'. One that is `unfit`, for this reason, has no volumes: it is kept so that
+    nobody tries again."""
 
     key: str
     kin: str
     step: str
     volumes: dict[str, str]
     created_at: str
+    unfit: str = ""
 
 
 class Snapshots:
@@ -38,8 +40,8 @@ class Snapshots:
         """The snapshot, or None where there is none that can be read: it is made anew."""
         try:
             data = json.loads(self._path(key).read_bytes())
-            return Snapshot(**{name: data[name] for name in Snapshot.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError):
+            return Snapshot(**data)
+        except (OSError, ValueError, TypeError):
             return None
 
     def all(self) -> list[Snapshot]:

@@ -32,7 +32,7 @@ class Cached:
 
 def cached(repository: Repository) -> list[Cached]:
     """Every snapshot, the most recently used first."""
-    found = repository.snapshots.all()
+    found = [one for one in repository.snapshots.all() if not one.unfit]
     sizes = repository.engine.volume_sizes() if found else {}
     return [_cached(repository, snapshot, sizes) for snapshot in found]
 

@@ -1,10 +1,13 @@
 """A clean run: one set-up step in a throwaway instance at a commit of base, that runs nothing but
 the steps up to it. What it makes there becomes a snapshot, and nothing else ever does."""
 
+import os
+import re
 import secrets
 from dataclasses import replace
 from pathlib import Path
 
+from runner.adapters import disk
 from runner.adapters.records import now
 from runner.adapters.snapshots import Snapshot
 from runner.controller.containers import ensure_running
@@ -23,7 +26,9 @@ from runner.controller.work import ProjectWork
 from runner.domain import container as names
 from runner.domain.container import GATE_PREFIX, WORKSPACE
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
+from runner.domain.produces import overlap
 
+_ANEW = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
 # Whether every one of these folders has something in it.
 _FILLED = 'for folder; do [ -n "$(ls -A "$folder")" ] || exit 1; done'
 
@@ -41,12 +46,15 @@ def made_clean(
     with work.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
         dispose(inner)  # of one that was killed
         try:
-            return _made(inner, number, steps.key(number), commit, image, authority)
+            made = _made(inner, number, steps.key(number), commit, image, authority)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
             work.warn(f"a clean run of {named(steps.steps[number])} failed: {error.message}")
             return None
         finally:
             dispose(inner)
+    if made and made.unfit:
+        work.warn(f"{made.step} is not shared: {made.unfit}")
+    return made
 
 
 def _commit_of_base(work: ProjectWork, number: int, steps: Steps, image: str) -> str | None:
@@ -88,15 +96,30 @@ def _made(
     ensure_mounted(inner, image)
     running = ensure_running(inner, image, authority)
     ensure_sidecars(inner, running.id, fresh=running.fresh, authority=authority)
+    ensure_setup(inner, running.id, running.env, until=number)
+    before = _files(inner)
     ensure_setup(inner, running.id, running.env)
     step = steps.steps[number]
     filled = ["sh", "-c", _FILLED, "sh", *volumes]
-    if inner.engine.exec(running.id, filled, workdir=WORKSPACE).exit_code:
-        raise CommandFailed(f"it left nothing in {' or '.join(volumes)}.")
+    empty = inner.engine.exec(running.id, filled, workdir=WORKSPACE).exit_code != 0
+    made = sorted(_files(inner) - before)
+    beside = [path for path in made if not any(overlap(path, own) for own in volumes)]
     inner.engine.remove(running.id)  # nobody writes any more
-    snapshot = Snapshot(key, steps.kin(number), named(step), volumes, now())
+    unfit = f"it left nothing in {' or '.join(volumes)}" if empty else ""
+    if beside and step.produces is None:
+        unfit = f"it also makes {beside[0]}; `produces` and `key` can say what all of it depends on"
+    if unfit:
+        volumes = {}
+    snapshot = Snapshot(key, steps.kin(number), named(step), volumes, now(), unfit)
     inner.repository.snapshots.write(snapshot)
     return snapshot
+
+
+def _files(inner: GateWork) -> set[str]:
+    """Everything in the worktree, less what Python and its packages make anew."""
+    top = inner.record.worktree
+    found = (os.path.relpath(entry.path, top) for entry in disk.entries(Path(top)))
+    return {path for path in found if not _ANEW.search(path)}
 
 
 def _new_volumes(inner: GateWork, paths: tuple[str, ...], key: str, image: str) -> dict[str, str]:

@@ -43,14 +43,14 @@ def _supplied(
     work: ProjectWork, number: int, steps: Steps, image: str, authority: Path | None
 ) -> bool:
     """Take the snapshot that fits exactly, made now where there is none. Whoever waited while
-    another one tried in vain does not try again."""
+    another one tried in vain does not try again. False where there may be one to start from."""
     snapshots, key = work.repository.snapshots, steps.key(number)
     waited: list[str] = []
     with locks.hold(snapshots.lock(key), waiting=waited.append):
         there = found = whole(work.engine, snapshots, key)
         if found is None and not waited:
             found = made_clean(work, number, steps, image, authority)
-        if found:
+        if found and not found.unfit:
             take(work, found, steps.done(number))
     if found and not there:
         with suppress(EngineFailed):  # it counts for one at a time; the next one prunes
@@ -62,7 +62,7 @@ def _start_near(work: ProjectWork, number: int, steps: Steps) -> None:
     """The step will run in the instance; let it begin with what another lock file gave."""
     snapshots, kin = work.repository.snapshots, steps.kin(number)
     for near in snapshots.all():
-        if near.kin == kin:
+        if near.kin == kin and not near.unfit:
             with locks.hold(snapshots.lock(near.key)):
                 found = whole(work.engine, snapshots, near.key)
                 if found:

@@ -10,8 +10,11 @@ from runner.domain.config import Step
 from runner.domain.produces import Read, done_keys, products_of
 
 
-def ensure_setup(work: ProjectWork, container: str, env: Mapping[str, str]) -> bool:
-    """Run the steps that have not ended well yet, in order. Returns whether any ran.
+def ensure_setup(
+    work: ProjectWork, container: str, env: Mapping[str, str], *, until: int | None = None
+) -> bool:
+    """Run the steps that have not ended well yet, in order, and none from number `until` on.
+    Returns whether any ran.
 
     A changed step runs again, and so do those behind it, except one of which all that it makes is
     there. Raises CommandFailed at the first that fails; the next `up` goes on from there.
@@ -25,7 +28,7 @@ def ensure_setup(work: ProjectWork, container: str, env: Mapping[str, str]) -> b
         work.change(setup_done=tuple(done))
     ran = False
     products = products_of(steps, _read(work))
-    for number, step in enumerate(steps[kept:], start=kept):
+    for number, step in enumerate(steps[kept:until], start=kept):
         stays = products[number] is not None and keys[number] in was
         if not stays and keys[number] not in work.record.supplied:
             _run(work, container, number, step, env)

@@ -97,7 +97,7 @@ def take_known(work: ProjectWork, steps: Steps) -> None:
     for number in open_numbers(work, steps):
         with locks.hold(snapshots.lock(steps.key(number))):
             found = whole(work.engine, snapshots, steps.key(number))
-            if found:
+            if found and not found.unfit:
                 take(work, found, steps.done(number))
 
 

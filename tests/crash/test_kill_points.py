@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from runner.controller.cache import cached, prune
+from runner.controller.opening import open_project, open_repository
+from runner.controller.unfinished import clear_up
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
 
@@ -119,6 +122,31 @@ def test_up_is_completed_by_the_next(world: World) -> None:
     points = kill_points(world, prepare, finish)
     world.check_nothing_is_left()
     told(world, "up", points)
+
+
+@pytest.mark.timeout(3600)  # each point makes the snapshot anew
+def test_a_snapshot_is_whole_or_counts_for_nothing(world: World) -> None:
+    app = world.app
+    install = "mkdir -p lib && echo 1 > lib/first && sleep 0.2 && echo 2 > lib/last"
+    commit(app.folder, {"lock": "one\n"}, "lock")
+    app.configure(setup=[{"run": install, "produces": ["lib"], "key": ["lock"]}])
+    project = open_project(open_repository(app.folder))
+    key = project.repository.key
+
+    def prepare(n: int) -> list[str]:
+        return ["up", f"s{n}"]
+
+    def finish(n: int) -> None:
+        assert app.inside(f"s{n}", "cat lib/first lib/last").stdout == "1\n2\n"
+        assert [one.instances for one in cached(project.repository)] == [1]
+        assert app.cli("clean", f"s{n}").exit_code == 0
+        clear_up(project, lambda event: None)
+        prune(project.repository, max_size=-1)
+        assert app.engine.volumes(repository=key) == []
+
+    points = kill_points(world, prepare, finish)
+    world.check_nothing_is_left()
+    told(world, "up with a snapshot", points)
 
 
 def test_sync_loses_no_commit(world: World) -> None:

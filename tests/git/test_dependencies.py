@@ -1,6 +1,7 @@
 """What set-up steps make is made once and mounted from then on, decided on a fake engine: the step
 runs in the worktree's own folder here, so that it is seen, and volumes are told by their names."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def runs(shop: Shop, tmp_path: Path) -> Callable[[], list[str]]:
 
 
 Runs = Callable[[], list[str]]
+
+
+def prune_all(shop: Shop) -> None:
+    for one in shop.repository.snapshots.all():
+        shop.repository.snapshots.remove(one.key)
 
 
 def volumes(shop: Shop, **labels: str) -> list[str]:
@@ -64,6 +70,7 @@ def test_many_first_ones_at_once_run_the_step_once(shop: Shop, runs: Runs) -> No
     assert len(runs()) == 1
 
 
+@pytest.mark.deep
 def test_the_mount_point_is_empty_on_the_host_and_git_shows_nothing(shop: Shop, runs: Runs) -> None:
     shop.up("auth")
     assert list((shop.tree("auth") / "app/lib").iterdir()) == []
@@ -71,6 +78,7 @@ def test_the_mount_point_is_empty_on_the_host_and_git_shows_nothing(shop: Shop, 
     assert "app/lib" not in git(shop.tree("auth"), "ls-files", "--others", "--exclude-standard")
 
 
+@pytest.mark.deep
 def test_a_second_up_changes_nothing(shop: Shop, runs: Runs) -> None:
     shop.up("auth")
     (brought,) = shop.bring("auth")
@@ -78,6 +86,7 @@ def test_a_second_up_changes_nothing(shop: Shop, runs: Runs) -> None:
     assert len(runs()) == 1
 
 
+@pytest.mark.deep
 def test_another_lock_file_on_base_is_another_snapshot(shop: Shop, runs: Runs) -> None:
     shop.up("auth")
     commit(shop.repo, {"app/lock": "two\n"}, "newer")
@@ -99,6 +108,7 @@ def test_what_a_branch_alone_decides_runs_in_its_instance_above_the_nearest(
     assert len(cached(shop.repository)) == 1
 
 
+@pytest.mark.deep
 def test_a_branch_with_the_lock_file_of_base_gets_what_base_made(shop: Shop, runs: Runs) -> None:
     """Not what its own other files would have made of it: its siblings share it."""
     git(shop.repo, "switch", "--quiet", "-c", "feature/pay")
@@ -130,6 +140,7 @@ def test_a_changed_lock_file_has_the_step_run_in_the_instance_that_has_it(
     assert len(cached(shop.repository)) == 1
 
 
+@pytest.mark.deep
 def test_steps_around_it_run_in_the_instance_in_their_order(
     shop: Shop, runs: Runs, tmp_path: Path
 ) -> None:
@@ -161,6 +172,7 @@ def test_a_step_that_fails_says_so_in_the_instance_and_leaves_no_snapshot(
     assert len(cached(shop.repository)) == 1
 
 
+@pytest.mark.deep
 def test_a_step_that_leaves_its_folder_empty_makes_no_snapshot(shop: Shop) -> None:
     commit(shop.repo, {"lock": "one\n"}, "lock")
     shop.configure(setup=[{"run": "mkdir -p lib", "produces": ["lib"], "key": ["lock"]}])
@@ -169,6 +181,33 @@ def test_a_step_that_leaves_its_folder_empty_makes_no_snapshot(shop: Shop) -> No
     assert cached(shop.repository) == []
 
 
+@pytest.mark.deep
+def test_a_known_step_that_makes_more_than_is_known_runs_in_every_instance(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Its manager's own folder would not be all that the app needs."""
+    log = tmp_path / "log"
+    installer = f"#!/bin/sh\necho x >> {log}\nmkdir -p node_modules; echo > node_modules/x\n"
+    files = {"package.json": "{}", "package-lock.json": "{}", "bin/npm": installer}
+    commit(shop.repo, files, "npm")
+    (shop.repo / "bin/npm").chmod(0o755)
+    git(shop.repo, "commit", "--quiet", "--all", "--message", "executable")
+    path = f"{shop.repo}/bin:{os.environ['PATH']}"
+    shop.configure(setup=[{"run": "npm ci"}], env={"set": {"PATH": path}})
+    (shop.repo / "bin/npm").write_text(f"{installer}echo > generated.js\n")
+    shop.up("auth")
+    assert any("npm ci is not shared: it also makes generated.js" in t for t in shop.warnings)
+    shop.up("pay")
+    assert shop.warnings == []
+    assert len(log.read_text().split()) == 3
+    (shop.repo / "bin/npm").write_text(installer)
+    prune_all(shop)
+    shop.up("search")
+    shop.up("cart")
+    assert len(log.read_text().split()) == 4
+
+
+@pytest.mark.deep
 def test_where_the_branch_has_something_of_its_own_nothing_is_mounted(
     shop: Shop, runs: Runs
 ) -> None:
@@ -189,6 +228,7 @@ def test_a_symlink_on_the_way_is_not_followed(shop: Shop, runs: Runs, tmp_path: 
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.deep
 def test_clean_removes_what_an_instance_wrote_and_leaves_the_snapshot(
     shop: Shop, runs: Runs
 ) -> None:
@@ -216,6 +256,7 @@ def test_prune_removes_the_least_recently_used_and_never_one_in_use(shop: Shop, 
     assert volumes(shop) == []
 
 
+@pytest.mark.deep
 def test_volumes_that_somebody_removed_are_made_anew(shop: Shop, runs: Runs) -> None:
     shop.up("auth")
     shop.down("auth")
@@ -227,6 +268,7 @@ def test_volumes_that_somebody_removed_are_made_anew(shop: Shop, runs: Runs) -> 
     assert list(mounted(shop, "auth")) == ["/workspace/app/lib"]
 
 
+@pytest.mark.deep
 def test_a_worktree_that_is_made_anew_starts_with_the_snapshot_again(
     shop: Shop, runs: Runs
 ) -> None:
@@ -240,6 +282,7 @@ def test_a_worktree_that_is_made_anew_starts_with_the_snapshot_again(
     assert shop.record("auth").supplied == ()
 
 
+@pytest.mark.deep
 def test_an_engine_without_overlays_copies(shop: Shop, runs: Runs) -> None:
     shop.engine.overlays = False
     shop.up("auth")
@@ -251,6 +294,7 @@ def test_an_engine_without_overlays_copies(shop: Shop, runs: Runs) -> None:
     assert "copying what set-up makes" in shop.steps
 
 
+@pytest.mark.deep
 def test_warm_makes_it_ahead_of_time(shop: Shop, runs: Runs) -> None:
     assert [one.instances for one in warm(shop.project, shop.events.append)] == [0]
     assert shop.engine.containers() == []
@@ -262,6 +306,7 @@ def test_warm_makes_it_ahead_of_time(shop: Shop, runs: Runs) -> None:
     assert len(runs()) == 1
 
 
+@pytest.mark.deep
 def test_a_gate_mounts_it_and_what_a_candidate_alone_decides_is_not_kept(
     shop: Shop, runs: Runs
 ) -> None:
