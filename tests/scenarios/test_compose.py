@@ -82,8 +82,8 @@ def test_compose_serves_the_same_page_from_the_printed_file(
     app.configure(
         services={"backend": backend, "frontend": frontend},
         sidecars=SIDECARS,
-        database={"engine": "postgres", "reset": "echo reset > notes && mkdir -p web"},
-        setup=[{"run": "mkdir -p web && echo front > web/index.html"}],
+        database={"engine": "postgres", "reset": "echo reset > notes"},
+        setup=[{"run": "echo front > web/index.html", "produces": ["web"], "key": ["README.md"]}],
         env={"set": {"PRICE": "3 $$"}},
     )
     view = app.up("auth")["auth"]
@@ -93,6 +93,7 @@ def test_compose_serves_the_same_page_from_the_printed_file(
     assert answer.exit_code == 0, answer.stderr
     assert app.cli("down", "auth").exit_code == 0
     assert "of nobody else" not in answer.stdout
+    assert "target: /workspace/web}" in answer.stdout  # what set-up made, copied on write
 
     (compose.folder / "compose.yaml").write_text(answer.stdout)
     compose("up", "-d")
