@@ -9,6 +9,8 @@ from runner.domain.errors import NotFound, UncommittedChanges, UnmergedCommits
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 
 def branches(repo: Path) -> list[str]:
     return git(repo, "for-each-ref", "--format=%(refname:short)", "refs/heads").split()

@@ -17,6 +17,8 @@ from runner.controller.worktree import Wish
 from tests.real_git import commit, git
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 STEP = "echo $TREEDOCK_ID >> {log}; mkdir -p lib; cat lock > lib/made"
 
 

@@ -10,6 +10,8 @@ from tests.real_git import git
 from tests.running import Cli
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def shop(shop: Shop) -> Shop:

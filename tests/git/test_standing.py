@@ -1,10 +1,14 @@
 """How instances stand to base, as `list` and `status` show it."""
 
+import pytest
+
 from runner.controller.listing import status
 from runner.controller.worktree import Wish
 from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop
+
+pytestmark = pytest.mark.deep
 
 
 def seen(shop: Shop) -> tuple[bool | None, bool | None]:

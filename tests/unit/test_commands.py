@@ -29,7 +29,7 @@ def test_a_word_that_is_near_nothing_gets_no_suggestion() -> None:
 
 def test_undo_stands_alone(shop: Shop) -> None:
     """Else a dry run of it would be none."""
-    for words in (["--dry-run"], ["--keep"], ["auth"], ["--no-push"], ["--gate", "true"]):
+    for words in (["--dry-run"], ["auth", "--no-push"]):
         done = Cli(shop.repo)("merge", "--undo", "last", *words)
         assert done.exit_code == 2, words
         assert "--undo stands alone" in done.stderr

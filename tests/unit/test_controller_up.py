@@ -275,6 +275,7 @@ def test_without_an_engine_nothing_is_touched(shop: Shop) -> None:
     assert nothing_was_touched(shop)
 
 
+@pytest.mark.deep
 def test_an_engine_that_goes_away_anywhere_in_the_middle_is_mended_by_the_next_up(
     shop: Shop,
 ) -> None:
