@@ -124,7 +124,7 @@ def remove_sidecars(work: Work) -> list[str]:
 
 
 def volumes_of(work: Work) -> list[str]:
-    """The names of the volumes that hold its sidecars' data."""
+    """The volumes that go with it: its sidecars' data, and what it wrote above snapshots."""
     return sorted(work.engine.volumes(repository=work.repository.key, beside=work.id))
 
 

@@ -76,6 +76,7 @@ def test_many_first_ones_at_once_run_the_step_once(shop: Shop, runs: Runs) -> No
 def test_the_mount_point_is_empty_on_the_host_and_git_shows_nothing(shop: Shop, runs: Runs) -> None:
     shop.up("auth")
     assert list((shop.tree("auth") / "app/lib").iterdir()) == []
+    (shop.tree("auth") / "app/lib/from-the-host").write_text("x")
     assert git(shop.tree("auth"), "status", "--porcelain") == ""
     assert "app/lib" not in git(shop.tree("auth"), "ls-files", "--others", "--exclude-standard")
 
