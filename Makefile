@@ -52,5 +52,6 @@ benchmark: venv
 	$(ENGINE) $(BIN)/python benchmarks/run.py
 
 clean:
-	-@[ ! -d build/demo ] || { cd build/demo && $(CURDIR)/$(BIN)/treedock clean --all --force; }
+	-@[ ! -d build/demo ] || { cd build/demo && $(CURDIR)/$(BIN)/treedock clean --all --force; \
+	  $(CURDIR)/$(BIN)/treedock cache prune --max-size 0; }
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -48,6 +48,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         git(folder, "merge", "--quiet", "feature/workshop")
     finally:
         cli("clean", "--all", "--force")
+        cli("cache", "prune", "--max-size", "0")
     return folder
 
 
@@ -67,6 +68,7 @@ def shop(generated: Path, tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         cli("clean", "--all", "--force")
+        cli("cache", "prune", "--max-size", "0")
 
 
 def ports() -> str:
