@@ -43,7 +43,8 @@ check: venv
 test: venv
 	@tests/install-browser
 	@tests/install-compose
-	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -m "not long"
+	$(PYTEST) -q -n 2 -m "not engine and not browser and not long"
+	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -m "(engine or browser) and not long"
 
 long: venv
 	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -m long

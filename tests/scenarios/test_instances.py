@@ -260,7 +260,7 @@ def test_db_shell_is_the_client_of_the_database(app: App) -> None:
     assert (code, b"42" in screen) == (0, True), screen
     app.configure(database=None)
     refused = app.cli("db", "shell", "auth")
-    assert refused.exit_code == 4
+    assert refused.exit_code == 2
     assert "database:" in refused.stderr
 
 
