@@ -3,6 +3,7 @@ a container that can write them cannot trick the reader."""
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from runner.adapters.steps import step
 from runner.domain.errors import ConfigError, Refused
@@ -78,22 +79,41 @@ def read_untrusted(path: Path, bound: int = BOUND) -> bytes | None:
         return file.read(bound)
 
 
+def digest_untrusted(path: Path) -> bytes:
+    """The SHA-256 of such a file, whatever its size; of nothing where there is none."""
+    descriptor = open_untrusted(path)
+    if descriptor is None:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 def copy_untrusted(source: Path, target: Path) -> None:
     """Copy a regular file, which is not followed anywhere, into a new one, which appears when it
     is whole; shared blocks where the file system has them. Raises Refused where it is no file."""
     descriptor = open_untrusted(source)
     if descriptor is None:
         raise Refused(f"{source} is no file.", hint="Something else lies there; look at it.")
-    made = target.with_name(f"{target.name}.new-{os.getpid()}")
-    with os.fdopen(descriptor, "rb") as there:
-        try:
-            with made.open("xb") as here:
-                while os.copy_file_range(there.fileno(), here.fileno(), 2**30):
-                    pass
-            made.rename(target)
-        except BaseException:
-            made.unlink(missing_ok=True)
-            raise
+    with os.fdopen(descriptor, "rb") as there, appearing(target) as here:
+        while os.copy_file_range(there.fileno(), here.fileno(), 2**30):
+            pass
+
+
+@contextlib.contextmanager
+def appearing(target: Path) -> Iterator[BinaryIO]:
+    """A new file that bears its name once it is whole, and on disk for good; what somebody who was
+    killed left under the other name goes. Only one may write it at a time."""
+    made = target.with_name(f"{target.name}.new-")
+    remove_entry(made)
+    try:
+        with made.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        made.rename(target)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
 
 
 def reader(root: Path, bound: int = 2**26) -> Callable[[str], bytes | None]:

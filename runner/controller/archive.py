@@ -68,9 +68,12 @@ class Stake:
     places: Sequence[Place]
     whole_git: bool = False
     begun: bool = False
+    copies: Sequence[str] = ()
+    """Ignored files with edits of its own, see losses.edited_copies."""
 
     def __bool__(self) -> bool:
-        return self.dirty is None or bool(self.dirty or self.places) or self.whole_git
+        at_stake = self.dirty or self.places or self.copies
+        return self.dirty is None or bool(at_stake) or self.whole_git
 
 
 def new_name(work: Work) -> str:

@@ -21,7 +21,6 @@ from runner.controller.archive import (
 )
 from runner.controller.losses import going_branch
 from runner.controller.work import Work
-from runner.domain.environment import without_block
 from runner.domain.errors import Refused, RunnerError, unavailable
 
 LOG = 16 * 2**20  # bytes of one log that are kept, the newest
@@ -58,7 +57,6 @@ def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
     record, folder = work.record, root_of(work.repository) / name
     _copy_logs(work, new)
     saved, deleted = _uncommitted(work, new, stake)
-    saved += [name for name in _edited_copies(work) if name not in saved]
     left_out = tarball.write(new / TAR, Path(record.worktree), saved) if saved else []
     prefix = f"{keeping.ARCHIVE}/{name}"
     wanted = {place.name: place.id for place in stake.places}
@@ -84,10 +82,10 @@ def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
 def _uncommitted(work: Work, new: Path, stake: Stake) -> tuple[list[str], list[str]]:
     """(paths for the tar, deleted paths). The latter are a text file too."""
     worktree = Path(work.record.worktree)
-    if stake.dirty is not None and not stake.dirty:
+    if stake.dirty is not None and not (stake.dirty or stake.copies):
         return [], []
     listed = _all_files(work, new) if stake.dirty is None else stake.dirty
-    found = {path.rstrip("/") for path in listed}
+    found = {path.rstrip("/") for path in (*listed, *stake.copies)}
     there = sorted(path for path in found if os.path.lexists(worktree / path))
     gone = [] if stake.begun else sorted(found - set(there))
     if gone:
@@ -101,25 +99,6 @@ def _uncommitted(work: Work, new: Path, stake: Stake) -> tuple[list[str], list[s
             hint=f"Delete what you do not need in {worktree}, or free some space.",
         )
     return there, gone
-
-
-def _edited_copies(work: Work) -> list[str]:
-    """Ignored files that the instance got a copy of, and that are not as the main checkout has
-    them: nobody else may know what stands in them."""
-    checkout, worktree = Path(work.record.checkout), Path(work.record.worktree)
-    edited = []
-    for name in work.record.copied:
-        there = disk.read_untrusted(worktree / name)
-        given = disk.read_untrusted(checkout / name) or b""
-        rewritten = given.replace(os.fsencode(checkout), os.fsencode(worktree))
-        if there is not None and _own(there) not in (_own(given), _own(rewritten)):
-            edited.append(name)
-    return edited
-
-
-def _own(data: bytes) -> str:
-    """What is not treedock's of an .env file."""
-    return without_block(data.decode(errors="surrogateescape")).rstrip("\n")
 
 
 def _all_files(work: Work, new: Path) -> list[str]:

@@ -55,9 +55,11 @@ def prune(
 
 def left_behind(repository: Repository) -> list[str]:
     """Volumes of snapshots that were never finished, or half removed, and that nobody is at."""
-    named = {v for one in repository.snapshots.all() for v in one.volumes.values()}
     found = repository.engine.volumes(repository=repository.key, cache="snapshot")
-    return [name for name in sorted(found) if name not in named and not _is_made(repository, name)]
+    # In this order: whoever makes one writes its record before it lets go of the lock.
+    free = [name for name in sorted(found) if not _is_made(repository, name)]
+    named = {v for one in repository.snapshots.all() for v in one.volumes.values()}
+    return [name for name in free if name not in named]
 
 
 def remove_left_behind(repository: Repository) -> None:

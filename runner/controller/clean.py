@@ -137,7 +137,10 @@ def _look(work: Work, force: Force) -> Stake:
     dirty = _uncommitted(work, force, before, begun=begun)
     if not force.dirty:
         losses.require_committed(work, dirty or [])
-    return Stake(dirty, _places(work, force, before), whole_git=error is not None, begun=begun)
+    copies = losses.edited_copies(work)
+    copies = archives.unsaved(work, before, copies) if before else copies
+    places = _places(work, force, before)
+    return Stake(dirty, places, whole_git=error is not None, begun=begun, copies=copies)
 
 
 def _uncommitted(
@@ -194,6 +197,8 @@ def _sentences(stake: Stake) -> list[str]:
         said.append(f"commits that no other branch holds, of {len(stake.places)} refs")
     if stake.dirty is None or stake.dirty:
         said.append(f"uncommitted changes in {len(stake.dirty or ()) or 'some'} files")
+    if stake.copies:
+        said.append(f"edits of its own in {', '.join(stake.copies)}")
     if stake.whole_git:
         said.append("its own git directory")
     return said

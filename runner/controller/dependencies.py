@@ -34,7 +34,9 @@ def ensure_dependencies(work: ProjectWork, image: str, authority: Path | None) -
     if not work.record.setup_done:
         steps = steps_of(work, image)
         for number in open_numbers(work, steps):
-            if not _supplied(work, number, steps, image, authority):
+            supplied = _supplied(work, number, steps, image, authority)
+            # Not a gate: pip and poetry remove nothing that the nearest has too much.
+            if not supplied and work.kind == "instance":
                 _start_near(work, number, steps)
     ensure_mounted(work, image)
 

@@ -27,7 +27,8 @@ def exclude_patterns(work: ProjectWork) -> list[str]:
     ]
     if config.database and config.database.path:
         path = f"/{_literal(config.database.path)}"
-        patterns += [path + end for end in ("", "-wal", "-shm", "-journal", "-before*")]
+        patterns += [path + end for end in ("", "-wal", "-shm", "-journal")]
+        patterns += [f"{path}-before{end}" for end in ("", "-wal", "-shm", "-journal")]
     patterns += [f"/{_literal(path)}" for step in config.setup for path in folders_of(step)]
     return list(dict.fromkeys(patterns))
 

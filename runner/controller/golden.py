@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runner.adapters import disk
+from runner.controller.files import env_file_values
 from runner.controller.sidecars import sidecar_key
 from runner.controller.work import ProjectWork
 from runner.domain.config import Database
+from runner.domain.environment import values_of
 from runner.domain.migrations import inputs_of
 
 
@@ -26,9 +28,18 @@ def golden_key(work: ProjectWork, database: Database) -> str:
         os.getuid(), os.getgid(),
     ]  # fmt: skip
     digest = hashlib.sha256("\0".join(str(part) for part in parts).encode())
-    for part in _inputs(work, database):
+    for part in (*_given(work), *_inputs(work, database)):
         digest.update(part)
     return digest.hexdigest()[:16]
+
+
+def _given(work: ProjectWork) -> Iterable[bytes]:
+    """What `.env` and env.set say, without what differs in every instance."""
+    own = values_of(work.id, work.record.ports, {})
+    given = {**env_file_values(work), **work.config.env.set_}
+    for key, value in sorted(given.items()):
+        if key not in own:
+            yield f"\0{key}={value}\0".encode(errors="surrogateescape")
 
 
 def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:
@@ -43,4 +54,4 @@ def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:
         paths = work.git.uncommitted(worktree)
     for path in sorted(paths):
         yield f"\0{path}\0".encode(errors="surrogateescape")
-        yield hashlib.sha256(disk.read_untrusted(worktree / path) or b"").digest()
+        yield disk.digest_untrusted(worktree / path)

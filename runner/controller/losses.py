@@ -5,11 +5,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters import keeping
+from runner.adapters import disk, keeping
 from runner.adapters.keeping import Holders
 from runner.controller.own_git import kept_ref, own_git
 from runner.controller.sync import sync
 from runner.controller.work import Work
+from runner.domain.environment import without_block
 from runner.domain.errors import (
     EngineUnavailable,
     Refused,
@@ -59,6 +60,27 @@ def uncommitted(work: Work, *, begun: bool) -> list[str]:
     if begun:
         dirty = [path for path in dirty if os.path.lexists(worktree / path)]
     return dirty
+
+
+def edited_copies(work: Work) -> list[str]:
+    """Ignored files that the instance got a copy of, and that are not as the main checkout has
+    them: nobody else may know what stands in them."""
+    checkout, worktree = Path(work.record.checkout), Path(work.record.worktree)
+    edited = []
+    for name in work.record.copied:
+        there = disk.read_untrusted(worktree / name)
+        given = disk.read_untrusted(checkout / name) or b""
+        rewritten = given.replace(os.fsencode(checkout), os.fsencode(worktree))
+        if there is not None and len(there) == disk.BOUND:
+            edited.append(name)  # more than is looked at
+        elif there is not None and _own(there) not in (_own(given), _own(rewritten)):
+            edited.append(name)
+    return edited
+
+
+def _own(data: bytes) -> str:
+    """What is not treedock's of an .env file."""
+    return without_block(data.decode(errors="surrogateescape")).rstrip("\n")
 
 
 def places(work: Work, *, archive: str | None = None) -> list[Place]:

@@ -135,7 +135,9 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
         outcomes = [*refused, *(_outcome(queue, id_) for id_ in order)]
         for id_ in done:
             outcomes.append(Outcome(id_, "landed", f"{id_} had landed already"))
-        outcomes = [_written_down(works[one.id], one, wanted) for one in outcomes]
+        outcomes = [
+            _written_down(works[one.id], one, heads.get(one.id), wanted) for one in outcomes
+        ]
         if not (wanted.keep or wanted.dry_run):
             outcomes = _all_retired(works, outcomes, base, push=push)
     now = git.branch(base) or was
@@ -193,7 +195,7 @@ def _prepare(
             return error
 
     done, heads, refused = [], {}, []
-    for id_, found in zip(works, side_by_side(look, works.values()), strict=True):
+    for id_, found in zip(works, side_by_side(look, works.values(), locked=True), strict=True):
         if found is None:
             done.append(id_)
         elif isinstance(found, str):
@@ -339,12 +341,12 @@ def _outcome(queue: Queue, id_: str) -> Outcome:
     return Outcome(id_, "refused", error.message, hint=error.hint)
 
 
-def _written_down(work: ProjectWork, outcome: Outcome, wanted: Wanted) -> Outcome:
+def _written_down(work: ProjectWork, outcome: Outcome, head: str | None, wanted: Wanted) -> Outcome:
     """The outcome on the instance's record, for `list` and `status`."""
     if not wanted.dry_run and outcome.state in ("conflict", "red", "red_together"):
         state = "blocked" if outcome.state == "conflict" else "red"
         details = {"message": outcome.message, "files": list(outcome.files), "log": outcome.log}
-        work.change(merge={"state": state, **details})
+        work.change(merge={"state": state, "head": head, **details})
         work.note("merge", state=state, message=outcome.message)
     return outcome
 
@@ -355,7 +357,11 @@ def _all_retired(
     """Remove what has landed, side by side; what another one started from, after that one."""
 
     def leave(outcome: Outcome) -> Outcome:
-        return _retired(works[outcome.id], outcome, base, push=push)
+        try:
+            return _retired(works[outcome.id], outcome, base, push=push)
+        except (RunnerError, OSError) as error:
+            said = f"{outcome.id} stays: {error}; treedock clean {outcome.id} removes it"
+            return replace(outcome, notes=(said,))
 
     records = [work.record for work in works.values()]
     begun_from = {record.base for record in records}
@@ -363,7 +369,7 @@ def _all_retired(
     landed = [outcome for outcome in outcomes if outcome.state == "landed"]
     free = [outcome for outcome in landed if outcome.id not in parents]
     last_first = [outcome for outcome in reversed(landed) if outcome.id in parents]
-    gone = [*side_by_side(leave, free), *map(leave, last_first)]
+    gone = [*side_by_side(leave, free, locked=True), *map(leave, last_first)]
     others = [outcome for outcome in outcomes if outcome.state != "landed"]
     return [*gone, *others]
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from runner.adapters import locks
+
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
@@ -10,17 +12,23 @@ WIDTH = 8  # the engine itself gains nothing from more
 
 
 def side_by_side(
-    verb: Callable[[_Item], _Answer], items: Iterable[_Item], width: int = WIDTH
+    verb: Callable[[_Item], _Answer],
+    items: Iterable[_Item],
+    width: int = WIDTH,
+    *,
+    locked: bool = False,
 ) -> list[_Answer]:
     """The answers of `verb` for every item, in their order; at most `width` at once.
 
     An error, or Ctrl-C, is raised at once: what is under way is not waited for, because every
-    verb may be cut off anywhere and is completed by the next one.
+    verb may be cut off anywhere and is completed by the next one. Unless it is `locked` by what
+    the caller holds: then it is waited for, and its children inherit these locks.
     """
     from concurrent.futures import ThreadPoolExecutor  # late: `list` does without
 
-    pool = ThreadPoolExecutor(max_workers=width)
+    held = list(locks.held()) if locked else []
+    pool = ThreadPoolExecutor(width, initializer=lambda: locks.held().extend(held))
     try:
         return list(pool.map(verb, items))
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=locked, cancel_futures=True)

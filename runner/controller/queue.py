@@ -69,8 +69,11 @@ class Queue:
         return trains.verdicts(self._train)
 
     def is_integrated(self, id_: str) -> bool:
-        """Whether base holds its changes already, be it by a squash merge."""
-        return self._git.is_integrated(self._heads[id_], self._roots[-1])
+        """Whether base holds its changes already, be it by a squash merge, as far as git tells."""
+        try:
+            return self._git.is_integrated(self._heads[id_], self._roots[-1])
+        except RunnerError:
+            return False
 
     def log_of(self, id_: str) -> Path | None:
         """The folder with what the gates of an instance printed."""
@@ -135,8 +138,7 @@ class Queue:
         head = self._heads[id_]
         merged = merge_trees(self._git, onto, head)
         if merged.tree is None:
-            alone = {one: merge_trees(self._git, self._heads[one], head) for one in before}
-            self.clashes[id_] = [one for one, tried in alone.items() if tried.tree is None]
+            self.clashes[id_] = [one for one in before if self._clash(one, head)]
             self._train = trains.conflicted(self._train, trial, tuple(merged.files))
             return None
         commit = self._git.commit_tree(merged.tree, [onto, head], self._message(id_))
@@ -145,6 +147,13 @@ class Queue:
             self._git.update_refs({name: (commit, None)})
         self._built[trial] = commit
         return commit
+
+    def _clash(self, id_: str, head: str) -> bool:
+        """Whether the two conflict by themselves, as far as git tells."""
+        try:
+            return merge_trees(self._git, self._heads[id_], head).tree is None
+        except RunnerError:
+            return False
 
     def _message(self, id_: str) -> str:
         record = self.project.repository.record(id_)

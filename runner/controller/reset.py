@@ -4,6 +4,7 @@ own command where that would make other data."""
 import hashlib
 from collections.abc import Mapping
 
+from runner.adapters.database import Adapter, Site
 from runner.adapters.records import now
 from runner.controller.containers import exec_env
 from runner.controller.database import required_adapter, site_of
@@ -14,7 +15,7 @@ from runner.controller.services import await_ready, start_service
 from runner.controller.space import space_watched
 from runner.controller.work import ProjectWork, require_running
 from runner.domain.config import Database
-from runner.domain.errors import CommandFailed, ConfigError
+from runner.domain.errors import CommandFailed, ConfigError, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance import Failure
 from runner.domain.service import job_of
@@ -37,18 +38,20 @@ def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -
         )
     with work.locked(), space_watched(project, emit):
         container = require_running(work).id
-        key = golden_key(work, database)
-        if not fresh and work.record.golden == key and _from_golden(work, container):
+        known = not fresh and work.record.golden is not None
+        same = known and work.record.golden == golden_key(work, database)
+        if same and _from_golden(work, container):
             return
-        if work.record.golden and not fresh:
+        if known:
             work.say("what database.reset reads has changed: it runs again")
         env = exec_env(work)
         names = _stop_services(work, container)
         try:
             run_reset(work, container, database, env)
-        except CommandFailed as error:
+        except (RunnerError, OSError) as error:
             if work.record.reset_key is None:  # nobody knows what is there now
-                failure = Failure(error.code, error.message, error.hint)
+                reason = unavailable(error) if isinstance(error, OSError) else error
+                failure = Failure(reason.code, reason.message, reason.hint)
                 work.change(ready=False, error=failure)
             raise
         finally:
@@ -67,6 +70,11 @@ def ensure_reset(work: ProjectWork, container: str, env: Mapping[str, str]) -> b
     if database is None or database.reset is None:
         return False
     key = reset_key(database)
+    if work.record.reset_key is None and work.record.ready and work.record.reset_at is None:
+        # It was used without: whatever is there now is somebody's.
+        work.say(f"there is a database.reset now; make the data with: treedock db reset {work.id}")
+        work.change(reset_key=key)
+        return False
     if work.record.reset_key is None:
         run_reset(work, container, database, env)
         return True
@@ -83,23 +91,37 @@ def run_reset(
     where it fails. Raises CommandFailed."""
     assert database.reset is not None
     adapter, site = required_adapter(work.config), site_of(work, container)
-    before = work.record
+    before, job = work.record, run_folder(work).job("reset")
     work.change(reset_key=None, golden=None)  # should it be killed, the next `up` resets again
     keeps = work.kind == "instance"  # what is thrown away is never reset again
     with work.step("resetting the database"):
+        stop_jobs(work, container, [job])  # of one that was cut off: it would write into the data
+        read = golden_key(work, database) if keeps else None
         if keeps:
-            adapter.provision(site)
+            adapter.provision(site, new=not before.ready and before.reset_at is None)
         try:
             run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
-        except CommandFailed:
+        except BaseException:
+            stop_jobs(work, container, [run_folder(work).job("reset")])
             if keeps and adapter.put_back(site):
                 work.change(reset_key=before.reset_key, golden=before.golden)
             raise
-    golden = None
+    work.change(reset_key=reset_key(database), reset_at=now())
     if keeps:
         with work.step("keeping its golden state"):
-            golden = golden_key(work, database) if adapter.seal(site) else None
-    work.change(reset_key=reset_key(database), golden=golden, reset_at=now())
+            _seal(work, adapter, site, database, read)
+
+
+def _seal(
+    work: ProjectWork, adapter: Adapter, site: Site, database: Database, read: str | None
+) -> None:
+    """Keep what the reset made, if what it `read` is the same still. A failure is said: the data
+    is whole."""
+    try:
+        if adapter.seal(site) and golden_key(work, database) == read:
+            work.change(golden=read)
+    except (RunnerError, OSError) as error:
+        work.warn(f"the golden state of the database is not kept: {error}")
 
 
 def reset_key(database: Database) -> str:

@@ -46,7 +46,8 @@ def steps_read(work: ProjectWork, image: str, read: Read) -> Steps:
     """The steps with the files that `read` gives."""
     steps = work.config.setup
     user = f"{os.getuid()}:{os.getgid()}"
-    ground = f"{work.engine.image(image)} {platform.machine()} {user}"
+    given = sorted(work.config.env.set_.items())
+    ground = f"{work.engine.image(image)} {platform.machine()} {user} {given}"
     return Steps(steps, products_of(steps, read), read, ground)
 
 

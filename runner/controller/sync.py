@@ -91,7 +91,8 @@ def sync(work: Work, *, prefer: Side | None = None, now: bool = False) -> Synced
         changes[_was(work, here, 0)] = (theirs, None)
     if changes:
         _bring_out(work, here, changes)
-    if moved and (work.record.merge or {}).get("state") in ("blocked", "red"):
+    said, head = work.record.merge or {}, theirs if moved == "inside" else ours
+    if moved and said.get("state") in ("blocked", "red") and said.get("head") != head:
         work.change(merge=None)  # that was about another commit
     if moved == "inside":
         work.note("synced", out=theirs, was=ours)

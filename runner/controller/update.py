@@ -69,6 +69,7 @@ def go_on(work: Work, go: Go) -> Updated:
                 hint = "Nothing has to be done."
                 raise Refused(f"{work.id}: no update is in progress.", hint=hint)
             base = work.git.commit(kept_ref(work, "base")) or ""
+            let_go(work, base)
             return Updated(work.id, work.record.base, base, ended.head, changed=True)
         if go == "abort":
             _require_not_moved_here(work, busy)

@@ -84,7 +84,8 @@ def _of_one(words: list[str], read: Read) -> Inferred:
     lock = {("uv", "sync"): "uv.lock", ("poetry", "install"): "poetry.lock"}.get(
         (manager, rest[0] if rest else "")
     )
-    return ((VENV,), (lock,)) if lock and _is_plain(rest[1:]) else _NOTHING
+    # The project's own scripts are not in the lock file.
+    return ((VENV,), (lock, "pyproject.toml")) if lock and _is_plain(rest[1:]) else _NOTHING
 
 
 def _of_node(manager: str, rest: list[str], read: Read) -> Inferred:
@@ -95,10 +96,14 @@ def _of_node(manager: str, rest: list[str], read: Read) -> Inferred:
         return _NOTHING
     lock = next((name for name in _NODE[manager] if read(name) is not None), None)
     # With workspaces there are more folders; without node_modules (yarn's PnP) none.
-    several = b'"workspaces"' in (read("package.json") or b"") or read("pnpm-workspace.yaml")
-    if lock is None or several or (manager == "yarn" and read(".yarnrc.yml") is not None):
+    package = read("package.json") or b""
+    several = b'"workspaces"' in package or read("pnpm-workspace.yaml")
+    # Scripts of the project's own, and Prisma's, make more of other files.
+    more = re.search(rb'"((pre|post)?install|(pre|post)?prepare|@?prisma(/client)?)"\s*:', package)
+    if lock is None or several or more or (manager == "yarn" and read(".yarnrc.yml") is not None):
         return _NOTHING
-    return (MODULES,), (lock,)
+    settings = [".npmrc"] if read(".npmrc") is not None else []
+    return (MODULES,), (lock, "package.json", *settings)
 
 
 def _of_venv(calls: list[list[str]], read: Read) -> Inferred:

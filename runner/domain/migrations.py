@@ -5,15 +5,25 @@ import shlex
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+_KNOWN = re.compile(
+    r"(^|[\s/])(alembic\s"
+    r"|manage\.py\s+(migrate|loaddata|flush|reset_db|createsuperuser)\b"
+    r"|prisma\s+(migrate|db)\s)"
+)
+
 
 def inputs_of(paths: Sequence[str], folder: str, command: str) -> list[str]:
     """Patterns (git's `glob`) of the files that make the data, of a project with these files whose
-    reset `command` runs in `folder`; empty where it is not known.
+    reset `command` runs in `folder`; empty where it is not known, or the command does more than
+    migrate and load.
 
     Alembic keeps revisions in versions/ beside env.py, Django in migrations/ of each app and seeds
     in fixtures/, Prisma beside its schema (the documentation of each). The command itself counts
     with the scripts that it names.
     """
+    calls = [call.strip() for call in re.split(r"&&|;|\n", command) if call.strip()]
+    if not all(_KNOWN.search(call) for call in calls):
+        return []
     there = set(paths)
     found: set[str] = set()
     for path in map(PurePosixPath, paths):

@@ -228,7 +228,7 @@ def test_npm_and_uv_are_known_and_cope_with_a_mount_point(app: App) -> None:
         services=None, database=None, limits={"disk_free": 0},
     )  # fmt: skip
     shown = app.cli("config", "show").stdout
-    assert '["package-lock.json"]' in shown
+    assert '["package-lock.json", "package.json"]' in shown
     assert '[".venv"]' in shown
     app.up("auth")
     app.up("pay")

@@ -35,25 +35,25 @@ def step(run: str, **more: object) -> Step:
 @pytest.mark.parametrize(
     ("run", "paths", "key"),
     [
-        ("uv sync", ".venv", "uv.lock"),
-        ("uv sync --frozen --extra dev", ".venv", "uv.lock"),
-        ("poetry install --no-interaction", ".venv", "poetry.lock"),
+        ("uv sync", ".venv", "uv.lock pyproject.toml"),
+        ("uv sync --frozen --extra dev", ".venv", "uv.lock pyproject.toml"),
+        ("poetry install --no-interaction", ".venv", "poetry.lock pyproject.toml"),
         (
             "POETRY_VIRTUALENVS_IN_PROJECT=true uvx --from 'poetry<3' poetry install",
             ".venv",
-            "poetry.lock",
+            "poetry.lock pyproject.toml",
         ),
-        ("npm ci", "node_modules", "package-lock.json"),
-        ("npm install --no-audit", "node_modules", "package-lock.json"),
-        ("pnpm install --frozen-lockfile", "node_modules", "pnpm-lock.yaml"),
+        ("npm ci", "node_modules", "package-lock.json package.json"),
+        ("npm install --no-audit", "node_modules", "package-lock.json package.json"),
+        ("pnpm install --frozen-lockfile", "node_modules", "pnpm-lock.yaml package.json"),
         (
             'npx --yes pnpm@9 install --frozen-lockfile --store-dir "$HOME/.pnpm-store"',
             "node_modules",
-            "pnpm-lock.yaml",
+            "pnpm-lock.yaml package.json",
         ),
-        ("bun install", "node_modules", "bun.lock"),
-        ("yarn", "node_modules", "yarn.lock"),
-        ("yarn install --frozen-lockfile", "node_modules", "yarn.lock"),
+        ("bun install", "node_modules", "bun.lock package.json"),
+        ("yarn", "node_modules", "yarn.lock package.json"),
+        ("yarn install --frozen-lockfile", "node_modules", "yarn.lock package.json"),
         (
             "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt -r dev.txt",
             ".venv",
@@ -103,6 +103,8 @@ def test_nothing_is_known_of_a_line_that_does_more_or_something_else(run: str) -
     [
         ("uv sync", {"uv.lock": None}),
         ("npm ci", {"package.json": b'{"workspaces": ["a"]}'}),
+        ("npm ci", {"package.json": b'{"scripts": {"postinstall": "node make.js"}}'}),
+        ("npm ci", {"package.json": b'{"dependencies": {"@prisma/client": "6"}}'}),
         ("pnpm install", {"pnpm-workspace.yaml": b"packages: [a]"}),
         ("yarn", {".yarnrc.yml": b"nodeLinker: pnp"}),
         ("python -m venv e && e/bin/pip install -r dev.txt", {"dev.txt": b"-r other.txt\n"}),
@@ -118,9 +120,9 @@ def test_nothing_is_known_where_the_key_files_do_not_tell_all(
 
 
 def test_paths_are_relative_to_the_folder_of_the_step() -> None:
-    files = {"app/uv.lock": b"1", "web/my.lock": b"2"}
+    files = {"app/uv.lock": b"1", "app/pyproject.toml": b"1", "web/my.lock": b"2"}
     assert product_of(step("uv sync", **{"in": "app"}), files.get) == Product(
-        ("app/.venv",), ("app/uv.lock",)
+        ("app/.venv",), ("app/uv.lock", "app/pyproject.toml")
     )
     named = step("./install", produces=["lib", "bin"], key=["my.lock"], **{"in": "web"})
     assert product_of(named, files.get) == Product(("web/lib", "web/bin"), ("web/my.lock",))
@@ -163,6 +165,9 @@ def test_a_step_is_to_be_run_again_when_its_line_or_its_lock_file_changes() -> N
     keys += [key(npm, LOCKS | {"package-lock.json": b"2"}), key(step("./other"), LOCKS)]
     assert len(set(keys)) == 4
     assert key(npm, LOCKS) == key(npm, LOCKS | {"README.md": b"new"})
+    uv = step("uv sync")
+    assert key(uv, LOCKS) != key(uv, LOCKS | {"pyproject.toml": b"[project.scripts]"})
+    assert key(npm, LOCKS) != key(npm, LOCKS | {".npmrc": b"omit=dev"})
 
 
 def test_a_snapshot_is_named_by_everything_that_decides_it() -> None:

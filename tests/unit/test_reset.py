@@ -10,7 +10,9 @@ import pytest
 
 from runner.adapters.database import Site, sqlite
 from runner.controller import database as databases
+from runner.controller.jobs import run_folder, start_job
 from runner.controller.reset import reset
+from runner.controller.work import ProjectWork
 from runner.domain.config import Database
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
 from tests.real_git import commit, git
@@ -223,3 +225,42 @@ def test_pythons_sqlite_does_where_the_image_has_no_other(
     add(seeded, "nail")
     renew(seeded)
     assert (items(seeded), runs(seeded)) == (["hammer"], 1)
+
+
+def test_a_reset_job_that_still_runs_is_ended_before_its_data_is_moved(seeded: Shop) -> None:
+    """Its treedock was killed: what it goes on to write would be nobody's database."""
+    work = ProjectWork(seeded.project, "auth", seeded.events.append)
+    (container,) = seeded.engine.containers()
+    slow = "sleep 300"
+    start_job(work, container.id, "reset", slow, folder=".", env={})
+    left = run_folder(work).job("reset")
+    assert left.alive
+    (seeded.tree("auth") / "seed.txt").write_text("saw\n")
+    renew(seeded)
+    assert not left.alive or run_folder(work).job("reset").pid != left.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(left.pid or 0, 0)
+    assert items(seeded) == ["saw"]
+
+
+def test_a_file_that_looks_like_one_set_aside_is_the_users_own(shop: Shop) -> None:
+    shop.configure(database={"path": "app.db", "reset": "touch app.db"})
+    shop.up("auth")
+    (shop.tree("auth") / "app.db-before-refactor.sql").write_text("mine\n")
+    assert "app.db-before-refactor.sql" in git(shop.tree("auth"), "status", "--porcelain")
+
+
+def test_a_reset_that_comes_into_the_configuration_leaves_data_alone(shop: Shop) -> None:
+    shop.configure(database={"path": "app.db"})
+    shop.up("auth")
+    (shop.tree("auth") / "app.db").write_text("mine\n")
+    shop.configure(database={"path": "app.db", "reset": "rm -f app.db"})
+    shop.up("auth")
+    assert (shop.tree("auth") / "app.db").read_text() == "mine\n"
+    assert any("treedock db reset auth" in said for said in shop.remarks)
+
+
+def test_a_reset_that_makes_no_file_gives_the_one_of_before_back(seeded: Shop) -> None:
+    (seeded.tree("auth") / "seed.py").write_text("")
+    renew(seeded)
+    assert items(seeded) == ["hammer"]

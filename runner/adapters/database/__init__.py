@@ -47,9 +47,10 @@ class Adapter(Protocol):
     def url(self, ports: Mapping[str, int], worktree: str) -> str | None:
         """Where the host finds it; None where it cannot."""
 
-    def provision(self, site: Site) -> None:
+    def provision(self, site: Site, *, new: bool) -> None:
         """Give the reset command what it begins with, a database with nothing of the project's in
-        it. What was there is set aside until `seal` or `put_back`."""
+        it. What was there is set aside until `seal` or `put_back`; of a `new` one there is nothing
+        yet but what its image brings."""
 
     def put_back(self, site: Site) -> bool:
         """What was set aside is the data again; nothing where nothing was. Returns whether the

@@ -20,7 +20,7 @@ class Adapter:
     def url(self, ports: Mapping[str, int], worktree: str) -> str | None:
         return None
 
-    def provision(self, site: Site) -> None:
+    def provision(self, site: Site, *, new: bool) -> None:
         """The reset command begins with what is there."""
 
     def put_back(self, site: Site) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from runner.adapters import disk
 from runner.adapters.database import Site, run
 from runner.domain.config import Database, Sidecar
 from runner.domain.errors import CommandFailed
@@ -48,13 +49,15 @@ class Adapter:
     def url(self, ports: Mapping[str, int], worktree: str) -> str | None:
         return self._url(ports[self._publish]) if self._publish else None
 
-    def provision(self, site: Site) -> None:
+    def provision(self, site: Site, *, new: bool) -> None:
         self.put_back(site)
         if self._name not in self._names(site):
             self._do(site, self._create(site, self._name, "template0"))
-        if INITIAL not in self._names(site):  # a server that is new, and so is its database
-            self._do(site, self._ending_connections(), self._create(site, INITIAL, self._name))
-            return
+        if INITIAL not in self._names(site):
+            made = self._create(site, INITIAL, self._name if new else "template0")
+            self._do(site, self._ending_connections(), made)
+            if new:
+                return
         self._do(site, *self._dropping(NEW), self._create(site, NEW, INITIAL))
         self._swap(site, BEFORE)
 
@@ -85,12 +88,8 @@ class Adapter:
 
     def snapshot(self, site: Site, target: Path) -> None:
         argv = ["pg_dump", "--format=custom", f"--username={self._user}", self._name]
-        try:
-            with target.open("xb") as file:
-                run(site, site.beside, argv, stdout=file, workdir="/")
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+        with disk.appearing(target) as file:
+            run(site, site.beside, argv, stdout=file, workdir="/")
 
     def restore(self, site: Site, source: Path) -> None:
         self._do(site, *self._dropping(NEW), self._create(site, NEW, "template0"))

@@ -33,7 +33,11 @@ for end in -wal -shm -journal; do
 done
 """
 # A journal that stayed without its file would be taken for another's.
-_FORGET = 'rm -f -- "$1-before-wal" "$1-before-shm" "$1-before-journal"; rm -f -- "$1-before"'
+_FORGET = """
+[ -f "$1" ] || exit 3
+rm -f -- "$1-before-wal" "$1-before-shm" "$1-before-journal"
+rm -f -- "$1-before"
+"""
 
 # SQLite's own copy of a database in use ("Online Backup API"), by whichever of the two is there.
 _COPY = """
@@ -62,7 +66,7 @@ class Adapter:
     def url(self, ports: Mapping[str, int], worktree: str) -> str | None:
         return f"sqlite:///{worktree}/{self._path}" if self._path else None
 
-    def provision(self, site: Site) -> None:
+    def provision(self, site: Site, *, new: bool) -> None:
         if self._path:
             self.put_back(site)
             self._inside(site, _SET_ASIDE)
@@ -79,7 +83,10 @@ class Adapter:
         golden.unlink(missing_ok=True)
         with contextlib.suppress(Refused):  # the image has no SQLite, or the reset made no file
             self._copy_out(site, golden)
-        self._inside(site, _FORGET)
+        try:
+            self._inside(site, _FORGET)
+        except CommandFailed:  # it made no file here: what was there stays
+            self.put_back(site)
         return golden.exists()
 
     def reset(self, site: Site) -> bool:
