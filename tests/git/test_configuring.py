@@ -10,6 +10,8 @@ from tests.real_git import commit, git
 from tests.running import Cli
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 SERVICE = {"run": "serve"}
 
 

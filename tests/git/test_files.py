@@ -10,6 +10,8 @@ from runner.controller.worktree import Wish
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 
 def clean_status(shop: Shop) -> bool:
     """Whether git shows nothing, neither here nor in any worktree."""

@@ -16,6 +16,8 @@ from runner.adapters.git import Git
 from runner.domain.errors import GitFailed, NotFound, Refused
 from tests.real_git import commit, git, make_repository, write
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def own(repo: Path) -> Git:

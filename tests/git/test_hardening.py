@@ -23,6 +23,8 @@ from runner.domain.errors import (
 from tests.real_git import commit, git, make_repository
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.mark.parametrize(
     ("key", "command"),
@@ -167,7 +169,6 @@ def test_an_interrupted_clean_still_refuses_to_lose_new_work(shop: Shop) -> None
     assert shop.list() == []
 
 
-@pytest.mark.deep
 def test_very_deep_folders_can_be_cleaned(shop: Shop) -> None:
     shop.up("auth")
     make = "import os\nfor _ in range(2000):\n os.mkdir('d')\n os.chdir('d')\n"

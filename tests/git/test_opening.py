@@ -14,6 +14,8 @@ from runner.domain.instance import Record
 from tests.real_git import commit, git, make_repository
 from tests.running import Cli
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def auth(repo: Path) -> Path:

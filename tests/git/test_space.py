@@ -4,10 +4,14 @@ import itertools
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from runner.adapters.run_folder import RunFolder
 from runner.controller.space import space_watched
 from runner.domain.errors import LimitReached
 from tests.shop import Shop
+
+pytestmark = pytest.mark.deep
 
 Eventually = Callable[..., object]
 
