@@ -66,7 +66,8 @@ class Run:
         """A run of before, by its id, the end of that, or 'last' for the last one that landed
         something. Raises NotFound."""
         known = [cls(root, path.parent.name) for path in sorted(root.glob("runs/*/run.json"))]
-        landed = [run for run in known if run.read()["landed"] and not run.read().get("undone")]
+        facts = [(run, run.read()) for run in known]
+        landed = [run for run, found in facts if found["landed"] and not found.get("undone")]
         wanted = landed[-1:] if id_ == "last" else [run for run in known if run.id == id_]
         wanted = wanted or [run for run in known if run.id.rpartition("-")[2] == id_]
         if len(wanted) != 1:

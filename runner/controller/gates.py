@@ -99,16 +99,8 @@ def bring_up(
     """Make the throwaway instance at `commit` and run the gates in it. Raises CommandFailed for
     a command of the project's that fails, Refused where the test is not `wanted` any more."""
     lay_out(work, commit)
-    project = work.project
     authority = images.host_ca(work.config.network.ca)
-    image = images.ensure_image(
-        work.engine,
-        work.config.image,
-        project=project.name,
-        archive=lambda folder, target: work.git.archive(base_commit, folder, target),
-        ca=authority.read_bytes() if authority else None,
-        emit=work.emit,
-    )
+    image = images.ensure_image_at(work.project, lambda: base_commit, authority, work.emit)
     _require_wanted(wanted)
     ensure_dependencies(work, image, authority)
     running = ensure_running(work, image, authority)

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from runner import resources
 from runner.adapters import debian, disk, locks
 from runner.adapters.engine import Engine
+from runner.controller.opening import Project
 from runner.domain.config import Build, Image, Sidecar
 from runner.domain.container import CA_VARIABLES
 from runner.domain.dockerfile import CA_FILE, with_authorities
@@ -88,6 +89,22 @@ def ensure_base(engine: Engine, emit: Emit) -> str:
             else:
                 _adopt_base(engine, name, emit)
     return name
+
+
+def ensure_image_at(
+    project: Project, commit: Callable[[], str], authority: Path | None, emit: Emit
+) -> str:
+    """The image that instances of a project run, built from what it has at `commit`, which is
+    asked only where there is something to build. Raises as ensure_image."""
+    git = project.repository.git
+    return ensure_image(
+        project.repository.engine,
+        project.config.image,
+        project=project.name,
+        archive=lambda folder, target: git.archive(commit(), folder, target),
+        ca=authority.read_bytes() if authority else None,
+        emit=emit,
+    )
 
 
 def ensure_image(

@@ -3,7 +3,6 @@ anywhere is mended by the next one."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from runner.adapters import disk
 from runner.adapters.engine import Container
@@ -69,7 +68,7 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
         fetch_bases(project, new, emit)
     _bring_out_bases(project, new, emit)
     authority = images.host_ca(project.config.network.ca)
-    image = _ensure_image(project, base, authority, emit)
+    image = images.ensure_image_at(project, lambda: _head(project, base), authority, emit)
     repository.engine.ensure_network()
     ground = _Ground(image, authority, containers)
     with space_watched(project, emit):
@@ -148,23 +147,9 @@ def _bring_commits(work: ProjectWork, *, remade: bool) -> None:
             work.git.check_out(Path(work.record.worktree))
 
 
-def _ensure_image(project: Project, base: str, authority: Path | None, emit: Emit) -> str:
-    repository = project.repository
-    wanted = project.config.image
-    git = repository.git
-
-    def archive(folder: str, target: BinaryIO) -> None:
-        local, remote = git.heads(base)
-        git.archive(local or remote or base, folder, target)
-
-    return images.ensure_image(
-        repository.engine,
-        wanted,
-        project=project.name,
-        archive=archive,
-        ca=authority.read_bytes() if authority else None,
-        emit=emit,
-    )
+def _head(project: Project, base: str) -> str:
+    local, remote = project.repository.git.heads(base)
+    return local or remote or base
 
 
 def _require_disk(project: Project) -> None:

@@ -22,14 +22,7 @@ def warm(project: Project, emit: Emit) -> list[Cached]:
         raise Refused(f"There is no commit of {project.base}.", hint="Commit something first.")
     repository.engine.prepare()
     authority = images.host_ca(project.config.network.ca)
-    image = images.ensure_image(
-        repository.engine,
-        project.config.image,
-        project=project.name,
-        archive=lambda folder, target: repository.git.archive(commit, folder, target),
-        ca=authority.read_bytes() if authority else None,
-        emit=emit,
-    )
+    image = images.ensure_image_at(project, lambda: commit, authority, emit)
     for sidecar in project.config.sidecars.values():
         images.ensure_sidecar_image(repository.engine, sidecar, authority, emit)
     repository.engine.ensure_network()

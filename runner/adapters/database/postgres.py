@@ -58,13 +58,13 @@ class Adapter:
             self._do(site, self._ending_connections(), made)
             if new:
                 return
-        self._do(site, *self._dropping(NEW), self._create(site, NEW, INITIAL))
+        self._do(site, _drop(NEW), self._create(site, NEW, INITIAL))
         self._swap(site, BEFORE)
 
     def put_back(self, site: Site) -> bool:
         names = self._names(site)
         if BEFORE in names:
-            self._do(site, *self._dropping(self._name), _rename(BEFORE, self._name))
+            self._do(site, _drop(self._name), _rename(BEFORE, self._name))
         if {self._name, BEFORE} & names:
             self._do(site, _connectable(self._name, True))
         return True
@@ -72,18 +72,18 @@ class Adapter:
     def seal(self, site: Site) -> bool:
         made = [self._create(site, GOLDEN, self._name), _connectable(GOLDEN, False)]
         try:
-            self._do(site, *self._dropping(GOLDEN), self._ending_connections(), *made)
+            self._do(site, _drop(GOLDEN), self._ending_connections(), *made)
         except CommandFailed:  # somebody came in between, or the disk is full
-            self._do(site, *self._dropping(GOLDEN))
-        self._do(site, *self._dropping(BEFORE))
+            self._do(site, _drop(GOLDEN))
+        self._do(site, _drop(BEFORE))
         return GOLDEN in self._names(site)
 
     def reset(self, site: Site) -> bool:
         if GOLDEN not in self._names(site):
             return False
-        self._do(site, *self._dropping(NEW), self._create(site, NEW, GOLDEN))
+        self._do(site, _drop(NEW), self._create(site, NEW, GOLDEN))
         self._swap(site, OLD)
-        self._do(site, *self._dropping(OLD))
+        self._do(site, _drop(OLD))
         return True
 
     def snapshot(self, site: Site, target: Path) -> None:
@@ -92,12 +92,12 @@ class Adapter:
             run(site, site.beside, argv, stdout=file, workdir="/")
 
     def restore(self, site: Site, source: Path) -> None:
-        self._do(site, *self._dropping(NEW), self._create(site, NEW, "template0"))
+        self._do(site, _drop(NEW), self._create(site, NEW, "template0"))
         argv = ["pg_restore", "--exit-on-error", f"--username={self._user}", f"--dbname={NEW}"]
         with source.open("rb") as file:
             run(site, site.beside, argv, stdin=file, workdir="/")
         self._swap(site, OLD)
-        self._do(site, *self._dropping(OLD))
+        self._do(site, _drop(OLD))
 
     def shell(self, site: Site) -> tuple[str, list[str]]:
         return site.beside, ["psql"]
@@ -115,7 +115,7 @@ class Adapter:
         renames = [_rename(self._name, aside)] if there else []
         renames.append(_rename(NEW, self._name))
         try:
-            self._do(site, *self._dropping(aside), *leave, "BEGIN", *renames, "COMMIT")
+            self._do(site, _drop(aside), *leave, "BEGIN", *renames, "COMMIT")
         except CommandFailed:
             self.put_back(site)
             raise
@@ -128,9 +128,6 @@ class Adapter:
         strategy = " STRATEGY FILE_COPY" if version >= FILE_COPY else ""
         owner = f"OWNER {_quoted(self._user)}"
         return f"CREATE DATABASE {_quoted(name)} {owner} TEMPLATE {_quoted(template)}{strategy}"
-
-    def _dropping(self, name: str) -> list[str]:
-        return [f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)"]
 
     def _ending_connections(self) -> str:
         where = f"datname = {_literal(self._name)} AND pid <> pg_backend_pid()"
@@ -145,6 +142,10 @@ class Adapter:
         # Over the socket, as the images trust it; what the sidecar's environment says goes astray.
         env = {"PGHOST": "", "PGPORT": str(self._port)}
         return run(site, site.beside, argv, env=env, workdir="/").strip()
+
+
+def _drop(name: str) -> str:
+    return f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)"
 
 
 def _rename(name: str, new: str) -> str:
