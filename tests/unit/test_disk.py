@@ -105,6 +105,18 @@ def test_a_read_is_bounded(worktree: Path) -> None:
     assert disk.tail_untrusted(worktree / "log", 0) == []
 
 
+def test_a_digest_is_of_the_content_or_of_a_huge_file_of_its_last_change(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    digests = set()
+    for content in (b"one", b"two"):  # the same size, and the same time as far as one can set it
+        file.write_bytes(content)
+        os.utime(file, (0, 0))
+        digests |= {disk.digest_untrusted(file), disk.digest_untrusted(file, bound=2)}
+    assert len(digests) == 4
+    assert disk.digest_untrusted(file) in digests
+    assert disk.digest_untrusted(file, bound=2) in digests
+
+
 def test_what_lies_at_a_path_is_told_without_following_anything(
     worktree: Path, outside: Path
 ) -> None:
