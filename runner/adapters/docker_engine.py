@@ -95,7 +95,9 @@ class DockerEngine:
         mounts = [
             Mount(m.target, m.source, type="bind", read_only=m.read_only) for m in spec.mounts
         ]
-        mounts += [Mount(v.target, v.name, type="volume") for v in spec.volumes]
+        mounts += [
+            Mount(v.target, v.name, type="volume", read_only=v.read_only) for v in spec.volumes
+        ]
         published: dict[int | str, Any] = {port: (spec.publish, port) for port in spec.ports}
         published |= {inner: (spec.publish, port) for inner, port in spec.forwards.items()}
         host = self._api.create_host_config(

@@ -276,6 +276,11 @@ class Git:
         out = self._in(checkout, "ls-files", "-z", "--cached", *others, *wanted)
         return [name for name in out.split("\0") if name]
 
+    def head_of(self, worktree: Path) -> str:
+        """The commit that a linked worktree is on."""
+        where = self.worktree_dir(worktree)
+        return self._in(worktree, "rev-parse", "--verify", "HEAD", git_dir=where).strip()
+
     def tree_of(self, worktree: Path) -> str:
         """The tree of the commit that a linked worktree is on."""
         where = self.worktree_dir(worktree)

@@ -64,8 +64,20 @@ class Snapshots:
         except FileNotFoundError:
             return 0.0
 
+    def file(self, key: str) -> Path:
+        """Where a snapshot is that is one file: the golden state of a database."""
+        return self._folder / f"{key}.database"
+
+    def file_size(self, key: str) -> int:
+        """Bytes of that file; 0 where there is none."""
+        try:
+            return self.file(key).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def remove(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
+        self.file(key).unlink(missing_ok=True)
         self.lock(key).unlink(missing_ok=True)
 
     def overlays(self, engine: str) -> bool | None:

@@ -25,6 +25,7 @@ SHOWN = 10  # paths or commands of one archive that are printed
 @click.option("--attach", is_flag=True, help="Take the existing branch instead of a new one.")
 @click.option("--task", "tasks", multiple=True, help="What it is for; pairs with the ids in order.")
 @click.option("--fetch/--no-fetch", default=True, help="Fetch base first where there is an origin.")
+@click.option("--fresh", is_flag=True, help="Run database.reset in new ones whatever is known.")
 @click.option("--timings", is_flag=True, help="Print how long each step took.")
 @output.as_json
 def up_command(
@@ -33,6 +34,7 @@ def up_command(
     attach: bool,
     tasks: tuple[str, ...],
     fetch: bool,
+    fresh: bool,
     timings: bool,
     json_: bool,
 ) -> int:
@@ -53,7 +55,8 @@ def up_command(
         for instance, task in zip(chosen, padded, strict=True)
     ]
     with narration(timings=timings) as emit:
-        brought: list[Brought] = up(open_project(repository), wishes, emit, fetch=fetch)
+        project = open_project(repository)
+        brought: list[Brought] = up(project, wishes, emit, fetch=fetch, fresh=fresh)
     for one in brought:
         if one.view and not one.changed:
             click.echo(f"{one.view.id}: is up already; nothing had to change", err=True)

@@ -73,7 +73,8 @@ def _cached(repository: Repository, snapshot: Snapshot, sizes: dict[str, int]) -
     return Cached(
         key=snapshot.key,
         step=snapshot.step,
-        size=sum(sizes.get(volume, 0) for volume in snapshot.volumes.values()),
+        size=sum(sizes.get(volume, 0) for volume in snapshot.volumes.values())
+        + repository.snapshots.file_size(snapshot.key),
         instances=len(_users(repository, snapshot.key)),
         created_at=snapshot.created_at,
         used_at=used.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -14,6 +14,7 @@ from runner.adapters import disk
 from runner.controller import images
 from runner.controller.containers import Running, ensure_running
 from runner.controller.dependencies import ensure_dependencies
+from runner.controller.golden_states import first_reset
 from runner.controller.jobs import run_folder
 from runner.controller.opening import Project
 from runner.controller.reset import ensure_reset
@@ -105,10 +106,13 @@ def bring_up(
     ensure_dependencies(work, image, authority)
     running = ensure_running(work, image, authority)
     _require_wanted(wanted)
-    ensure_sidecars(work, running.id, fresh=running.fresh, authority=authority)
-    ensure_setup(work, running.id, running.env)
-    ensure_verified(work, running.id, running.env, again=True)
-    ensure_reset(work, running.id, running.env)
+    with first_reset(work, untouched=False) as first:
+        ensure_sidecars(
+            work, running.id, fresh=running.fresh, authority=authority, golden=first.found
+        )
+        ensure_setup(work, running.id, running.env)
+        ensure_verified(work, running.id, running.env, again=True)
+        ensure_reset(work, running.id, running.env, first)
     if any(gate.services for gate in gates):
         ensure_services(work, running)
     for number, gate in enumerate(gates, start=1):

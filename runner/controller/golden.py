@@ -11,7 +11,7 @@ from runner.controller.sidecars import sidecar_key
 from runner.controller.work import ProjectWork
 from runner.domain.config import Database
 from runner.domain.environment import values_of
-from runner.domain.migrations import inputs_of
+from runner.domain.migrations import inputs_of, named_in
 
 
 def golden_key(work: ProjectWork, database: Database) -> str:
@@ -31,6 +31,17 @@ def golden_key(work: ProjectWork, database: Database) -> str:
     for part in (*_given(work), *_inputs(work, database)):
         digest.update(part)
     return digest.hexdigest()[:16]
+
+
+def is_personal(work: ProjectWork, database: Database) -> bool:
+    """Whether the reset reads what differs in every instance, its ports or its id: the command
+    says so, or a script that it names."""
+    command, worktree = database.reset or "", Path(work.record.worktree)
+    texts = [command.encode()]
+    for path in named_in(set(work.git.files(worktree)), database.folder, command):
+        texts.append(disk.read_untrusted(worktree / path) or b"")
+    own = values_of(work.id, work.record.ports, work.config.env.set_)
+    return any(name.encode() in text for name in own for text in texts)
 
 
 def _given(work: ProjectWork) -> Iterable[bytes]:

@@ -51,6 +51,29 @@ def ensure_layers(work: ProjectWork, image: str) -> None:
     work.change(layered=tuple(lowers))
 
 
+def ensure_data_layer(work: ProjectWork, name: str, lower: str, key: str, image: str) -> bool:
+    """See to it that the volume `name` shows the golden state `key` in the volume `lower`. False
+    where the engine cannot do that: nothing is made then. The key's lock is held."""
+    if not can_overlay(work, image):
+        return False
+    work.engine.ensure_volume(_own(name), {**labels(work), names.LABEL_LOWER: key})
+    put_folders(work, [_own(name)], ["v0/upper", "v0/work"], image)
+    work.engine.ensure_overlay(name, lower, _own(name), labels(work))
+    return True
+
+
+def data_mounts(work: ProjectWork, name: str) -> tuple[VolumeMount, ...]:
+    """What has to be mounted beside such a volume, so that nobody takes it for unused: `docker
+    volume prune` would delete the data."""
+    lower = work.record.data_lowers.get(name)
+    if lower is None:
+        return ()
+    return (
+        VolumeMount(lower, f"{names.LAYERS}/lower", read_only=True),
+        VolumeMount(_own(name), f"{names.LAYERS}/own", read_only=True),
+    )
+
+
 def is_lost(work: ProjectWork) -> bool:
     """Whether somebody removed volumes that the instance leans on (docker volume prune does)."""
     record = work.record

@@ -9,6 +9,7 @@ from runner.adapters.records import now
 from runner.controller.containers import exec_env
 from runner.controller.database import required_adapter, site_of
 from runner.controller.golden import golden_key
+from runner.controller.golden_states import First, begins_with, keep
 from runner.controller.jobs import run_folder, run_job, stop_jobs
 from runner.controller.opening import Project
 from runner.controller.services import await_ready, start_service
@@ -61,8 +62,11 @@ def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -
             await_ready(work, container, name)
 
 
-def ensure_reset(work: ProjectWork, container: str, env: Mapping[str, str]) -> bool:
-    """Reset the database of an instance that never had one. Returns whether it did.
+def ensure_reset(
+    work: ProjectWork, container: str, env: Mapping[str, str], first: First | None = None
+) -> bool:
+    """Reset the database of an instance that never had one, by the golden state of `first` where
+    that has one. Returns whether it did.
 
     A changed reset command is only told of: the data may be what somebody works on.
     """
@@ -76,7 +80,15 @@ def ensure_reset(work: ProjectWork, container: str, env: Mapping[str, str]) -> b
         work.change(reset_key=key)
         return False
     if work.record.reset_key is None:
-        run_reset(work, container, database, env)
+        first = first or First()
+        if begins_with(work, database, first):
+            work.change(reset_key=key, golden=first.key, reset_at=now())
+            return True
+        if first.key and not first.keeps:
+            work.say("no golden state for this database yet: database.reset runs")
+        run_reset(work, container, database, env, keeps=first.keeps)
+        if first.keeps and work.record.golden == first.key:
+            keep(work, database, first)
         return True
     if work.record.reset_key != key:
         work.say(f"database.reset has changed; renew the data with: treedock db reset {work.id}")
@@ -85,7 +97,12 @@ def ensure_reset(work: ProjectWork, container: str, env: Mapping[str, str]) -> b
 
 
 def run_reset(
-    work: ProjectWork, container: str, database: Database, env: Mapping[str, str]
+    work: ProjectWork,
+    container: str,
+    database: Database,
+    env: Mapping[str, str],
+    *,
+    keeps: bool = False,
 ) -> None:
     """Run the command and keep what it made as the golden state; what was there before comes back
     where it fails. Raises CommandFailed."""
@@ -93,7 +110,7 @@ def run_reset(
     adapter, site = required_adapter(work.config), site_of(work, container)
     before, job = work.record, run_folder(work).job("reset")
     work.change(reset_key=None, golden=None)  # should it be killed, the next `up` resets again
-    keeps = work.kind == "instance"  # what is thrown away is never reset again
+    keeps = keeps or work.kind == "instance"  # what is thrown away is never reset again
     with work.step("resetting the database"):
         stop_jobs(work, container, [job])  # of one that was cut off: it would write into the data
         read = golden_key(work, database) if keeps else None

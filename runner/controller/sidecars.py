@@ -11,8 +11,12 @@ import shlex
 import time
 from pathlib import Path
 
+from runner.adapters import locks
 from runner.adapters.engine import Container
+from runner.adapters.snapshots import Snapshot
 from runner.controller import images
+from runner.controller.layers import data_mounts, ensure_data_layer
+from runner.controller.supply import whole
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain.config import Sidecar
@@ -46,9 +50,17 @@ def require_own_data(work: ProjectWork) -> None:
             )
 
 
-def ensure_sidecars(work: ProjectWork, owner: str, *, fresh: bool, authority: Path | None) -> bool:
+def ensure_sidecars(
+    work: ProjectWork,
+    owner: str,
+    *,
+    fresh: bool,
+    authority: Path | None,
+    golden: Snapshot | None = None,
+) -> bool:
     """See to it that the wanted sidecars run in the namespace of the container `owner` and are
-    ready; others go, their data stays. `fresh`: the owner has just been started.
+    ready; others go, their data stays. `fresh`: the owner has just been started. `golden` is what
+    the database begins with, where it has no data yet.
 
     Returns whether any was started. Raises CommandFailed for one that ends or stays silent.
     """
@@ -61,6 +73,8 @@ def ensure_sidecars(work: ProjectWork, owner: str, *, fresh: bool, authority: Pa
     started: dict[str, str] = {}
     for name, sidecar in wanted.items():
         image = images.ensure_sidecar_image(work.engine, sidecar, authority, work.emit)
+        if golden and work.config.database and work.config.database.beside == name:
+            _begin_with(work, name, golden, image)
         spec = wanted_sidecar(work, name, owner, image)
         there = found.get(name)
         if there and there.labels.get(names.LABEL_SPEC) == spec.fingerprint:
@@ -77,8 +91,27 @@ def ensure_sidecars(work: ProjectWork, owner: str, *, fresh: bool, authority: Pa
     if (work.record.sidecars, work.record.sidecar_ports) != (keys, published):
         work.change(sidecars=keys, sidecar_ports=published)
     for name in started if work.record.ready else wanted:
-        _await_ready(work, owner, name)
+        await_ready(work, owner, name)
     return bool(started)
+
+
+def data_of(work: ProjectWork, name: str) -> str | None:
+    """The volume with the data of a sidecar, None where it keeps none or is none."""
+    sidecar = work.config.sidecars.get(name)
+    return f"{work.container_name}.{name}" if sidecar and sidecar.data else None
+
+
+def _begin_with(work: ProjectWork, name: str, golden: Snapshot, image: str) -> None:
+    """Have the data of a sidecar that has none yet above a golden state."""
+    volume, snapshots = data_of(work, name), work.repository.snapshots
+    if volume is None or volume in volumes_of(work) or golden.volumes.get("") is None:
+        return
+    with locks.hold(snapshots.lock(golden.key)), work.step("taking the golden state"):
+        found = whole(work.engine, snapshots, golden.key)
+        lower = found.volumes[""] if found else None
+        if lower and ensure_data_layer(work, volume, lower, golden.key, image):
+            snapshots.touch(golden.key)
+            work.change(data_lowers=work.record.data_lowers | {volume: lower})
 
 
 def sidecar_key(sidecar: Sidecar) -> str:
@@ -107,7 +140,7 @@ def restart_sidecar(work: ProjectWork, owner: str, name: str) -> None:
     with work.step(f"restarting {name}"):
         work.engine.stop(there.id, STOP_TIMEOUT)
         work.engine.start(there.id)
-    _await_ready(work, owner, name)
+    await_ready(work, owner, name)
 
 
 def remove_sidecars(work: Work) -> list[str]:
@@ -151,7 +184,9 @@ def wanted_sidecar(work: ProjectWork, name: str, owner: str, image: str) -> Cont
         environment=sidecar.env,
         labels=labels,
         capabilities=() if sidecar.is_own else CAPABILITIES,
-        volumes=(VolumeMount(volume, sidecar.data),) if sidecar.data else (),
+        volumes=(VolumeMount(volume, sidecar.data), *data_mounts(work, volume))
+        if sidecar.data
+        else (),
         inside=owner,
         command=tuple(shlex.split(command) if isinstance(command, str) else command),
     )
@@ -167,7 +202,7 @@ def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -
     return work.engine.create(spec)
 
 
-def _await_ready(work: ProjectWork, owner: str, name: str) -> None:
+def await_ready(work: ProjectWork, owner: str, name: str) -> None:
     """Wait until it can be used. Raises CommandFailed."""
     sidecar = work.config.sidecars[name]
     with work.step(f"waiting for {name}"):

@@ -11,6 +11,7 @@ from runner.controller.containers import ensure_running, ensure_stopped, prepare
 from runner.controller.dependencies import ensure_dependencies
 from runner.controller.describing import describe
 from runner.controller.files import write_files
+from runner.controller.golden_states import first_reset
 from runner.controller.layers import drop_layers
 from runner.controller.opening import Project
 from runner.controller.own_git import ensure_own_git
@@ -46,10 +47,19 @@ class _Ground:
     image: str
     authority: Path | None
     containers: list[Container]
+    fresh: bool
 
 
-def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) -> list[Brought]:
-    """Bring every wish up, in parallel; one that fails does not stop the others.
+def up(
+    project: Project,
+    wishes: list[Wish],
+    emit: Emit,
+    *,
+    fetch: bool = True,
+    fresh: bool = False,
+) -> list[Brought]:
+    """Bring every wish up, in parallel; one that fails does not stop the others. `fresh`: the
+    databases of new ones by `database.reset`, whatever is known.
 
     Raises RunnerError only for what concerns all of them, before anything is touched.
     """
@@ -70,7 +80,7 @@ def up(project: Project, wishes: list[Wish], emit: Emit, *, fetch: bool = True) 
     authority = images.host_ca(project.config.network.ca)
     image = images.ensure_image_at(project, lambda: _head(project, base), authority, emit)
     repository.engine.ensure_network()
-    ground = _Ground(image, authority, containers)
+    ground = _Ground(image, authority, containers, fresh)
     with space_watched(project, emit):
         return side_by_side(lambda wish: _bring_up(project, wish, ground, emit), wishes)
 
@@ -102,7 +112,7 @@ def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brou
 
 def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
     ensure_record(work, wish, ground.containers)
-    was_ready = work.record.ready
+    was_ready, untouched = work.record.ready, not work.record.checked_out
     try:
         remade = ensure_worktree(work)
         if remade:
@@ -117,11 +127,15 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
         require_own_data(work)
         ensure_dependencies(work, ground.image, ground.authority)
         running = ensure_running(work, ground.image, ground.authority)
-        beside = ensure_sidecars(work, running.id, fresh=running.fresh, authority=ground.authority)
-        _bring_commits(work, remade=remade)
-        set_up = ensure_setup(work, running.id, running.env)
-        verified = ensure_verified(work, running.id, running.env, again=set_up)
-        reset = ensure_reset(work, running.id, running.env)
+        with first_reset(work, untouched=untouched, fresh=ground.fresh) as first:
+            beside = ensure_sidecars(
+                work, running.id, fresh=running.fresh, authority=ground.authority,
+                golden=first.found,
+            )  # fmt: skip
+            _bring_commits(work, remade=remade)
+            set_up = ensure_setup(work, running.id, running.env)
+            verified = ensure_verified(work, running.id, running.env, again=set_up)
+            reset = ensure_reset(work, running.id, running.env, first)
         started = ensure_services(work, running)
     except RunnerError as error:
         work.change(ready=False, error=Failure(error.code, error.message, error.hint))

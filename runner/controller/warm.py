@@ -5,8 +5,13 @@ from pathlib import Path
 
 from runner.controller import images
 from runner.controller.cache import Cached, cached
+from runner.controller.containers import ensure_running
 from runner.controller.dependencies import ensure_dependencies
+from runner.controller.golden_states import first_reset
 from runner.controller.opening import Project
+from runner.controller.reset import ensure_reset
+from runner.controller.setup import ensure_setup
+from runner.controller.sidecars import ensure_sidecars
 from runner.controller.throwaway import GateWork, dispose, gate_project, lay_out
 from runner.domain.container import GATE_PREFIX
 from runner.domain.errors import Refused
@@ -14,8 +19,8 @@ from runner.domain.events import Emit
 
 
 def warm(project: Project, emit: Emit) -> list[Cached]:
-    """Make images and snapshots for today's base; those that are there are left alone. Returns
-    every snapshot."""
+    """Make images, snapshots and the golden database for today's base; those that are there are
+    left alone. Returns every snapshot."""
     repository = project.repository
     commit = repository.git.newest(project.base)[0]
     if commit is None:
@@ -38,5 +43,17 @@ def _make_snapshots(
         try:
             lay_out(work, commit)
             ensure_dependencies(work, image, authority)
+            _make_golden(work, image, authority)
         finally:
             dispose(work)
+
+
+def _make_golden(work: GateWork, image: str, authority: Path | None) -> None:
+    if work.config.database is None or work.config.database.reset is None:
+        return
+    running = ensure_running(work, image, authority)
+    with first_reset(work, untouched=True) as first:
+        if first.keeps:
+            ensure_sidecars(work, running.id, fresh=running.fresh, authority=authority)
+            ensure_setup(work, running.id, running.env)
+            ensure_reset(work, running.id, running.env, first)

@@ -13,6 +13,7 @@ HOME = "/home/treedock"
 RUN = "/run/treedock/run"
 GIT = "/run/treedock/git"
 OBJECTS = "/run/treedock/objects"
+LAYERS = "/run/treedock/layers"  # in a sidecar: what its data lies above
 CA_BUNDLE = "/etc/treedock/ca.pem"
 
 LABEL = "treedock"
@@ -76,6 +77,7 @@ class VolumeMount:
 
     name: str
     target: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True)

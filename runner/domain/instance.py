@@ -69,6 +69,8 @@ class Record:
     reset_at: str | None = None
     golden: str | None = None
     """The key of the golden state that it has of its database."""
+    data_lowers: dict[str, str] = field(default_factory=dict)
+    """Volumes of sidecars that show a golden state until written to: their name -> its volume."""
     copied: tuple[str, ...] = ()
     """Ignored files of the main checkout that it got a copy of, and `.env`."""
     services: dict[str, str] = field(default_factory=dict)

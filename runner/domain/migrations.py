@@ -35,14 +35,15 @@ def inputs_of(paths: Sequence[str], folder: str, command: str) -> list[str]:
         elif "prisma" in folders and (path.suffix == ".prisma" or path.name == "migration.sql"):
             top = PurePosixPath(*folders[: folders.index("prisma") + 1])
             found.add(f"{top}/**")
-    return sorted(found | _named(there, folder, command)) if found else []
+    return sorted(found | named_in(there, folder, command)) if found else []
 
 
 def _django(paths: set[str]) -> bool:
     return any(PurePosixPath(path).name == "manage.py" for path in paths)
 
 
-def _named(paths: set[str], folder: str, command: str) -> set[str]:
+def named_in(paths: set[str], folder: str, command: str) -> set[str]:
+    """The files among `paths` that a command which runs in `folder` names."""
     try:
         words = shlex.split(command, comments=True)
     except ValueError:

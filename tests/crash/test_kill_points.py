@@ -71,11 +71,15 @@ def world(app: App) -> World:
 
 
 def kill_points(
-    world: World, prepare: Callable[[int], list[str]], finish: Callable[[int], None]
+    world: World,
+    prepare: Callable[[int], list[str]],
+    finish: Callable[[int], None],
+    *,
+    every: int = 1,
 ) -> int:
     """Run the command that `prepare` returns, killed after its n-th step, then again whole; for
-    every n until it ends by itself. Returns how many kill points there were."""
-    for n in range(1, MOST):
+    every n (each so-manieth) until it ends by itself. Returns how many kill points there were."""
+    for n in range(1, MOST, every):
         command = prepare(n)
         world.remember()
         env = {"TREEDOCK_KILL_AFTER": str(n)}
@@ -84,7 +88,7 @@ def kill_points(
         if killed.exit_code != -signal.SIGKILL:
             assert killed.exit_code == 0, killed.stderr
             finish(n)
-            return n - 1
+            return (n - 1) // every
         again = world.app.cli(*command)
         if again.exit_code == NOT_FOUND:  # only traces of it are left
             again = world.app.cli("doctor", "--fix")
@@ -129,7 +133,7 @@ def test_a_snapshot_is_whole_or_counts_for_nothing(world: World) -> None:
     app = world.app
     install = "mkdir -p lib && echo 1 > lib/first && sleep 0.2 && echo 2 > lib/last"
     commit(app.folder, {"lock": "one\n"}, "lock")
-    app.configure(setup=[{"run": install, "produces": ["lib"], "key": ["lock"]}])
+    app.configure(setup=[{"run": install, "produces": ["lib"], "key": ["lock"]}], database=None)
     project = open_project(open_repository(app.folder))
     key = project.repository.key
 
@@ -147,6 +151,46 @@ def test_a_snapshot_is_whole_or_counts_for_nothing(world: World) -> None:
     points = kill_points(world, prepare, finish)
     world.check_nothing_is_left()
     told(world, "up with a snapshot", points)
+
+
+RESETS = {
+    "sqlite": "sqlite3 app.db 'create table t as select 1 n'",
+    "postgres": "psql -qc 'create table t as select 1 n'",
+}
+ASK = {
+    "sqlite": "sqlite3 app.db 'select n from t'",
+    "postgres": "psql -Atqc 'select n from t'",
+}
+
+
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize(("engine", "every"), [("sqlite", 1), ("postgres", 5)])
+def test_a_golden_state_is_whole_or_counts_for_nothing(
+    world: World, engine: str, every: int
+) -> None:
+    """With PostgreSQL each point takes several seconds: some of them."""
+    app = world.app
+    beside = {"postgres": {"image": "postgres"}} if engine == "postgres" else {}
+    path = {"path": "app.db"} if engine == "sqlite" else {}
+    database = {"engine": engine, "reset": RESETS[engine], "inputs": ["treedock.yaml"], **path}
+    app.configure(database=database, sidecars=beside, services=None)
+    project = open_project(open_repository(app.folder))
+
+    def prepare(n: int) -> list[str]:
+        return ["up", f"g{n}"]
+
+    def finish(n: int) -> None:
+        assert app.inside(f"g{n}", ASK[engine]).stdout == "1\n"
+        assert app.cli("up", f"h{n}").exit_code == 0
+        assert app.inside(f"h{n}", ASK[engine]).stdout == "1\n"
+        assert app.cli("clean", f"g{n}", f"h{n}").exit_code == 0
+        clear_up(project, lambda event: None)
+        prune(project.repository, max_size=-1)
+        assert app.engine.volumes(repository=project.repository.key) == []
+
+    points = kill_points(world, prepare, finish, every=every)
+    world.check_nothing_is_left()
+    told(world, f"up with a golden state ({engine})", points)
 
 
 def test_sync_loses_no_commit(world: World) -> None:

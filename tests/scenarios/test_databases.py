@@ -1,6 +1,7 @@
 """PostgreSQL of an instance on the real engine: reset, golden state, snapshots."""
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,12 +26,14 @@ RESET = "echo reset >>told && psql --quiet --set=ON_ERROR_STOP=1 --file=schema.s
 
 
 @pytest.fixture
-def shop(app: App) -> App:
+def shop(app: App) -> Iterator[App]:
     """The app with a PostgreSQL that schema.sql fills."""
     commit(app.folder, {"schema.sql": SCHEMA, ".gitignore": "told\n"}, "schema")
     database = {"engine": "postgres", "reset": RESET, "inputs": ["schema.sql"]}
     app.configure(sidecars={"postgres": POSTGRES}, database=database, services={}, setup=[])
-    return app
+    yield app
+    app.cli("clean", "--all", "--force")
+    app.cli("cache", "prune", "--max-size", "0")
 
 
 def ask(app: App, statement: str, instance: str = "auth") -> str:
@@ -56,6 +59,52 @@ def ok(app: App, *words: str) -> dict[str, Any]:
     assert answer.exit_code == 0, answer.stderr
     found: dict[str, Any] = answer.json
     return found
+
+
+def volumes(app: App) -> set[str]:
+    return set(app.engine.volumes(repository=open_repository(app.folder).key))
+
+
+def test_the_command_runs_once_for_all_new_instances_and_each_has_its_own_data(shop: App) -> None:
+    shop.up("auth", "pay", "search")
+    ran = [one for one in ("auth", "pay", "search") if (shop.tree(one) / "told").exists()]
+    assert len(ran) == 1
+    assert len({dump(shop, one) for one in ("auth", "pay", "search")}) == 1
+    for one in ("auth", "pay", "search"):
+        ask(shop, f"INSERT INTO item (name) VALUES ('of {one}')", one)
+    ok(shop, "restart", "pay")
+    for one in ("auth", "pay", "search"):
+        mine = ask(shop, "SELECT name FROM item WHERE id > 1000", one)
+        assert mine == f"of {one}"
+    ok(shop, "db", "reset", "pay")
+    assert ask(shop, "SELECT count(*) FROM item", "pay") == "1000"
+    assert ask(shop, "SELECT count(*) FROM item", "auth") == "1001"
+
+
+def test_data_above_a_golden_state_is_in_use_and_goes_with_the_instance(shop: App) -> None:
+    shop.up("auth")
+    (golden,) = (name for name in volumes(shop) if "-snapshot-" in name)
+    before = volumes(shop)
+    shop.up("pay")
+    new = volumes(shop) - before
+    assert new
+    # All that the data leans on, so that `docker volume prune` leaves it alone.
+    assert all(any("-pay-" in user for user in shop.engine.users(name)) for name in (golden, *new))
+    assert shop.cli("cache", "prune", "--max-size", "0").exit_code == 0
+    assert golden in volumes(shop)
+    ok(shop, "clean", "pay")
+    assert volumes(shop) == before
+    ok(shop, "clean", "auth")
+    assert shop.cli("cache", "prune", "--max-size", "0").exit_code == 0
+    assert volumes(shop) == set()
+
+
+def test_warm_makes_the_golden_state_ahead_of_time(shop: App) -> None:
+    ok(shop, "warm")
+    assert shop.containers() == []
+    shop.up("auth")
+    assert not (shop.tree("auth") / "told").exists()
+    assert ask(shop, "SELECT count(*) FROM item") == "1000"
 
 
 def test_a_reset_brings_the_golden_state_back_and_ends_connections(shop: App) -> None:
@@ -91,14 +140,15 @@ def test_a_reset_that_fails_leaves_the_data_as_it_was(shop: App) -> None:
 
 
 def test_two_branches_with_different_migrations_keep_their_own(shop: App) -> None:
-    shop.up("auth", "pay")
+    shop.up("auth")
+    shop.up("pay")
     tree = shop.folder / "trees/pay"
     (tree / "schema.sql").write_text(f"{SCHEMA}; ALTER TABLE item ADD price int DEFAULT 7;")
     git(tree, "commit", "--quiet", "--all", "-m", "price")
     ok(shop, "db", "reset", "pay")
     ask(shop, "DELETE FROM item", "pay")
     ok(shop, "db", "reset", "pay")
-    assert resets(shop, "pay") == 2
+    assert resets(shop, "pay") == 1
     assert ask(shop, "SELECT sum(price) FROM item", "pay") == "7000"
     assert "price" not in dump(shop)
     assert resets(shop) == 1

@@ -10,9 +10,12 @@ import pytest
 
 from runner.adapters.database import Site, sqlite
 from runner.controller import database as databases
+from runner.controller.cache import prune
 from runner.controller.jobs import run_folder, start_job
 from runner.controller.reset import reset
+from runner.controller.up import up
 from runner.controller.work import ProjectWork
+from runner.controller.worktree import Wish
 from runner.domain.config import Database
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
 from tests.real_git import commit, git
@@ -95,6 +98,75 @@ def test_only_named_inputs_count_where_they_are_named(seeded: Shop) -> None:
     (seeded.tree("auth") / "seed.txt").write_text("saw\n")
     renew(seeded)
     assert (items(seeded), runs(seeded)) == (["saw"], 3)
+
+
+def test_a_second_instance_begins_with_what_the_first_ones_reset_made(seeded: Shop) -> None:
+    add(seeded, "nail")
+    seeded.up("pay")
+    assert items(seeded, "pay") == ["hammer"]
+    assert not (seeded.tree("pay") / "runs").exists()
+    renew(seeded)
+    assert runs(seeded) == 1
+
+
+def test_several_first_ones_at_once_run_the_command_once(shop: Shop) -> None:
+    files = {"seed.txt": "hammer\n", "seed.py": SEED, "data/.keep": "", ".gitignore": "runs\n"}
+    commit(shop.repo, files)
+    shop.configure(database={"path": "data/app.db", "reset": "python3 seed.py"})
+    ids = ["auth", "pay", "search", "users"]
+    assert [brought.error for brought in shop.bring(*ids)] == [None] * 4
+    assert [items(shop, instance) for instance in ids] == [["hammer"]] * 4
+    assert sum((shop.tree(instance) / "runs").exists() for instance in ids) == 1
+
+
+def test_with_fresh_a_new_instance_runs_it_whatever_is_known(seeded: Shop) -> None:
+    up(seeded.project, [Wish("pay")], seeded.events.append, fetch=False, fresh=True)
+    assert (seeded.tree("pay") / "runs").exists()
+
+
+def test_another_seed_in_base_or_another_env_runs_it_again(seeded: Shop) -> None:
+    commit(seeded.repo, {"seed.txt": "saw\n"})
+    seeded.up("pay")
+    assert items(seeded, "pay") == ["saw"]
+    (seeded.repo / ".env").write_text("SEED=1\n")
+    seeded.up("search")
+    assert (seeded.tree("search") / "runs").exists()
+
+
+def test_what_a_branch_made_of_its_own_is_nothing_for_others(seeded: Shop) -> None:
+    """Code inside could have made the data anything."""
+    git(seeded.repo, "branch", "feature/pay")
+    git(seeded.repo, "switch", "--quiet", "feature/pay")
+    commit(seeded.repo, {"seed.txt": "saw\n"})
+    git(seeded.repo, "switch", "--quiet", "main")
+    seeded.up(Wish("pay", attach=True))
+    assert items(seeded, "pay") == ["saw"]
+    kept = seeded.repository.snapshots.all()
+    assert len(kept) == 1
+    (seeded.tree("auth") / "seed.txt").write_text("saw\n")
+    renew(seeded)
+    assert runs(seeded) == 2
+    assert seeded.repository.snapshots.all() == kept
+
+
+@pytest.mark.parametrize("where", ["command", "script"])
+def test_data_that_holds_an_instances_own_port_is_nobody_elses(shop: Shop, where: str) -> None:
+    make = 'rm -f app.db; sqlite3 app.db "create table t as select $BACKEND_PORT p"\n'
+    commit(shop.repo, {"reset.sh": make})
+    command = make.strip() if where == "command" else "sh ./reset.sh"
+    shop.configure(database={"path": "app.db", "reset": command})
+    for instance in ("auth", "pay"):
+        record = shop.up(instance)
+        with closing(sqlite3.connect(shop.tree(instance) / "app.db")) as app:
+            assert app.execute("select p from t").fetchone() == (record.ports["backend"],)
+
+
+def test_a_golden_state_that_was_pruned_is_made_anew(seeded: Shop) -> None:
+    prune(seeded.repository, max_size=0)
+    assert seeded.repository.snapshots.all() == []
+    seeded.up("pay")
+    assert (seeded.tree("pay") / "runs").exists()
+    assert len(seeded.repository.snapshots.all()) == 1
 
 
 def test_an_app_that_has_it_open_sees_the_renewed_data(seeded: Shop) -> None:

@@ -64,6 +64,9 @@ class Adapter(Protocol):
         """Renew the data from the golden state; False where there is none. It ends connections
         of the app's, or is seen by them."""
 
+    def golden_file(self, site: Site) -> Path | None:
+        """The file that is its golden state; None where that is within the database's server."""
+
     def snapshot(self, site: Site, target: Path) -> None:
         """Write the data into a new file, as it is at one moment."""
 

@@ -32,6 +32,9 @@ class Adapter:
     def reset(self, site: Site) -> bool:
         return False
 
+    def golden_file(self, site: Site) -> Path | None:
+        return None
+
     def snapshot(self, site: Site, target: Path) -> None:
         raise _unknown()
 

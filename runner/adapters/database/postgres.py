@@ -86,6 +86,9 @@ class Adapter:
         self._do(site, _drop(OLD))
         return True
 
+    def golden_file(self, site: Site) -> Path | None:
+        return None
+
     def snapshot(self, site: Site, target: Path) -> None:
         argv = ["pg_dump", "--format=custom", f"--username={self._user}", self._name]
         with disk.appearing(target) as file:

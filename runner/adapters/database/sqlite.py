@@ -96,6 +96,9 @@ class Adapter:
         self._copy_in(site, golden)
         return True
 
+    def golden_file(self, site: Site) -> Path | None:
+        return site.own / GOLDEN
+
     def snapshot(self, site: Site, target: Path) -> None:
         self._copy_out(site, target)
 
