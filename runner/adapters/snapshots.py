@@ -92,5 +92,9 @@ class Snapshots:
         text = f"{'overlay' if works else 'copy'} {engine}"
         disk.write_atomically(self._folder / "engine", text.encode())
 
+    def forget_overlays(self) -> None:
+        """Whoever asks next tries."""
+        (self._folder / "engine").unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"

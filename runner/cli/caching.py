@@ -1,12 +1,16 @@
 """warm, cache: what instances share."""
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli import output
 from runner.cli.progress import narration
 from runner.controller.opening import open_project, open_repository
+
+if TYPE_CHECKING:
+    from runner.controller.cache import Cached
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -61,7 +65,7 @@ def list_command(json_: bool) -> None:
         click.echo("There are no snapshots.", err=True)
         return
     rows = [
-        [one.key[:12], one.step, _mb(one.size), str(one.instances), output.age(one.used_at)]
+        [one.key[:12], _step(one), _mb(one.size), str(one.instances), output.age(one.used_at)]
         for one in found
     ]
     output.show_table(["SNAPSHOT", "STEP", "SIZE", "INSTANCES", "USED"], rows)
@@ -89,6 +93,10 @@ def prune_command(older_than: float | None, max_size: int | None, json_: bool) -
         click.echo(output.printable(f"removed {one.key[:12]} ({one.step}), {_mb(one.size)}"))
     if not gone:
         click.echo("nothing had to go", err=True)
+
+
+def _step(one: "Cached") -> str:
+    return f"{one.step} (not shared: {one.unfit})" if one.unfit else one.step
 
 
 def _mb(size: int) -> str:

@@ -17,7 +17,8 @@ from runner.domain.errors import EngineFailed
 
 @dataclass(frozen=True)
 class Cached:
-    """One snapshot. `size` in bytes on the disk; `instances` is how many have it mounted."""
+    """One snapshot. `size` in bytes on the disk; `instances` is how many have it mounted. One that
+    is `unfit` to be shared, for this reason, has no size: only the verdict is kept."""
 
     key: str
     step: str
@@ -25,6 +26,7 @@ class Cached:
     instances: int
     created_at: str
     used_at: str
+    unfit: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -32,7 +34,7 @@ class Cached:
 
 def cached(repository: Repository) -> list[Cached]:
     """Every snapshot, the most recently used first."""
-    found = [one for one in repository.snapshots.all() if not one.unfit]
+    found = repository.snapshots.all()
     sizes = repository.engine.volume_sizes() if found else {}
     return [_cached(repository, snapshot, sizes) for snapshot in found]
 
@@ -41,13 +43,14 @@ def prune(
     repository: Repository, *, older_than: float | None = None, max_size: int | None = None
 ) -> list[Cached]:
     """Remove what was not used for `older_than` seconds, and the least recently used until the
-    rest has `max_size` bytes; never what an instance has mounted. Returns what went."""
+    rest has `max_size` bytes, with 0 all; never what an instance has mounted. Returns what went."""
     kept = cached(repository)
     total, gone = sum(one.size for one in kept), []
     now = time.time()
     for one in reversed(kept):
         old = older_than is not None and now - repository.snapshots.used_at(one.key) > older_than
-        if (old or (max_size is not None and total > max_size)) and _remove(repository, one.key):
+        large = max_size is not None and (total > max_size or max_size == 0)
+        if (old or large) and _remove(repository, one.key):
             total -= one.size
             gone.append(one)
     return gone
@@ -78,6 +81,7 @@ def _cached(repository: Repository, snapshot: Snapshot, sizes: dict[str, int]) -
         instances=len(_users(repository, snapshot.key)),
         created_at=snapshot.created_at,
         used_at=used.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        unfit=snapshot.unfit,
     )
 
 

@@ -7,11 +7,11 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from runner.adapters import disk
+from runner.adapters import disk, locks
 from runner.adapters.records import now
 from runner.adapters.snapshots import Snapshot
 from runner.controller.containers import ensure_running
-from runner.controller.layers import put_folders
+from runner.controller.layers import copy_volume, put_folders
 from runner.controller.setup import ensure_setup, named
 from runner.controller.sidecars import ensure_sidecars
 from runner.controller.supply import (
@@ -20,13 +20,14 @@ from runner.controller.supply import (
     steps_of,
     steps_read,
     take_known,
+    whole,
 )
 from runner.controller.throwaway import GateWork, dispose, gate_project, lay_out
 from runner.controller.work import ProjectWork
 from runner.domain import container as names
 from runner.domain.container import GATE_PREFIX, WORKSPACE
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
-from runner.domain.produces import overlap
+from runner.domain.produces import downloads_of, overlap
 
 _ANEW = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
 # Whether every one of these folders has something in it.
@@ -90,7 +91,10 @@ def _made(
     steps = steps_of(inner, image)
     if steps.products[number] is None or steps.key(number) != key:
         return None
-    volumes = _new_volumes(inner, steps.product(number).paths, key, image)
+    products = steps.product(number).paths
+    caches = downloads_of(steps.steps[number])
+    volumes = _new_volumes(inner, (*products, *caches), key, image)
+    _begin_near(inner, steps.kin(number), {path: volumes[path] for path in caches}, image)
     inner.change(mounts=volumes)
     take_known(inner, steps)
     ensure_mounted(inner, image)
@@ -100,12 +104,12 @@ def _made(
     before = _files(inner)
     ensure_setup(inner, running.id, running.env)
     step = steps.steps[number]
-    filled = ["sh", "-c", _FILLED, "sh", *volumes]
+    filled = ["sh", "-c", _FILLED, "sh", *products]
     empty = inner.engine.exec(running.id, filled, workdir=WORKSPACE).exit_code != 0
     made = sorted(_files(inner) - before)
-    beside = [path for path in made if not any(overlap(path, own) for own in volumes)]
+    beside = [path for path in made if not any(overlap(path, own) for own in products)]
     inner.engine.remove(running.id)  # nobody writes any more
-    unfit = f"it left nothing in {' or '.join(volumes)}" if empty else ""
+    unfit = f"it left nothing in {' or '.join(products)}" if empty else ""
     if beside and step.produces is None:
         unfit = f"it also makes {beside[0]}; `produces` and `key` can say what all of it depends on"
     if unfit:
@@ -113,6 +117,19 @@ def _made(
     snapshot = Snapshot(key, steps.kin(number), named(step), volumes, now(), unfit)
     inner.repository.snapshots.write(snapshot)
     return snapshot
+
+
+def _begin_near(inner: GateWork, kin: str, caches: dict[str, str], image: str) -> None:
+    """Let download caches begin with what the last run for another lock file downloaded."""
+    engine, snapshots = inner.engine, inner.repository.snapshots
+    for near in snapshots.all():
+        # One that is not whole may be in the making, by somebody who waits for the one we make.
+        if near.kin == kin and near.volumes.keys() & caches and whole(engine, snapshots, near.key):
+            with locks.hold(snapshots.lock(near.key)):
+                if whole(engine, snapshots, near.key):
+                    for path in near.volumes.keys() & caches:
+                        copy_volume(inner, near.volumes[path], caches[path], image)
+            return
 
 
 def _files(inner: GateWork) -> set[str]:

@@ -19,6 +19,7 @@ from runner.domain.container import Limits as ContainerLimits
 from runner.domain.environment import values_of
 from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused
 from runner.domain.ports import choose_slot, ports_of_slot
+from runner.domain.produces import below_home
 
 _FIXED = frozenset(names.CA_VARIABLES)  # what the container was made with counts
 STOP_TIMEOUT = 2  # seconds; the idle process needs less than one
@@ -160,10 +161,14 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         publish=sandbox.publish,
         capabilities=tuple(sandbox.capabilities),
         volumes=tuple(
-            VolumeMount(name, f"{names.WORKSPACE}/{path}")
-            for path, name in sorted(record.mounts.items())
+            VolumeMount(name, _inside(path)) for path, name in sorted(record.mounts.items())
         ),
     )
+
+
+def _inside(path: str) -> str:
+    home = below_home(path)
+    return f"{names.WORKSPACE}/{path}" if home is None else f"{names.HOME}/{home}"
 
 
 def _environment(work: ProjectWork, given: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runner.adapters import locks
+from runner.adapters.snapshots import Snapshot
 from runner.controller.cache import prune
 from runner.controller.clean_run import made_clean
 from runner.controller.layers import drop_layers, is_lost
@@ -14,6 +15,7 @@ from runner.controller.supply import (
     open_numbers,
     steps_of,
     take,
+    take_copy,
     whole,
 )
 from runner.controller.work import ProjectWork
@@ -37,7 +39,7 @@ def ensure_dependencies(work: ProjectWork, image: str, authority: Path | None) -
             supplied = _supplied(work, number, steps, image, authority)
             # Not a gate: pip and poetry remove nothing that the nearest has too much.
             if not supplied and work.kind == "instance":
-                _start_near(work, number, steps)
+                _start_near(work, number, steps, image)
     ensure_mounted(work, image)
 
 
@@ -53,14 +55,14 @@ def _supplied(
         if found is None and not waited:
             found = made_clean(work, number, steps, image, authority)
         if found and not found.unfit:
-            take(work, found, steps.done(number))
+            _have(work, number, steps, found, steps.done(number), image)
     if found and not there:
         with suppress(EngineFailed):  # it counts for one at a time; the next one prunes
             prune(work.repository, max_size=work.config.limits.cache)
     return found is not None
 
 
-def _start_near(work: ProjectWork, number: int, steps: Steps) -> None:
+def _start_near(work: ProjectWork, number: int, steps: Steps, image: str) -> None:
     """The step will run in the instance; let it begin with what another lock file gave."""
     snapshots, kin = work.repository.snapshots, steps.kin(number)
     for near in snapshots.all():
@@ -68,5 +70,14 @@ def _start_near(work: ProjectWork, number: int, steps: Steps) -> None:
             with locks.hold(snapshots.lock(near.key)):
                 found = whole(work.engine, snapshots, near.key)
                 if found:
-                    take(work, found, None)
+                    _have(work, number, steps, found, None, image)
                     return
+
+
+def _have(
+    work: ProjectWork, number: int, steps: Steps, found: Snapshot, supplied: str | None, image: str
+) -> None:
+    if steps.steps[number].visible and work.kind == "instance":
+        take_copy(work, found, supplied, image)
+    else:
+        take(work, found, supplied)

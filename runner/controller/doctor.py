@@ -34,8 +34,10 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
         if engine and info:
             findings += unfinished(project, fix=fix, emit=emit)
-            works = project.repository.snapshots.overlays(engine_name(info))
-            findings += health.overlay_findings(works)
+            snapshots = project.repository.snapshots
+            findings += health.overlay_findings(snapshots.overlays(engine_name(info)))
+            if fix:
+                snapshots.forget_overlays()
     return findings
 
 

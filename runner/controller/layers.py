@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from runner.adapters import locks
@@ -11,7 +11,7 @@ from runner.adapters.engine import EngineInfo
 from runner.adapters.folders_tar import folders
 from runner.controller.work import ProjectWork
 from runner.domain import container as names
-from runner.domain.container import ContainerSpec, Limits, VolumeMount
+from runner.domain.container import ContainerSpec, Limits, Mount, VolumeMount
 from runner.domain.errors import CommandFailed, EngineFailed
 
 COPY_TIMEOUT = 1800.0  # seconds
@@ -47,7 +47,7 @@ def ensure_layers(work: ProjectWork, image: str) -> None:
         with work.step("copying what set-up makes"):
             for name in missing:
                 work.engine.ensure_volume(name, labels(work))
-                _copy(work, lowers[name], name, image)
+                copy_volume(work, lowers[name], name, image)
     work.change(layered=tuple(lowers))
 
 
@@ -85,7 +85,7 @@ def is_lost(work: ProjectWork) -> bool:
 
 def drop_layers(work: ProjectWork) -> None:
     """Remove what the instance has written above snapshots; its set-up begins anew."""
-    if not work.record.mounts:
+    if not work.record.mounts and not work.record.supplied:
         return
     container = work.container()
     if container:
@@ -93,7 +93,7 @@ def drop_layers(work: ProjectWork) -> None:
     for name in work.record.mounts.values():
         work.engine.remove_volume(name)
         work.engine.remove_volume(_own(name))
-    work.change(mounts={}, lowers={}, layered=(), supplied=(), setup_done=())
+    work.change(mounts={}, lowers={}, layered=(), copying=(), supplied=(), setup_done=())
 
 
 def can_overlay(work: ProjectWork, image: str) -> bool:
@@ -136,18 +136,32 @@ def _tried(work: ProjectWork, image: str) -> bool:
 
 # Forced: a copy that was cut off is gone over again, and may have files without the right to write.
 _COPY = 'cp -af --reflink=auto "$1/." "$2" 2>/dev/null || cp -af "$1/." "$2"'
+_COPY_ANEW = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {_COPY}; }}'
 
 
-def _copy(work: ProjectWork, lower: str, name: str, image: str) -> None:
-    """Never hard links: the instance could edit the snapshot in place."""
+def copy_volume(work: ProjectWork, lower: str, name: str, image: str) -> None:
+    """Never hard links: the instance could edit the snapshot in place. Raises CommandFailed."""
     with _helper(work, [lower, name], image) as container:
         work.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
-        work.engine.start(container)
-        said = io.BytesIO()
-        code = work.engine.exec_attached(
-            container, ["sh", "-c", _COPY, "sh", "/v0", "/v1"], env={}, workdir="/", stdin=None,
-            stdout=said, stderr=said, timeout=COPY_TIMEOUT,
-        )  # fmt: skip
+        _copy(work, container, _COPY, ["/v0", "/v1"])
+
+
+def copy_into(work: ProjectWork, volumes: Mapping[str, str], image: str) -> None:
+    """Have a copy of each volume in the worktree, at its path there, instead of what was there.
+    Inside, where a symlink of the branch leads nowhere. Raises CommandFailed."""
+    worktree = Mount(work.record.worktree, names.WORKSPACE)
+    with _helper(work, volumes.values(), image, mounts=(worktree,)) as container:
+        for at, path in enumerate(volumes):
+            _copy(work, container, _COPY_ANEW, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
+
+
+def _copy(work: ProjectWork, container: str, script: str, words: list[str]) -> None:
+    said = io.BytesIO()
+    work.engine.start(container)
+    code = work.engine.exec_attached(
+        container, ["sh", "-c", script, "sh", *words], env={}, workdir="/", stdin=None,
+        stdout=said, stderr=said, timeout=COPY_TIMEOUT,
+    )  # fmt: skip
     if code:
         raise CommandFailed(
             f"{work.id}: what set-up makes could not be copied: "
@@ -178,7 +192,9 @@ def labels(work: ProjectWork) -> dict[str, str]:
 
 
 @contextmanager
-def _helper(work: ProjectWork, volumes: Iterable[str], image: str) -> Iterator[str]:
+def _helper(
+    work: ProjectWork, volumes: Iterable[str], image: str, *, mounts: tuple[Mount, ...] = ()
+) -> Iterator[str]:
     """A container with the volumes at /v0, /v1, ...; it is not started, and goes with the block."""
     name = f"{work.container_name}{_FILL}"
     work.engine.remove(name)  # of a treedock that was killed
@@ -189,7 +205,7 @@ def _helper(work: ProjectWork, volumes: Iterable[str], image: str) -> Iterator[s
             user=f"{os.getuid()}:{os.getgid()}",
             hostname="",
             ports=(),
-            mounts=(),
+            mounts=mounts,
             limits=_LIMITS,
             labels={**labels(work), names.LABEL_SIDECAR: _FILL},
             volumes=tuple(VolumeMount(v, f"/v{at}") for at, v in enumerate(volumes)),

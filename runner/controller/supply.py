@@ -3,16 +3,24 @@
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters import disk, locks
 from runner.adapters.engine import Engine
 from runner.adapters.snapshots import Snapshot, Snapshots
-from runner.controller.layers import claim, ensure_layers
+from runner.controller.layers import claim, copy_into, ensure_layers
 from runner.controller.work import ProjectWork
 from runner.domain.config import Step
-from runner.domain.produces import Product, Read, done_key, kin_key, products_of, snapshot_key
+from runner.domain.produces import (
+    Product,
+    Read,
+    below_home,
+    done_key,
+    kin_key,
+    products_of,
+    snapshot_key,
+)
 
 
 @dataclass(frozen=True)
@@ -58,12 +66,13 @@ def steps_of(work: ProjectWork, image: str) -> Steps:
 
 def open_numbers(work: ProjectWork, steps: Steps) -> Iterator[int]:
     """The steps for which it is open where their product comes from: nothing is mounted there,
-    and nothing lies there that a mount would hide."""
+    and nothing lies there that a mount would hide. What a copy that was cut off left is nothing."""
     worktree = Path(work.record.worktree)
     for number, product in enumerate(steps.products):
         if product and not set(product.paths) & work.record.mounts.keys():
-            kinds = {disk.entry_kind(worktree, path) for path in product.paths}
-            filled = any(disk.holds_anything(worktree / path) for path in product.paths)
+            paths = set(product.paths) - set(work.record.copying)
+            kinds = {disk.entry_kind(worktree, path) for path in paths}
+            filled = any(disk.holds_anything(worktree / path) for path in paths)
             if kinds <= {"absent", "folder"} and not filled:
                 yield number
 
@@ -82,14 +91,26 @@ def take(work: ProjectWork, snapshot: Snapshot, supplied: str | None) -> None:
     `supplied` is the step that need not run for it; None where it is only somewhere to start.
     """
     record = work.record
-    mounts = {path: claim(work, path, snapshot.key) for path in snapshot.volumes}
-    lowers = {mounts[path]: volume for path, volume in snapshot.volumes.items()}
+    free = snapshot.volumes.keys() - record.mounts.keys()  # steps may share a download cache
+    mounts = {path: claim(work, path, snapshot.key) for path in sorted(free)}
+    lowers = {mounts[path]: snapshot.volumes[path] for path in mounts}
     work.repository.snapshots.touch(snapshot.key)
     work.change(
         mounts=record.mounts | mounts,
         lowers=record.lowers | lowers,
         supplied=(*record.supplied, *([supplied] if supplied else [])),
     )
+
+
+def take_copy(work: ProjectWork, snapshot: Snapshot, supplied: str | None, image: str) -> None:
+    """The same, with the folders of the worktree as copies there, for everybody to see."""
+    copied = {path: v for path, v in snapshot.volumes.items() if below_home(path) is None}
+    work.change(copying=tuple(copied))
+    with work.step(f"copying {' and '.join(copied)}"):
+        copy_into(work, copied, image)
+    rest = {path: v for path, v in snapshot.volumes.items() if path not in copied}
+    take(work, replace(snapshot, volumes=rest), supplied)
+    work.change(copying=())
 
 
 def take_known(work: ProjectWork, steps: Steps) -> None:
@@ -106,5 +127,9 @@ def ensure_mounted(work: ProjectWork, image: str) -> None:
     """The mount points in the worktree and the volumes. Raises Refused where something else lies
     there."""
     for path in work.record.mounts:
-        disk.ensure_folder_below(Path(work.record.worktree), path)
+        home = below_home(path)
+        if home is None:
+            disk.ensure_folder_below(Path(work.record.worktree), path)
+        else:
+            disk.ensure_folder_below(work.records.folder(work.id) / "home", home)
     ensure_layers(work, image)

@@ -164,6 +164,9 @@ class Step(Model):
     poetry, npm, pnpm, bun or yarn with a lock file; `[]` keeps nothing."""
     key: list[FilePath] = []
     """Files that decide what it makes, e.g. a lock file, relative to `in`."""
+    visible: bool = False
+    """Put a copy of what it makes into the worktree of a new instance, where editors on the host
+    see it, instead of mounting it."""
 
     @model_validator(mode="after")
     def _has_a_key(self) -> "Step":

@@ -135,7 +135,8 @@ def overlay_findings(works: bool | None) -> list[Finding]:
             "dependencies",
             "warning",
             "The engine cannot mount overlays: each new instance copies what set-up makes.",
-            "A local engine that is not rootless can; copies work, but take time and space.",
+            "A local engine that is not rootless can; copies work, but take time and space. "
+            "treedock doctor --fix has the next `up` try again.",
         )
     ]
 

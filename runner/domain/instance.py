@@ -92,6 +92,8 @@ class Record:
     """By the name of such a volume the one that it shows, of a snapshot."""
     layered: tuple[str, ...] = ()
     """Those of them that are whole."""
+    copying: tuple[str, ...] = ()
+    """Folders of the worktree that a copy is being put into: not whole where this stays."""
     supplied: tuple[str, ...] = ()
     """Keys of set-up steps that need not run, because a snapshot has what they make."""
 
@@ -105,7 +107,7 @@ class Record:
         Raises TypeError or KeyError where the data is no record.
         """
         known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
-        for key in ("setup_done", "sidecar_ports", "copied", "layered", "supplied"):
+        for key in ("setup_done", "sidecar_ports", "copied", "layered", "copying", "supplied"):
             known[key] = tuple(known.get(key, ()))
         if known.get("error"):
             known["error"] = Failure(**known["error"])

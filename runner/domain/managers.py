@@ -30,6 +30,21 @@ _WITH_VALUE = frozenset(
 )
 
 
+# Where they keep what they downloaded, below the home folder: their documented defaults, and for
+# pnpm, whose default is the top of the file system, where `treedock init` puts it.
+_DOWNLOADS = {
+    "npm": ".npm",
+    "npx": ".npm",
+    "pnpm": ".pnpm-store",
+    "yarn": ".cache/yarn",
+    "bun": ".bun/install/cache",
+    "uv": ".cache/uv",
+    "uvx": ".cache/uv",
+    "pip": ".cache/pip",
+    "pip3": ".cache/pip",
+    "poetry": ".cache/pypoetry",
+}
+
 Inferred = tuple[tuple[str, ...], tuple[str, ...]]
 _NOTHING: Inferred = ((), ())
 
@@ -171,3 +186,9 @@ def folders(line: str) -> list[str]:
     found |= {VENV} if managers & {"uv", "poetry"} else set()
     found |= {folder for words in calls if (folder := _venv_folder(words))}
     return sorted(found)
+
+
+def downloads(line: str) -> tuple[str, ...]:
+    """The download caches, below the home folder, of the managers that a line names."""
+    names = {word.rpartition("/")[2] for word in re.split(r"[^\w./-]+", line)}
+    return tuple(sorted({_DOWNLOADS[name] for name in names & _DOWNLOADS.keys()}))

@@ -17,6 +17,9 @@ Read = Callable[[str], bytes | None]
 """A file of the checkout by its path there; None for what is no regular file."""
 
 
+_HOME = "~/"
+
+
 @dataclass(frozen=True)
 class Product:
     """Folders that a step makes, and the files that decide what is in them; all relative to the
@@ -49,6 +52,16 @@ def products_of(steps: Sequence["Step"], read: Read) -> list[Product | None]:
         taken += product.paths if product else ()
         found.append(product)
     return found
+
+
+def downloads_of(step: "Step") -> tuple[str, ...]:
+    """The download caches of what a step calls, each as '~/.npm'."""
+    return tuple(f"{_HOME}{path}" for path in managers.downloads(step.run))
+
+
+def below_home(path: str) -> str | None:
+    """'.npm' of '~/.npm'; None for a path in the checkout."""
+    return path.removeprefix(_HOME) if path.startswith(_HOME) else None
 
 
 def folders_of(step: "Step") -> tuple[str, ...]:

@@ -129,11 +129,13 @@ def test_up_is_completed_by_the_next(world: World) -> None:
 
 
 @pytest.mark.timeout(3600)  # each point makes the snapshot anew
-def test_a_snapshot_is_whole_or_counts_for_nothing(world: World) -> None:
+@pytest.mark.parametrize(("visible", "every"), [(False, 1), (True, 5)])
+def test_a_snapshot_is_whole_or_counts_for_nothing(world: World, visible: bool, every: int) -> None:
     app = world.app
-    install = "mkdir -p lib && echo 1 > lib/first && sleep 0.2 && echo 2 > lib/last"
+    install = "echo npm; mkdir -p lib && echo 1 > lib/first && sleep 0.2 && echo 2 > lib/last"
     commit(app.folder, {"lock": "one\n"}, "lock")
-    app.configure(setup=[{"run": install, "produces": ["lib"], "key": ["lock"]}], database=None)
+    step = {"run": install, "produces": ["lib"], "key": ["lock"], "visible": visible}
+    app.configure(setup=[step], database=None)
     project = open_project(open_repository(app.folder))
     key = project.repository.key
 
@@ -148,9 +150,9 @@ def test_a_snapshot_is_whole_or_counts_for_nothing(world: World) -> None:
         prune(project.repository, max_size=-1)
         assert app.engine.volumes(repository=key) == []
 
-    points = kill_points(world, prepare, finish)
+    points = kill_points(world, prepare, finish, every=every)
     world.check_nothing_is_left()
-    told(world, "up with a snapshot", points)
+    told(world, f"up with a {'visible ' if visible else ''}snapshot", points)
 
 
 RESETS = {

@@ -72,6 +72,24 @@ def test_many_first_ones_at_once_run_the_step_once(shop: Shop, runs: Runs) -> No
     assert len(runs()) == 1
 
 
+def test_steps_of_one_manager_share_its_download_cache(shop: Shop) -> None:
+    commit(shop.repo, {"app/lock": "one\n", "web/lock": "one\n"}, "locks")
+    install = {
+        "run": "echo npm; mkdir lib; cat lock > lib/made",
+        "produces": ["lib"],
+        "key": ["lock"],
+    }
+    shop.configure(setup=[{**install, "in": "app"}, {**install, "in": "web"}])
+    shop.up("auth")
+    home = shop.repository.records.folder("auth") / "home"
+    assert (home / ".npm").is_dir()
+    assert list(mounted(shop, "auth")) == [
+        "/workspace/app/lib", "/workspace/web/lib", "/home/treedock/.npm",
+    ]  # fmt: skip
+    shop.up("pay")
+    assert [one.instances for one in cached(shop.repository)] == [2, 2]
+
+
 @pytest.mark.deep
 def test_the_mount_point_is_empty_on_the_host_and_git_shows_nothing(shop: Shop, runs: Runs) -> None:
     shop.up("auth")
@@ -181,7 +199,10 @@ def test_a_step_that_leaves_its_folder_empty_makes_no_snapshot(shop: Shop) -> No
     shop.configure(setup=[{"run": "mkdir -p lib", "produces": ["lib"], "key": ["lock"]}])
     shop.up("auth")
     assert any("left nothing in lib" in text for text in shop.warnings)
-    assert cached(shop.repository) == []
+    (verdict,) = cached(shop.repository)
+    assert (verdict.unfit, verdict.size) == ("it left nothing in lib", 0)
+    assert prune(shop.repository, max_size=1) == []
+    assert prune(shop.repository, max_size=0) == [verdict]
 
 
 @pytest.mark.deep
@@ -295,6 +316,10 @@ def test_an_engine_without_overlays_copies(shop: Shop, runs: Runs) -> None:
     assert shop.engine.calls.count("ensure_overlay") == 1  # it was tried once
     assert list(mounted(shop, "pay")) == ["/workspace/app/lib"]
     assert "copying what set-up makes" in shop.steps
+    shop.repository.snapshots.forget_overlays()
+    shop.engine.overlays = True
+    shop.up("search")
+    assert "copying what set-up makes" not in shop.steps
 
 
 @pytest.mark.deep

@@ -176,6 +176,35 @@ def theirs(shared: App) -> Iterator[Path]:
     shutil.rmtree(top)
 
 
+def test_a_visible_product_is_a_copy_in_the_worktree(shared: App) -> None:
+    shared.configure(setup=[SETUP[0] | {"visible": True}])
+    shared.up("auth", "pay")
+    for instance in ("auth", "pay"):
+        assert (shared.tree(instance) / "app/lib/module/file").read_text() == "one\n"
+        assert not ran(shared, instance)
+        assert shared.inside(instance, "grep -c /app/lib /proc/mounts").stdout == "0\n"
+        assert git(shared.tree(instance), "status", "--porcelain") == ""
+    assert shared.inside("auth", "rm -rf app/lib; mkdir app/lib; echo x >app/lib/x").exit_code == 0
+    shared.cli("restart", "auth")
+    assert [path.name for path in (shared.tree("auth") / "app/lib").iterdir()] == ["x"]
+    assert read(shared, "pay") == "one"
+
+
+def test_a_copy_never_leaves_the_worktree(shared: App, tmp_path: Path) -> None:
+    victim = tmp_path / "lib"
+    victim.mkdir()
+    (victim / "mine").write_text("kept")
+    git(shared.folder, "switch", "--quiet", "-c", "feature/auth")
+    (shared.folder / "app2").symlink_to(tmp_path)
+    git(shared.folder, "add", "app2")
+    git(shared.folder, "commit", "--quiet", "--message", "a way out")
+    git(shared.folder, "switch", "--quiet", "main")
+    commit(shared.folder, {"app2/lock": "one\n", "app2/install": INSTALL}, "a folder here")
+    shared.configure(setup=[SETUP[0] | {"in": "app2", "visible": True}])
+    shared.cli("up", "auth", "--attach")
+    assert [path.name for path in victim.iterdir()] == ["mine"]
+
+
 def test_it_works_for_a_person_who_is_not_root(theirs: Path) -> None:
     group = Path("/var/run/docker.sock").stat().st_gid
     ids = ["--reuid", str(PERSON), "--regid", str(PERSON), "--groups", str(group)]
@@ -242,3 +271,14 @@ def test_npm_and_uv_are_known_and_cope_with_a_mount_point(app: App) -> None:
         assert app.inside(instance, script).exit_code == 0
         assert app.inside(instance, "git status --porcelain").stdout == ""
         assert git(app.tree(instance), "status", "--porcelain") == ""
+    # What the clean run downloaded need not be downloaded again, and is each one's own to add to.
+    offline = (
+        "rm -rf /tmp/web; cp -r web /tmp/web; cd /tmp/web; rm -rf node_modules; npm ci --offline"
+    )
+    assert app.inside("auth", offline).exit_code == 0
+    assert app.inside("auth", "rm -rf ~/.npm/* && touch ~/.npm/mine").exit_code == 0
+    assert app.inside("pay", "test -d ~/.npm/_cacache && ! test -e ~/.npm/mine").exit_code == 0
+    commit(app.folder, {"web/.npmrc": "offline=true\n"}, "a clean run that finds what another left")
+    app.up("search")
+    assert not ran(app, "search")
+    assert len(snapshots(app)) == 3

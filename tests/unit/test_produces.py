@@ -8,6 +8,7 @@ from runner.domain.errors import ConfigError
 from runner.domain.produces import (
     Product,
     done_key,
+    downloads_of,
     folders_of,
     product_of,
     products_of,
@@ -184,3 +185,20 @@ def test_a_snapshot_is_named_by_everything_that_decides_it() -> None:
     assert len(set(keys)) == 4
     assert key([uv, npm], LOCKS) == key([npm], LOCKS)
     assert key([uv, npm], LOCKS | {"uv.lock": b"2"}) == key([npm], LOCKS)
+
+
+@pytest.mark.parametrize(
+    ("line", "caches"),
+    [
+        ("npm ci", [".npm"]),
+        ("python3 -m venv .venv && .venv/bin/pip install -r requirements.txt", [".cache/pip"]),
+        ("npx --yes pnpm@9 install --frozen-lockfile", [".npm", ".pnpm-store"]),
+        ("uv sync && (cd web; bun install)", [".bun/install/cache", ".cache/uv"]),
+        ("./install-npm", []),
+        ("make", []),
+    ],
+)
+def test_download_caches_are_those_of_the_managers_that_a_line_names(
+    line: str, caches: list[str]
+) -> None:
+    assert downloads_of(Step(run=line)) == tuple(f"~/{path}" for path in caches)
