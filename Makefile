@@ -47,7 +47,7 @@ test: venv
 	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -n 2 --dist loadfile -m "(engine or browser) and not long"
 
 long: venv
-	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -m long
+	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -n 2 --dist worksteal -m long
 
 benchmark: venv
 	$(ENGINE) $(BIN)/python benchmarks/run.py

@@ -52,6 +52,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("no container engine answers (treedock doctor --fix starts one)")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have counted is shown although they pass."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
+
+
 @cache
 def _engine() -> Engine | None:
     """The real engine as the product connects to it, or None; one connection for all tests."""

@@ -3,7 +3,7 @@ moment is anything lost, leaked or landed untested."""
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -25,6 +25,7 @@ class World:
     """What must hold of a project, whatever was killed."""
 
     app: App
+    tell: Callable[[str, object], None]
     commits: set[str] = field(default_factory=set)
     losses: list[str] = field(default_factory=list)
 
@@ -66,8 +67,8 @@ class World:
 
 
 @pytest.fixture
-def world(app: App) -> World:
-    return World(app)
+def world(app: App, record_property: Callable[[str, object], None]) -> World:
+    return World(app, record_property)
 
 
 def kill_points(
@@ -99,18 +100,9 @@ def kill_points(
 
 
 def told(world: World, verb: str, points: int) -> None:
-    print(f"\n{verb}: {points} kill points, {len(world.losses)} losses", flush=True)
+    world.tell("kill points", f"{verb}: {points}, {len(world.losses)} losses")
     assert world.losses == []
     assert points > 5
-
-
-@pytest.fixture(autouse=True)
-def _shown(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """The count is shown although the test passes."""
-    yield
-    said = [line for line in capfd.readouterr().out.splitlines() if "kill points" in line]
-    with capfd.disabled():
-        print(*said, sep="\n")
 
 
 def test_up_is_completed_by_the_next(world: World) -> None:
