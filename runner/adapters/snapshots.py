@@ -11,10 +11,10 @@ from runner.adapters import disk
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one set-up step has made, whole. `volumes` has the volume of each folder, by its path
-    in the checkout; `kin` is the same for those that differ in key files only; `step` reads as
-    'npm ci in app/client'. One that is `unfit`, for this reason, has no volumes: it is kept so that
-    nobody tries again."""
+    """What one set-up step or reset has made, whole. `volumes` has the volume of each folder, by
+    its path in the checkout, or as '~/.npm'; that of a database by ''. `kin` is the same for those
+    that differ in key files only; `step` reads as 'npm ci in app/client'. One that is `unfit`, for
+    this reason, has no volumes: it is kept so that nobody tries again."""
 
     key: str
     kin: str
@@ -74,6 +74,10 @@ class Snapshots:
             return self.file(key).stat().st_size
         except FileNotFoundError:
             return 0
+
+    def keys_of_files(self) -> list[str]:
+        """The keys of all such files, of whole snapshots or not."""
+        return [path.stem for path in self._folder.glob("*.database")]
 
     def remove(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The cache: snapshots of what set-up steps make, how large they are, and which may go."""
+"""The cache: snapshots of what set-up steps and resets make, their sizes, and which may go."""
 
 import re
 import time
@@ -69,6 +69,10 @@ def remove_left_behind(repository: Repository) -> None:
     for name in left_behind(repository):
         with suppress(EngineFailed):  # in use by the container of one who just died
             repository.engine.remove_volume(name)
+    snapshots = repository.snapshots
+    for key in snapshots.keys_of_files():
+        if not locks.is_held(snapshots.lock(key)) and snapshots.read(key) is None:
+            snapshots.remove(key)
 
 
 def _cached(repository: Repository, snapshot: Snapshot, sizes: dict[str, int]) -> Cached:

@@ -4,6 +4,7 @@ the steps up to it. What it makes there becomes a snapshot, and nothing else eve
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,16 +44,20 @@ def made_clean(
     commit = _commit_of_base(work, number, steps, image)
     if commit is None:
         return None
-    inner = _throwaway(work, number, steps.key(number))
+    key = steps.key(number)
+    inner, made = _throwaway(work, number, key), None
+    prefix = f"treedock-{work.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}."
     with work.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
         dispose(inner)  # of one that was killed
         try:
-            made = _made(inner, number, steps.key(number), commit, image, authority)
+            made = _made(inner, number, key, prefix, commit, image, authority)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
             work.warn(f"a clean run of {named(steps.steps[number])} failed: {error.message}")
             return None
         finally:
             dispose(inner)
+            if made is None or made.unfit:
+                _remove_volumes(work, key, prefix)
     if made and made.unfit:
         work.warn(f"{made.step} is not shared: {made.unfit}")
     return made
@@ -85,7 +90,13 @@ def _throwaway(work: ProjectWork, number: int, key: str) -> GateWork:
 
 
 def _made(
-    inner: GateWork, number: int, key: str, commit: str, image: str, authority: Path | None
+    inner: GateWork,
+    number: int,
+    key: str,
+    prefix: str,
+    commit: str,
+    image: str,
+    authority: Path | None,
 ) -> Snapshot | None:
     lay_out(inner, commit)
     steps = steps_of(inner, image)
@@ -93,7 +104,8 @@ def _made(
         return None
     products = steps.product(number).paths
     caches = downloads_of(steps.steps[number])
-    volumes = _new_volumes(inner, (*products, *caches), key, image)
+    volumes = {path: f"{prefix}{at}" for at, path in enumerate((*products, *caches))}
+    _make_volumes(inner, list(volumes.values()), key, image)
     _begin_near(inner, steps.kin(number), {path: volumes[path] for path in caches}, image)
     inner.change(mounts=volumes)
     take_known(inner, steps)
@@ -139,17 +151,22 @@ def _files(inner: GateWork) -> set[str]:
     return {path for path in found if not _ANEW.search(path)}
 
 
-def _new_volumes(inner: GateWork, paths: tuple[str, ...], key: str, image: str) -> dict[str, str]:
-    """An empty volume of the user's for each path, under a name that nobody knows yet."""
-    prefix = f"treedock-{inner.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}"
-    volumes = {path: f"{prefix}.{at}" for at, path in enumerate(paths)}
-    for name in volumes.values():
+def _make_volumes(inner: GateWork, volumes: list[str], key: str, image: str) -> None:
+    """Empty volumes of the user's, under names that nobody knows yet."""
+    for name in volumes:
         inner.engine.ensure_volume(name, snapshot_labels(inner, key))
-    put_folders(inner, volumes.values(), [f"v{at}" for at in range(len(volumes))], image)
-    return volumes
+    put_folders(inner, volumes, [f"v{at}" for at in range(len(volumes))], image)
+
+
+def _remove_volumes(work: ProjectWork, key: str, prefix: str) -> None:
+    for name in work.engine.volumes(snapshot=key):
+        if name.startswith(prefix):
+            with suppress(EngineFailed):  # doctor finds what is left
+                work.engine.remove_volume(name)
 
 
 def snapshot_labels(work: ProjectWork, key: str) -> dict[str, str]:
+    """Of a volume that is part of the snapshot `key`."""
     return {
         names.LABEL: "snapshot",
         names.LABEL_PROJECT: work.project.name,

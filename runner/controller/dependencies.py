@@ -40,6 +40,8 @@ def ensure_dependencies(work: ProjectWork, image: str, authority: Path | None) -
             # Not a gate: pip and poetry remove nothing that the nearest has too much.
             if not supplied and work.kind == "instance":
                 _start_near(work, number, steps, image)
+        if work.record.copying:  # of a step that does not copy any more: what is there stays
+            work.change(copying=())
     ensure_mounted(work, image)
 
 

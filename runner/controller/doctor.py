@@ -35,8 +35,9 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
         if engine and info:
             findings += unfinished(project, fix=fix, emit=emit)
             snapshots = project.repository.snapshots
-            findings += health.overlay_findings(snapshots.overlays(engine_name(info)))
-            if fix:
+            works = snapshots.overlays(engine_name(info))
+            findings += health.overlay_findings(works)
+            if fix and works is False:
                 snapshots.forget_overlays()
     return findings
 

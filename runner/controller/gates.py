@@ -106,7 +106,7 @@ def bring_up(
     ensure_dependencies(work, image, authority)
     running = ensure_running(work, image, authority)
     _require_wanted(wanted)
-    with first_reset(work, untouched=False) as first:
+    with first_reset(work, authority, untouched=False) as first:
         ensure_sidecars(
             work, running.id, fresh=running.fresh, authority=authority, golden=first.found
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runner.adapters import disk
-from runner.controller.files import env_file_values
+from runner.controller.files import ENV_FILE, env_file_values
 from runner.controller.sidecars import sidecar_key
 from runner.controller.work import ProjectWork
 from runner.domain.config import Database
@@ -14,17 +14,20 @@ from runner.domain.environment import values_of
 from runner.domain.migrations import inputs_of, named_in
 
 
-def golden_key(work: ProjectWork, database: Database) -> str:
+def golden_key(work: ProjectWork, database: Database, server: str | None = None) -> str:
     """Changes whenever the reset command could make other data: with the command, the files that
-    it reads, the database server and its settings, the image, and the user.
+    it reads, the database server and its settings, the images, and the user. `server` is the
+    image of a sidecar that is not there yet.
 
     Where nobody knows which files it reads, all of them count.
     """
     sidecar = work.config.sidecars.get(database.beside)
-    container = work.container()
+    there = work.sidecars().get(database.beside) if sidecar and server is None else None
+    images = [found.image for found in (work.container(), there) if found]
+    images += [server] if server else []
     parts = [
         database.engine, database.path, database.name, database.folder, database.reset,
-        sidecar_key(sidecar) if sidecar else "", container.image if container else "",
+        sidecar_key(sidecar) if sidecar else "", *map(work.engine.image, images),
         os.getuid(), os.getgid(),
     ]  # fmt: skip
     digest = hashlib.sha256("\0".join(str(part) for part in parts).encode())
@@ -35,22 +38,35 @@ def golden_key(work: ProjectWork, database: Database) -> str:
 
 def is_personal(work: ProjectWork, database: Database) -> bool:
     """Whether the reset reads what differs in every instance, its ports or its id: the command
-    says so, or a script that it names."""
+    says so, or a file that it names."""
     command, worktree = database.reset or "", Path(work.record.worktree)
     texts = [command.encode()]
     for path in named_in(set(work.git.files(worktree)), database.folder, command):
         texts.append(disk.read_untrusted(worktree / path) or b"")
-    own = values_of(work.id, work.record.ports, work.config.env.set_)
-    return any(name.encode() in text for name in own for text in texts)
+    return any(name.encode() in text for name in _own(work) for text in texts)
 
 
 def _given(work: ProjectWork) -> Iterable[bytes]:
-    """What `.env` and env.set say, without what differs in every instance."""
-    own = values_of(work.id, work.record.ports, {})
+    """What `.env` and env.set say, without what differs in every instance, and the other files
+    that it got a copy of, which git does not know."""
+    own, worktree = _own(work), Path(work.record.worktree)
     given = {**env_file_values(work), **work.config.env.set_}
     for key, value in sorted(given.items()):
         if key not in own:
+            value = value.replace(str(worktree), "")  # env.rewrite put it there
             yield f"\0{key}={value}\0".encode(errors="surrogateescape")
+    for path in sorted({*work.record.copied} - {ENV_FILE}):
+        yield f"\0{path}\0".encode(errors="surrogateescape")
+        yield disk.digest_untrusted(worktree / path)
+
+
+def _own(work: ProjectWork) -> set[str]:
+    """The variables whose values differ in every instance."""
+    ports, given = work.record.ports, work.config.env.set_
+    other = values_of("", dict.fromkeys(ports, 0), given)
+    return {
+        name for name, value in values_of(work.id, ports, given).items() if value != other[name]
+    }
 
 
 def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:

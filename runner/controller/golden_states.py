@@ -13,8 +13,13 @@ from pathlib import Path
 from runner.adapters import disk, locks
 from runner.adapters.records import now
 from runner.adapters.snapshots import Snapshot
+from runner.controller import images
+from runner.controller.cache import prune
+from runner.controller.clean_run import snapshot_labels
 from runner.controller.database import required_adapter, site_of
 from runner.controller.golden import golden_key, is_personal
+from runner.controller.layers import COPY, COPY_TIMEOUT, can_overlay
+from runner.controller.setup import named
 from runner.controller.sidecars import await_ready, data_of, wanted_sidecar
 from runner.controller.supply import whole
 from runner.controller.work import ProjectWork
@@ -22,26 +27,27 @@ from runner.domain import container as names
 from runner.domain.config import Database
 from runner.domain.container import VolumeMount
 from runner.domain.errors import CommandFailed, EngineFailed, Refused, RunnerError
+from runner.domain.produces import products_of
 
-COPY_TIMEOUT = 1800.0  # seconds
 STOP_TIMEOUT = 60  # seconds; what is copied has to be whole
 FROM = "/run/treedock/from"
-
-_COPY = 'cp -a --reflink=auto "$1/." "$2" 2>/dev/null || cp -a "$1/." "$2"'
 
 
 @dataclass(frozen=True)
 class First:
     """The first reset of an instance: of which `key`, the state `found` that it need not run for,
-    and whether what it makes is kept for others."""
+    whether what it makes is kept for others, and why its data is its `own`."""
 
     key: str = ""
     found: Snapshot | None = None
     keeps: bool = False
+    own: str = ""
 
 
 @contextlib.contextmanager
-def first_reset(work: ProjectWork, *, untouched: bool, fresh: bool = False) -> Iterator[First]:
+def first_reset(
+    work: ProjectWork, authority: Path | None, *, untouched: bool, fresh: bool = False
+) -> Iterator[First]:
     """What the first reset has to begin with. Of several instances at once that would make the
     same one does, and the others wait for it. `untouched`: nothing has run in this one yet;
     `fresh`: the command is to run whatever is known. The instance's container runs."""
@@ -49,21 +55,32 @@ def first_reset(work: ProjectWork, *, untouched: bool, fresh: bool = False) -> I
     if database is None or database.reset is None or work.record.reset_key is not None:
         yield First()
         return
-    if database.engine == "command" or is_personal(work, database):
-        yield First()
+    why = _own(work, database)
+    if why or fresh:
+        yield First(own="" if fresh else f"its data is its own: {why}")
         return
-    snapshots, key = work.repository.snapshots, golden_key(work, database)
-    found = None if fresh else _whole(work, key)
-    if found or fresh or not (untouched and _is_base(work)):
-        yield First(key, found)
+    server = _server(work, database, authority)
+    snapshots, key = work.repository.snapshots, golden_key(work, database, server)
+    found = _whole(work, key)
+    if found or not (untouched and _is_base(work)):
+        yield First(key, found, own="" if found else "no golden state for this database yet")
         return
+    waited: list[str] = []
+
+    def wait(who: str) -> None:
+        waited.append(who)
+        work.say(f"waiting for the database that another one makes for {work.project.base}")
+
     with contextlib.ExitStack() as held:
-        wait = f"waiting for the database that another one makes for {work.project.base}"
-        held.enter_context(locks.hold(snapshots.lock(key), waiting=lambda who: work.say(wait)))
+        held.enter_context(locks.hold(snapshots.lock(key), waiting=wait))
         found = _whole(work, key)
-        if found:
+        if found or waited:  # who waited while another one tried in vain does not try again
             held.close()
-        yield First(key, found, keeps=found is None)
+        first = First(key, found, keeps=found is None and not waited)
+        yield first
+    if first.keeps:
+        with contextlib.suppress(EngineFailed):  # it counts for one at a time; the next one prunes
+            prune(work.repository, max_size=work.config.limits.cache)
 
 
 def begins_with(work: ProjectWork, database: Database, first: First) -> bool:
@@ -71,16 +88,17 @@ def begins_with(work: ProjectWork, database: Database, first: First) -> bool:
     if first.found is None:
         return False
     data = data_of(work, database.beside)
-    if data:  # it was mounted when the sidecar was made
-        return work.record.data_lowers.get(data) == first.found.volumes.get("")
+    if data:  # it was mounted when the sidecar was made, and no reset has been at it since
+        used = work.record.reset_begun or work.record.reset_at is not None
+        return not used and work.record.data_lowers.get(data) == first.found.volumes.get("")
     site, adapter = site_of(work, _container(work)), required_adapter(work.config)
-    golden = adapter.golden_file(site)
-    kept = work.repository.snapshots.file(first.key)
-    if golden is None or not kept.exists():
+    golden, snapshots = adapter.golden_file(site), work.repository.snapshots
+    if golden is None or not snapshots.file(first.key).exists():
         return False
     golden.unlink(missing_ok=True)
     try:
-        disk.copy_untrusted(kept, golden)
+        disk.copy_untrusted(snapshots.file(first.key), golden)
+        snapshots.touch(first.key)
         return adapter.reset(site)
     except (CommandFailed, Refused, OSError) as error:
         work.warn(f"the golden state of the database cannot be taken: {error}")
@@ -88,26 +106,55 @@ def begins_with(work: ProjectWork, database: Database, first: First) -> bool:
 
 
 def keep(work: ProjectWork, database: Database, first: First) -> None:
-    """Keep what the reset has made for other instances. The key's lock is held; a failure is said
-    and changes nothing for this instance."""
-    step = f"database: {database.reset}"
-    kept = Snapshot(first.key, "database", step, {}, now())
+    """Keep what the reset has made for other instances. The key's lock is held. That it cannot be
+    kept is said, and changes nothing for this instance. Raises CommandFailed where its sidecar,
+    which is stopped for the copy, does not come back."""
+    data, volumes = data_of(work, database.beside), {}
     try:
-        data = data_of(work, database.beside)
         if data:
             with work.step("keeping its golden state for all instances"):
-                kept = replace(kept, volumes={"": _copied(work, database.beside, data, first.key)})
-        else:
-            golden = required_adapter(work.config).golden_file(site_of(work, _container(work)))
-            if golden is None or not golden.exists():
-                return
-            target = work.repository.snapshots.file(first.key)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            disk.copy_untrusted(golden, target)
-        work.repository.snapshots.write(kept)
+                volumes[""] = _copied(work, database.beside, data, first.key)
+        elif not _copied_file(work, first.key):
+            return
+        step = f"database: {database.reset}"
+        work.repository.snapshots.write(Snapshot(first.key, "database", step, volumes, now()))
     except (CommandFailed, EngineFailed, OSError) as error:
         work.warn(f"the golden state of the database is not kept for others: {error}")
+    finally:
+        there = work.sidecars().get(database.beside) if data else None
+        if there:
+            work.engine.start(there.id)
+            await_ready(work, _container(work), database.beside)
+
+
+def _own(work: ProjectWork, database: Database) -> str:
+    """Why no golden state is shared with this one; empty where it is."""
+    if database.engine == "command":
+        return "treedock does not know where it is"
+    if is_personal(work, database):
+        return "the reset reads what differs in every instance"
+    sidecar = work.config.sidecars.get(database.beside)
+    if sidecar is None:
+        return ""
+    if not sidecar.data:
+        return f"the sidecar {database.beside} has no volume"
+    # They run beside a server that holds all that they did to it before.
+    products = products_of(work.config.setup, disk.reader(Path(work.record.worktree)))
+    for step, product in zip(work.config.setup, products, strict=True):
+        if product is None:
+            return f"{named(step)} may write to it (`produces` and `key` tell that it does not)"
+    container = work.container()
+    if container and not can_overlay(work, container.image):
+        return "the engine cannot mount overlays"
+    return ""
+
+
+def _server(work: ProjectWork, database: Database, authority: Path | None) -> str | None:
+    """The image of the database's sidecar."""
+    sidecar = work.config.sidecars.get(database.beside)
+    if sidecar is None:
+        return None
+    return images.ensure_sidecar_image(work.engine, sidecar, authority, work.emit)
 
 
 def _whole(work: ProjectWork, key: str) -> Snapshot | None:
@@ -116,44 +163,46 @@ def _whole(work: ProjectWork, key: str) -> Snapshot | None:
     return found if found and (found.volumes or snapshots.file(key).exists()) else None
 
 
+def _copied_file(work: ProjectWork, key: str) -> bool:
+    """Whether there was a golden state in a file, which is copied now."""
+    golden = required_adapter(work.config).golden_file(site_of(work, _container(work)))
+    if golden is None or not golden.exists():
+        return False
+    target = work.repository.snapshots.file(key)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    disk.copy_untrusted(golden, target)
+    return True
+
+
 def _copied(work: ProjectWork, sidecar: str, data: str, key: str) -> str:
-    """A new volume with what a sidecar has in its own, while it is stopped."""
+    """A new volume with what a sidecar, which is stopped for that, has in its own."""
     there = work.sidecars()[sidecar]
     volume = f"treedock-{work.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}.db"
-    labels = {
-        names.LABEL: "snapshot",
-        names.LABEL_PROJECT: work.project.name,
-        names.LABEL_REPOSITORY: work.repository.key,
-        names.LABEL_CACHE: "snapshot",
-        names.LABEL_SNAPSHOT: key,
-    }
     target = work.config.sidecars[sidecar].data or ""
-    work.engine.ensure_volume(volume, labels)
-    work.engine.stop(there.id, STOP_TIMEOUT)
+    work.engine.ensure_volume(volume, snapshot_labels(work, key))
     try:
+        work.engine.stop(there.id, STOP_TIMEOUT)
         like = wanted_sidecar(work, sidecar, _container(work), there.image)
         spec = replace(
             like, name=f"{like.name}.fill", inside=None, network="none", command=None, user="",
             labels={**like.labels, names.LABEL_SIDECAR: ".fill"},
             volumes=(VolumeMount(data, FROM, read_only=True), VolumeMount(volume, target)),
         )  # fmt: skip
-        _run(work, spec.name, work.engine.create(spec), [FROM, target])
+        _run(work, work.engine.create(spec), [FROM, target])
     except RunnerError:
         with contextlib.suppress(RunnerError):
             work.engine.remove_volume(volume)
         raise
-    finally:
-        work.engine.start(there.id)
-        await_ready(work, _container(work), sidecar)
     return volume
 
 
-def _run(work: ProjectWork, name: str, container: str, words: list[str]) -> None:
+def _run(work: ProjectWork, container: str, words: list[str]) -> None:
     said = io.BytesIO()
     try:
         work.engine.start(container)
         code = work.engine.exec_attached(
-            container, ["sh", "-c", _COPY, "sh", *words], env={}, workdir="/", stdin=None,
+            container, ["sh", "-c", COPY, "sh", *words], env={}, workdir="/", stdin=None,
             stdout=said, stderr=said, timeout=COPY_TIMEOUT,
         )  # fmt: skip
     finally:

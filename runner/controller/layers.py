@@ -51,15 +51,15 @@ def ensure_layers(work: ProjectWork, image: str) -> None:
     work.change(layered=tuple(lowers))
 
 
-def ensure_data_layer(work: ProjectWork, name: str, lower: str, key: str, image: str) -> bool:
-    """See to it that the volume `name` shows the golden state `key` in the volume `lower`. False
-    where the engine cannot do that: nothing is made then. The key's lock is held."""
-    if not can_overlay(work, image):
-        return False
+def claim_data(work: ProjectWork, name: str, key: str) -> None:
+    """From now on the golden state `key` is in use, below the volume `name`."""
     work.engine.ensure_volume(_own(name), {**labels(work), names.LABEL_LOWER: key})
+
+
+def make_data_layer(work: ProjectWork, name: str, lower: str, image: str) -> None:
+    """Have the volume `name` show the golden state in the volume `lower`, which is claimed."""
     put_folders(work, [_own(name)], ["v0/upper", "v0/work"], image)
     work.engine.ensure_overlay(name, lower, _own(name), labels(work))
-    return True
 
 
 def data_mounts(work: ProjectWork, name: str) -> tuple[VolumeMount, ...]:
@@ -84,7 +84,7 @@ def is_lost(work: ProjectWork) -> bool:
 
 
 def drop_layers(work: ProjectWork) -> None:
-    """Remove what the instance has written above snapshots; its set-up begins anew."""
+    """Remove what the instance has written above snapshots of set-up steps; these begin anew."""
     if not work.record.mounts and not work.record.supplied:
         return
     container = work.container()
@@ -135,15 +135,15 @@ def _tried(work: ProjectWork, image: str) -> bool:
 
 
 # Forced: a copy that was cut off is gone over again, and may have files without the right to write.
-_COPY = 'cp -af --reflink=auto "$1/." "$2" 2>/dev/null || cp -af "$1/." "$2"'
-_COPY_ANEW = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {_COPY}; }}'
+COPY = 'cp -af --reflink=auto "$1/." "$2" 2>/dev/null || cp -af "$1/." "$2"'
+_COPY_ANEW = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
 
 
 def copy_volume(work: ProjectWork, lower: str, name: str, image: str) -> None:
     """Never hard links: the instance could edit the snapshot in place. Raises CommandFailed."""
     with _helper(work, [lower, name], image) as container:
         work.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
-        _copy(work, container, _COPY, ["/v0", "/v1"])
+        _copy(work, container, COPY, ["/v0", "/v1"])
 
 
 def copy_into(work: ProjectWork, volumes: Mapping[str, str], image: str) -> None:

@@ -84,11 +84,15 @@ def ensure_reset(
         if begins_with(work, database, first):
             work.change(reset_key=key, golden=first.key, reset_at=now())
             return True
-        if first.key and not first.keeps:
-            work.say("no golden state for this database yet: database.reset runs")
+        if first.own:
+            work.say(first.own)
         run_reset(work, container, database, env, keeps=first.keeps)
         if first.keeps and work.record.golden == first.key:
             keep(work, database, first)
+        elif first.keeps:
+            work.warn(
+                "its data is not shared: set-up or the reset has changed what the reset reads"
+            )
         return True
     if work.record.reset_key != key:
         work.say(f"database.reset has changed; renew the data with: treedock db reset {work.id}")
@@ -109,13 +113,15 @@ def run_reset(
     assert database.reset is not None
     adapter, site = required_adapter(work.config), site_of(work, container)
     before, job = work.record, run_folder(work).job("reset")
-    work.change(reset_key=None, golden=None)  # should it be killed, the next `up` resets again
+    # Should it be killed, the next `up` resets again.
+    work.change(reset_key=None, golden=None, reset_begun=True)
     keeps = keeps or work.kind == "instance"  # what is thrown away is never reset again
     with work.step("resetting the database"):
         stop_jobs(work, container, [job])  # of one that was cut off: it would write into the data
         read = golden_key(work, database) if keeps else None
         if keeps:
-            adapter.provision(site, new=not before.ready and before.reset_at is None)
+            used = before.ready or before.reset_at is not None or bool(before.data_lowers)
+            adapter.provision(site, new=not used)
         try:
             run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
         except BaseException:

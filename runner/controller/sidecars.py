@@ -15,7 +15,7 @@ from runner.adapters import locks
 from runner.adapters.engine import Container
 from runner.adapters.snapshots import Snapshot
 from runner.controller import images
-from runner.controller.layers import data_mounts, ensure_data_layer
+from runner.controller.layers import claim_data, data_mounts, make_data_layer
 from runner.controller.supply import whole
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
@@ -73,8 +73,8 @@ def ensure_sidecars(
     started: dict[str, str] = {}
     for name, sidecar in wanted.items():
         image = images.ensure_sidecar_image(work.engine, sidecar, authority, work.emit)
-        if golden and work.config.database and work.config.database.beside == name:
-            _begin_with(work, name, golden, image)
+        if work.config.database and work.config.database.beside == name:
+            _ensure_layer(work, name, golden, image)
         spec = wanted_sidecar(work, name, owner, image)
         there = found.get(name)
         if there and there.labels.get(names.LABEL_SPEC) == spec.fingerprint:
@@ -101,17 +101,31 @@ def data_of(work: ProjectWork, name: str) -> str | None:
     return f"{work.container_name}.{name}" if sidecar and sidecar.data else None
 
 
-def _begin_with(work: ProjectWork, name: str, golden: Snapshot, image: str) -> None:
-    """Have the data of a sidecar that has none yet above a golden state."""
-    volume, snapshots = data_of(work, name), work.repository.snapshots
-    if volume is None or volume in volumes_of(work) or golden.volumes.get("") is None:
+def _ensure_layer(work: ProjectWork, name: str, golden: Snapshot | None, image: str) -> None:
+    """Have the data of a sidecar that has none yet above the golden state, if there is one."""
+    volume = data_of(work, name)
+    if volume is None or volume in volumes_of(work):
         return
-    with locks.hold(snapshots.lock(golden.key)), work.step("taking the golden state"):
+    lower = _claimed(work, volume, golden) if golden else None
+    others = {key: value for key, value in work.record.data_lowers.items() if key != volume}
+    lowers = others | ({volume: lower} if lower else {})
+    if lowers != work.record.data_lowers:
+        work.change(data_lowers=lowers)
+    if lower:
+        with work.step("taking the golden state"):
+            make_data_layer(work, volume, lower, image)
+
+
+def _claimed(work: ProjectWork, volume: str, golden: Snapshot) -> str | None:
+    """The volume of the golden state, which nobody removes any more; None where it is gone."""
+    snapshots = work.repository.snapshots
+    with locks.hold(snapshots.lock(golden.key)):
         found = whole(work.engine, snapshots, golden.key)
-        lower = found.volumes[""] if found else None
-        if lower and ensure_data_layer(work, volume, lower, golden.key, image):
-            snapshots.touch(golden.key)
-            work.change(data_lowers=work.record.data_lowers | {volume: lower})
+        if found is None or "" not in found.volumes:
+            return None
+        claim_data(work, volume, golden.key)
+        snapshots.touch(golden.key)
+        return found.volumes[""]
 
 
 def sidecar_key(sidecar: Sidecar) -> str:

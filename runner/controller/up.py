@@ -127,7 +127,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
         require_own_data(work)
         ensure_dependencies(work, ground.image, ground.authority)
         running = ensure_running(work, ground.image, ground.authority)
-        with first_reset(work, untouched=untouched, fresh=ground.fresh) as first:
+        with first_reset(work, ground.authority, untouched=untouched, fresh=ground.fresh) as first:
             beside = ensure_sidecars(
                 work, running.id, fresh=running.fresh, authority=ground.authority,
                 golden=first.found,

@@ -52,7 +52,7 @@ def _make_golden(work: GateWork, image: str, authority: Path | None) -> None:
     if work.config.database is None or work.config.database.reset is None:
         return
     running = ensure_running(work, image, authority)
-    with first_reset(work, untouched=True) as first:
+    with first_reset(work, authority, untouched=True) as first:
         if first.keeps:
             ensure_sidecars(work, running.id, fresh=running.fresh, authority=authority)
             ensure_setup(work, running.id, running.env)

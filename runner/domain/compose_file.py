@@ -116,7 +116,11 @@ def _container(spec: ContainerSpec) -> dict[str, Any]:
         | ({"read_only": True} if mount.read_only else {})
         for mount in spec.mounts
     ]
-    mounts += [{"type": "volume", "source": v.name, "target": v.target} for v in spec.volumes]
+    mounts += [
+        {"type": "volume", "source": volume.name, "target": volume.target}
+        | ({"read_only": True} if volume.read_only else {})
+        for volume in spec.volumes
+    ]
     return {
         "image": spec.image,
         "user": spec.user,

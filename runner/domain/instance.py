@@ -67,6 +67,8 @@ class Record:
     verified: str | None = None
     reset_key: str | None = None
     reset_at: str | None = None
+    reset_begun: bool = False
+    """Whether a reset command was ever started on its data, however that ended."""
     golden: str | None = None
     """The key of the golden state that it has of its database."""
     data_lowers: dict[str, str] = field(default_factory=dict)

@@ -11,6 +11,9 @@ _KNOWN = re.compile(
     r"|prisma\s+(migrate|db)\s)"
 )
 
+# Django's own apps, and others that are installed, have migrations too.
+_PACKAGES = ("**/requirements*.txt", "**/uv.lock", "**/poetry.lock", "**/Pipfile.lock")
+
 
 def inputs_of(paths: Sequence[str], folder: str, command: str) -> list[str]:
     """Patterns (git's `glob`) of the files that make the data, of a project with these files whose
@@ -18,8 +21,8 @@ def inputs_of(paths: Sequence[str], folder: str, command: str) -> list[str]:
     migrate and load.
 
     Alembic keeps revisions in versions/ beside env.py, Django in migrations/ of each app and seeds
-    in fixtures/, Prisma beside its schema (the documentation of each). The command itself counts
-    with the scripts that it names.
+    in fixtures/ and in installed packages, Prisma beside its schema (the documentation of each).
+    The command itself counts with the scripts that it names.
     """
     calls = [call.strip() for call in re.split(r"&&|;|\n", command) if call.strip()]
     if not all(_KNOWN.search(call) for call in calls):
@@ -31,7 +34,7 @@ def inputs_of(paths: Sequence[str], folder: str, command: str) -> list[str]:
         if path.parent.name == "versions" and str(path.parent.parent / "env.py") in there:
             found |= {f"{path.parent}/**", str(path.parent.parent / "env.py")}
         elif path.suffix == ".py" and folders[-1:] == ("migrations",) and _django(there):
-            found |= {"**/migrations/**", "**/fixtures/**"}
+            found |= {"**/migrations/**", "**/fixtures/**", *_PACKAGES}
         elif "prisma" in folders and (path.suffix == ".prisma" or path.name == "migration.sql"):
             top = PurePosixPath(*folders[: folders.index("prisma") + 1])
             found.add(f"{top}/**")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.cache import cached, left_behind, prune
+from runner.controller.cache import cached, prune
 from runner.controller.gates import run_gates
 from runner.controller.listing import status
 from runner.controller.throwaway import abandoned
@@ -187,7 +187,7 @@ def test_a_step_that_fails_says_so_in_the_instance_and_leaves_no_snapshot(
     refused = shop.refusal("auth")
     assert "auth: setup-1 failed with exit code 3" in refused.message
     assert cached(shop.repository) == []
-    assert volumes(shop, cache="snapshot") == left_behind(shop.repository)
+    assert volumes(shop, cache="snapshot") == []
     shop.configure(setup=[{**install, "run": "mkdir -p lib; touch lib/x"}])
     shop.up("auth")
     assert len(cached(shop.repository)) == 1
@@ -199,6 +199,7 @@ def test_a_step_that_leaves_its_folder_empty_makes_no_snapshot(shop: Shop) -> No
     shop.configure(setup=[{"run": "mkdir -p lib", "produces": ["lib"], "key": ["lock"]}])
     shop.up("auth")
     assert any("left nothing in lib" in text for text in shop.warnings)
+    assert volumes(shop, cache="snapshot") == []
     (verdict,) = cached(shop.repository)
     assert (verdict.unfit, verdict.size) == ("it left nothing in lib", 0)
     assert prune(shop.repository, max_size=1) == []

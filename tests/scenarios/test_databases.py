@@ -1,5 +1,6 @@
 """PostgreSQL of an instance on the real engine: reset, golden state, snapshots."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -97,6 +98,24 @@ def test_data_above_a_golden_state_is_in_use_and_goes_with_the_instance(shop: Ap
     ok(shop, "clean", "auth")
     assert shop.cli("cache", "prune", "--max-size", "0").exit_code == 0
     assert volumes(shop) == set()
+
+
+def test_data_that_was_used_is_no_golden_state_any_more(shop: App) -> None:
+    shop.up("auth")
+    shop.up("pay")
+    ask(shop, "DELETE FROM item", "pay")
+    shutil.rmtree(shop.tree("pay"))
+    shop.up("pay")  # a new worktree begins with new data
+    assert ask(shop, "SELECT count(*) FROM item", "pay") == "1000"
+
+
+def test_set_up_that_may_write_to_the_server_keeps_its_data_to_its_instance(shop: App) -> None:
+    shop.configure(setup=[{"run": "createdb other"}])
+    shop.up("auth")
+    answer = shop.cli("up", "pay")
+    assert answer.exit_code == 0, answer.stderr
+    assert "its data is its own: createdb other may write to it" in answer.stderr
+    assert ask(shop, "SELECT count(*) FROM item", "pay") == "1000"
 
 
 def test_warm_makes_the_golden_state_ahead_of_time(shop: App) -> None:
@@ -218,9 +237,14 @@ def test_a_database_of_another_name_than_the_servers_is_made(shop: App) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("real", [False, True])
-def test_a_reset_killed_anywhere_is_completed_by_the_next(shop: App, real: bool) -> None:
-    """`up` completes what was cut off; what was set aside is never lost with it."""
+@pytest.mark.parametrize(("real", "shared"), [(False, False), (True, False), (True, True)])
+def test_a_reset_killed_anywhere_is_completed_by_the_next(
+    shop: App, real: bool, shared: bool
+) -> None:
+    """`up` completes what was cut off; what was set aside is never lost with it. `shared`: of an
+    instance that began with the golden state of another."""
+    if shared:
+        ok(shop, "warm")
     shop.up("auth")
     words = ["db", "reset", "auth", *(["--fresh"] if real else [])]
     kill = 0

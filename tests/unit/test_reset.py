@@ -161,6 +161,50 @@ def test_data_that_holds_an_instances_own_port_is_nobody_elses(shop: Shop, where
             assert app.execute("select p from t").fetchone() == (record.ports["backend"],)
 
 
+def test_a_constant_of_the_configuration_is_nobody_s_own(shop: Shop) -> None:
+    shop.configure(
+        database={"path": "app.db", "reset": 'echo x >>ran; sqlite3 app.db "select $SIZE"'},
+        env={"set": {"SIZE": "10"}},
+    )
+    commit(shop.repo, {".gitignore": "ran\n"})
+    shop.up("auth")
+    shop.up("pay")
+    assert not (shop.tree("pay") / "ran").exists()
+
+
+def test_another_copy_of_an_ignored_file_runs_it_again(seeded: Shop) -> None:
+    commit(seeded.repo, {".gitignore": "runs\nmore.txt\n"})
+    (seeded.repo / "more.txt").write_text("nail\n")
+    seeded.configure(env={"copy": ["more.txt"]})
+    seeded.up("pay")
+    (seeded.repo / "more.txt").write_text("screw\n")
+    seeded.up("search")
+    assert (seeded.tree("search") / "runs").exists()
+    seeded.up("users")
+    assert not (seeded.tree("users") / "runs").exists()
+
+
+def test_a_folder_that_only_the_reset_makes_is_made_for_the_others(shop: Shop) -> None:
+    commit(shop.repo, {".gitignore": "instance/\nran\n"})
+    reset = 'echo x >>ran; mkdir -p instance; sqlite3 instance/app.db "create table t (n)"'
+    shop.configure(database={"path": "instance/app.db", "reset": reset})
+    shop.up("auth")
+    shop.up("pay")
+    assert (shop.tree("pay") / "instance/app.db").exists()
+    assert not (shop.tree("pay") / "ran").exists()
+
+
+def test_those_who_waited_in_vain_make_theirs_side_by_side(shop: Shop) -> None:
+    """The reset changes what it reads: what it made is not kept for others."""
+    commit(shop.repo, {"n": ""})
+    shop.configure(database={"path": "app.db", "reset": "echo x >>n; sqlite3 app.db 'select 1'"})
+    assert [brought.error for brought in shop.bring("auth", "pay", "search")] == [None] * 3
+    waiting = [said for said in shop.remarks if "waiting for the database" in said]
+    assert len(waiting) <= 2
+    assert sum("its data is not shared" in said for said in shop.warnings) == 1
+    assert shop.repository.snapshots.all() == []
+
+
 def test_a_golden_state_that_was_pruned_is_made_anew(seeded: Shop) -> None:
     prune(seeded.repository, max_size=0)
     assert seeded.repository.snapshots.all() == []

@@ -127,7 +127,8 @@ class Adapter:
         disk.remove_entry(passing)
         try:
             disk.copy_untrusted(source, passing)
-            self._inside(site, _COPY, f"{RUN}/{_PASSING}", ".restore")
+            script = f'mkdir -p -- "$(dirname -- "$1")" || exit\n{_COPY}'
+            self._inside(site, script, f"{RUN}/{_PASSING}", ".restore")
         finally:
             disk.remove_entry(passing)
 
