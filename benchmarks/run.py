@@ -1,6 +1,6 @@
 """Measure treedock beside its floor and its peers: whole processes, in one run.
 
-    python benchmarks/run.py [--rounds N] [--image NAME] [--only one|many|looks|merging]
+    python benchmarks/run.py [--rounds N] [--image NAME] [--only one|many|looks|merging|warm]
 
 What is compared takes turns (A B A B), so that a drift of the machine hits both. Prints tables
 and writes benchmarks/results.json, or with --only just prints. Removes everything it made, also
@@ -21,12 +21,14 @@ import report
 from merging import MANY_FILES, Merging
 from peers import Devcontainer, Mergetrain, Wtenv
 from processes import run, seconds
-from scene import FILES, SLOTS, Scene, free_block
+from scene import SLOTS, Content, Scene, free_block
+from shop import EMPTY, LITTLE
 from turns import Turns, say
+from warm import Warm
 
 RESULTS = Path(__file__).with_name("results.json")
 MANY = 20
-GROUPS = ("one", "many", "looks", "merging")
+GROUPS = ("one", "many", "looks", "merging", "warm")
 
 
 class Running:
@@ -120,30 +122,30 @@ class Running:
 
 
 @contextmanager
-def scenes(image: str, **files: int) -> Iterator[tuple[Path, list[Scene]]]:
-    """A scratch folder with a repository of so many files for each name; no container of theirs
-    survives it."""
+def scenes(image: str, **contents: Content) -> Iterator[tuple[Path, list[Scene]]]:
+    """A scratch folder with a repository for each name; no container or volume of theirs survives
+    it."""
     made: list[Scene] = []
     with tempfile.TemporaryDirectory(prefix="treedock-benchmark-") as folder:
         # Twice the slots: one block of ports for treedock, one for its counterparts.
         first_port = free_block(4 * SLOTS)
         try:
-            for name, count in files.items():
-                made.append(Scene(Path(folder) / name, image, first_port, count))
+            for name, content in contents.items():
+                made.append(Scene(Path(folder) / name, image, first_port, content))
             yield Path(folder), made
         finally:
             unwanted = (signal.SIGINT, signal.SIGTERM)
             before = [signal.signal(one, signal.SIG_IGN) for one in unwanted]
             say("cleaning up")
             for scene in made:
-                scene.remove_all_containers()
+                scene.remove_all()
             for one, handler in zip(unwanted, before, strict=True):
                 signal.signal(one, handler)
 
 
 def measure(turns: Turns, groups: tuple[str, ...], rounds: int, image: str) -> None:
-    if set(groups) - {"merging"}:
-        with scenes(image, one=FILES, many=FILES) as (folder, (one, many)):
+    if set(groups) - {"merging", "warm"}:
+        with scenes(image, one=Content(), many=Content()) as (folder, (one, many)):
             running = Running(turns, folder, one, many)
             if "one" in groups:
                 running.measure_one(rounds)
@@ -152,9 +154,13 @@ def measure(turns: Turns, groups: tuple[str, ...], rounds: int, image: str) -> N
             if "looks" in groups:
                 running.measure_looks(rounds)
     if "merging" in groups:
-        with scenes(image, large=MANY_FILES, queue=FILES) as (folder, (large, queue)):
+        many = Content(modules=MANY_FILES)
+        with scenes(image, large=many, queue=Content()) as (folder, (large, queue)):
             say("installing mergetrain")
             Merging(turns, large, queue, Mergetrain(folder)).measure(rounds)
+    if "warm" in groups:
+        with scenes(image, shop=EMPTY, empty=EMPTY, little=LITTLE) as (folder, made):
+            Warm(turns, folder, *made).measure(rounds)
 
 
 def main() -> None:
@@ -167,7 +173,7 @@ def main() -> None:
     turns = Turns()
     measure(turns, (asked.only,) if asked.only else GROUPS, asked.rounds, asked.image)
     machine = report.machine(docker.APIClient(version="auto"))
-    results = report.document(turns.samples, machine)
+    results = report.document(turns.samples, turns.sizes, machine)
     if not asked.only:
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     print(report.tables(results))

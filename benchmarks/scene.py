@@ -11,7 +11,8 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,48 @@ TREEDOCK = Path(sys.executable).with_name("treedock")
 FLOOR = Path(__file__).with_name("plain_start.py")
 
 
+SQLITE = """
+database: {engine: sqlite, path: app.db, reset: "sqlite3 app.db 'create table item (name)'"}
+"""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a repository holds: so many modules, further files, and what its treedock.yaml says
+    beside name, image, ports and limits."""
+
+    modules: int = FILES
+    config: str = SQLITE
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
 class Scene:
     """A repository with `SLOTS` slots configured, and the engine as an onlooker."""
 
-    def __init__(self, folder: Path, image: str, first_port: int, files: int = FILES) -> None:
+    def __init__(self, folder: Path, image: str, first_port: int, content: Content) -> None:
         self.folder = folder
         self.repository = folder / "shop"
         self.engine = docker.APIClient(version="auto")
         self.label = f"{LABEL}={uuid.uuid4().hex[:12]}"
         self._first_port = first_port
         self._numbers = iter(range(1, 10_000))
-        _make_repository(self.repository, image, first_port, files)
+        common_dir = (self.repository / ".git").resolve()
+        key = hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:12]
+        self.ours = f"treedock.repository={key}"
+        self._config = _config(image, first_port)
+        run(["git", "init", "--quiet", "--initial-branch=main", self.repository])
+        self._git("config", "user.name", "treedock")
+        self._git("config", "user.email", "treedock@localhost")
+        self.commit({**_modules(content.modules), **content.files}, content.config)
+
+    def commit(self, files: Mapping[str, str], config: str) -> None:
+        """Commit further files, and a new treedock.yaml."""
+        for name, text in {**files, "treedock.yaml": self._config + config}.items():
+            path = self.repository / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--message", "a project")
 
     # --- treedock ---------------------------------------------------------------------------
 
@@ -58,11 +90,26 @@ class Scene:
         found: dict[str, Any] = self.engine.inspect_container(made)
         return found
 
+    def sidecar(self, instance: str, name: str) -> dict[str, Any]:
+        """The same of a sidecar's."""
+        labels = [self.ours, f"treedock.beside={instance}", f"treedock.sidecar={name}"]
+        made = self.engine.containers(all=True, filters={"label": labels})[0]
+        found: dict[str, Any] = self.engine.inspect_container(made["Id"])
+        return found
+
     # --- the floor --------------------------------------------------------------------------
 
-    def wishes(self, model: dict[str, Any], count: int, *, worktrees: bool) -> Path:
+    def wishes(
+        self,
+        model: dict[str, Any],
+        count: int,
+        *,
+        worktrees: bool,
+        beside: dict[str, Any] | None = None,
+    ) -> Path:
         """Write what plain_start.py is to do: `count` containers like `model`, each with ports of
-        its own and, with `worktrees`, a branch and worktree of its own."""
+        its own and, with `worktrees`, a branch and worktree of its own. `beside` each of them, in
+        its network namespace, one more of that image and those limits, which idles."""
         wishes = []
         source = next(m["Source"] for m in model["Mounts"] if m["Destination"] == "/workspace")
         ports = sorted({int(port.partition("/")[0]) for port in model["Config"]["ExposedPorts"]})
@@ -74,13 +121,17 @@ class Scene:
                 other = self._first_port + SLOTS * (2 + at) + number
                 text = text.replace(f'"{port}/tcp"', f'"{other}/tcp"')
                 text = text.replace(f'"HostPort": "{port}"', f'"HostPort": "{other}"')
-            wish = {"name": f"{name}-{self.label[-6:]}"}
+            wish: dict[str, Any] = {"name": f"{name}-{self.label[-6:]}"}
             if worktrees:
                 text = text.replace(json.dumps(source), json.dumps(str(worktree)))
                 wish |= {"branch": name, "worktree": str(worktree)}
             key, _, value = self.label.partition("=")
             container = json.loads(text)
             container["Labels"] = {key: value}  # treedock must not take it for its own
+            if beside:
+                limits = {**beside["HostConfig"], "Mounts": []}
+                idle = {"Image": beside["Config"]["Image"], "Entrypoint": ["sleep", "infinity"]}
+                wish["beside"] = {**idle, "Labels": container["Labels"], "HostConfig": limits}
             wishes.append({**wish, "container": container})
         path = self.folder / "wishes.json"
         path.write_text(json.dumps(wishes))
@@ -94,9 +145,8 @@ class Scene:
         self.remove_containers(self.label)
         for wish in json.loads((self.folder / "wishes.json").read_text()):
             if "branch" in wish:
-                git: list[str | Path] = ["git", "-C", self.repository]
-                run([*git, "worktree", "remove", "--force", wish["worktree"]])
-                run([*git, "branch", "--quiet", "-D", wish["branch"]])
+                self._git("worktree", "remove", "--force", wish["worktree"])
+                self._git("branch", "--quiet", "-D", wish["branch"])
 
     def image_and_ports(self, model: dict[str, Any]) -> tuple[str, list[int]]:
         """The image of `model`, and two ports that nothing else here uses."""
@@ -113,14 +163,25 @@ class Scene:
                 self.engine.remove_container(container["Id"], force=True, v=True)
         return bool(found)
 
-    def remove_all_containers(self) -> None:
-        """Remove what treedock, the floor and the peers may have left in the engine."""
-        common_dir = (self.repository / ".git").resolve()
-        key = hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:12]
-        for label in (self.label, f"treedock.repository={key}"):
+    def remove_all(self) -> None:
+        """Remove what treedock, the floor and the peers may have left in the engine: containers,
+        and the volumes of snapshots, dependencies and data."""
+        for label in (self.label, self.ours):
             # What a killed process had asked for may come into being a moment later.
             while self.remove_containers(label):
                 time.sleep(1)
+        for volume in self.volumes():
+            with contextlib.suppress(NotFound):
+                self.engine.remove_volume(volume)
+
+    def volumes(self) -> list[str]:
+        """All of the project's, the upper layers first: they lean on the others."""
+        found = self.engine.volumes(filters={"label": [self.ours]})["Volumes"] or []
+        layers = sorted(found, key=lambda one: not one["Options"])
+        return [one["Name"] for one in layers]
+
+    def _git(self, *words: str) -> None:
+        run(["git", "-C", self.repository, *words])
 
 
 def free_block(length: int) -> int:
@@ -141,25 +202,21 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _make_repository(folder: Path, image: str, first_port: int, files: int) -> None:
+def _config(image: str, first_port: int) -> str:
     ranges = [f"{first_port + SLOTS * at}-{first_port + SLOTS * (at + 1) - 1}" for at in (0, 1)]
     wanted = image if image == "fullstack" else f'{{name: "{image}"}}'
-    config = f"""\
+    return f"""\
 version: 1
 name: benchmark
 image: {wanted}
 ports: {{backend: {ranges[0]}, frontend: {ranges[1]}}}
 limits: {{instances: {SLOTS}}}
-database: {{engine: sqlite, path: app.db, reset: "sqlite3 app.db 'create table item (name)'"}}
 """
-    for number in range(files):
-        path = folder / f"app/part{number % 12}/module{number}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'"""Module {number}."""\n' + f"VALUE = {number}\n" * 60)
-    (folder / "treedock.yaml").write_text(config)
-    git: list[str | Path] = ["git", "-C", folder]
-    run([*git, "init", "--quiet", "--initial-branch=main"])
-    run([*git, "config", "user.name", "treedock"])
-    run([*git, "config", "user.email", "treedock@localhost"])
-    run([*git, "add", "--all"])
-    run([*git, "commit", "--quiet", "--message", "a project"])
+
+
+def _modules(count: int) -> dict[str, str]:
+    return {
+        f"app/part{number % 12}/module{number}.py": f'"""Module {number}."""\n'
+        + f"VALUE = {number}\n" * 60
+        for number in range(count)
+    }

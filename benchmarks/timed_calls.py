@@ -1,6 +1,6 @@
 """What a verb takes after the start-up of its process: calls timed inside, printed as JSON.
 
-    timed_calls.py nothing|commit|sync|conflicts [ID]...
+    timed_calls.py nothing|commit|sync|conflicts|reset [ID]...
 
 Run in the repository. `nothing` imports what the others import and ends, so that the start-up
 can be measured from outside; `commit` makes a commit inside. Each timed call opens the repository
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from runner.controller.conflicts import conflicts
 from runner.controller.inside_git import run_git
 from runner.controller.opening import open_project, open_repository
+from runner.controller.reset import reset
 from runner.controller.sync import Synced, sync
 from runner.controller.work import Work
 from runner.domain.events import Event
@@ -67,6 +68,11 @@ def timed_conflicts(ids: list[str]) -> dict[str, float]:
     return {f"conflicts of {len(ids)}": seconds(lambda: compared(ids))}
 
 
+def timed_reset(instance: str) -> dict[str, float]:
+    reset(open_project(open_repository()), instance, quiet)
+    return {"db reset": seconds(lambda: reset(open_project(open_repository()), instance, quiet))}
+
+
 if __name__ == "__main__":
     verb, ids = sys.argv[1], sys.argv[2:]
     found: dict[str, float] = {}
@@ -76,4 +82,6 @@ if __name__ == "__main__":
         found = timed_syncs(*ids)
     elif verb == "conflicts":
         found = timed_conflicts(ids)
+    elif verb == "reset":
+        found = timed_reset(*ids)
     print(json.dumps(found))

@@ -10,10 +10,16 @@ Measurement = Callable[[], dict[str, float]]
 
 
 class Turns:
-    """Takes measurements in turns (A B A B); `samples` is what they have found so far."""
+    """Takes measurements in turns (A B A B); `samples` is what they have found so far, and
+    `sizes`, in MB, what was weighed beside."""
 
     def __init__(self) -> None:
         self.samples: dict[str, list[float]] = defaultdict(list)
+        self.sizes: dict[str, list[float]] = defaultdict(list)
+
+    def weigh(self, name: str, megabytes: float) -> None:
+        say(f"  {name}: {megabytes:.0f} MB")
+        self.sizes[name].append(megabytes)
 
     def take(
         self, what: str, rounds: int, measurements: list[Measurement], *, warm_up: bool = True
