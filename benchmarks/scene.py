@@ -99,17 +99,9 @@ class Scene:
 
     # --- the floor --------------------------------------------------------------------------
 
-    def wishes(
-        self,
-        model: dict[str, Any],
-        count: int,
-        *,
-        worktrees: bool,
-        beside: dict[str, Any] | None = None,
-    ) -> Path:
+    def wishes(self, model: dict[str, Any], count: int, *, worktrees: bool) -> Path:
         """Write what plain_start.py is to do: `count` containers like `model`, each with ports of
-        its own and, with `worktrees`, a branch and worktree of its own. `beside` each of them, in
-        its network namespace, one more of that image and those limits, which idles."""
+        its own and, with `worktrees`, a branch and worktree of its own."""
         wishes = []
         source = next(m["Source"] for m in model["Mounts"] if m["Destination"] == "/workspace")
         ports = sorted({int(port.partition("/")[0]) for port in model["Config"]["ExposedPorts"]})
@@ -121,18 +113,36 @@ class Scene:
                 other = self._first_port + SLOTS * (2 + at) + number
                 text = text.replace(f'"{port}/tcp"', f'"{other}/tcp"')
                 text = text.replace(f'"HostPort": "{port}"', f'"HostPort": "{other}"')
-            wish: dict[str, Any] = {"name": f"{name}-{self.label[-6:]}"}
+            wish = {"name": f"{name}-{self.label[-6:]}"}
             if worktrees:
                 text = text.replace(json.dumps(source), json.dumps(str(worktree)))
                 wish |= {"branch": name, "worktree": str(worktree)}
-            key, _, value = self.label.partition("=")
-            container = json.loads(text)
-            container["Labels"] = {key: value}  # treedock must not take it for its own
-            if beside:
-                limits = {**beside["HostConfig"], "Mounts": []}
-                idle = {"Image": beside["Config"]["Image"], "Entrypoint": ["sleep", "infinity"]}
-                wish["beside"] = {**idle, "Labels": container["Labels"], "HostConfig": limits}
-            wishes.append({**wish, "container": container})
+            wishes.append({**wish, "container": self._unowned(json.loads(text))})
+        return self._written(wishes)
+
+    def same_again(self, ids: Iterable[str], sidecar: str) -> Path:
+        """Write what plain_start.py is to do: make the containers of these instances and of their
+        sidecars again, which are removed here. Their volumes stay, and are mounted."""
+        wishes = []
+        for id_ in ids:
+            both = {"container": self.container(id_), "beside": self.sidecar(id_, sidecar)}
+            wish: dict[str, Any] = {"name": f"{id_}-{self.label[-6:]}"}
+            for key, found in both.items():
+                body = {**found["Config"], "HostConfig": found["HostConfig"]}
+                wish[key] = self._unowned(body)
+            wish["beside"].pop("Hostname")  # the namespace's owner has it
+            for found in reversed(both.values()):
+                self.engine.stop(found["Id"])  # a database that is killed recovers at its start
+                self.engine.remove_container(found["Id"])
+            wishes.append(wish)
+        return self._written(wishes)
+
+    def _unowned(self, body: dict[str, Any]) -> dict[str, Any]:
+        """treedock must not take it for its own."""
+        key, _, value = self.label.partition("=")
+        return {**body, "Labels": {key: value}}
+
+    def _written(self, wishes: list[dict[str, Any]]) -> Path:
         path = self.folder / "wishes.json"
         path.write_text(json.dumps(wishes))
         return path

@@ -38,7 +38,7 @@ class Warm:
         cold = [self._cold_up, self._cold_devcontainer, self._cold_warm]
         self._turns.take("cold", fewest, cold, warm_up=False)
         self._turns.take("warm", few, [self._warm_up, self._empty_up])
-        self._turns.take("many", max(2, rounds // 4), [self._warm_many, self._starts_many])
+        self._turns.take("many", max(3, rounds // 3), [self._many])
         self._weigh()
         self._prepare_resets()
         resets = [self._reset, self._reset_process, self._little_reset, self._little_process]
@@ -53,7 +53,6 @@ class Warm:
         tree = empty.repository / "trees/first"
         self._shop.commit({name: (tree / name).read_text() for name in LOCKS}, FULL)
         self._model = empty.container("first")
-        self._model_beside = empty.sidecar("first", "postgres")
         say("installing the devcontainer command")
         self._devcontainer = Devcontainer(self._folder, self._shop.label)
         image, ports = self._shop.image_and_ports(self._model)
@@ -97,19 +96,15 @@ class Warm:
         scene.clean(ids)
         return up
 
-    def _warm_many(self) -> dict[str, float]:
-        ids = self._shop.ids(MANY)
-        up = seconds(self._shop.treedock("up", *ids), cwd=self._shop.repository)
-        self._shop.clean(ids)
-        return {f"{MANY} warm ups at once": up}
-
-    def _starts_many(self) -> dict[str, float]:
-        """Each of MANY containers, and one more in its network namespace."""
-        scene, beside = self._empty, self._model_beside
-        wishes = scene.wishes(self._model, MANY, worktrees=False, beside=beside)
-        starts = seconds(scene.floor(wishes))
+    def _many(self) -> dict[str, float]:
+        """The floor: exactly these containers, made and started again; worktrees and volumes are
+        there."""
+        scene, ids = self._shop, self._shop.ids(MANY)
+        up = seconds(scene.treedock("up", *ids), cwd=scene.repository)
+        floor = seconds(scene.floor(scene.same_again(ids, "postgres")))
         scene.remove_floor()
-        return {f"floor of {2 * MANY}: starts": starts}
+        scene.clean(ids)
+        return {f"{MANY} warm ups at once": up, f"floor of {2 * MANY}: starts": floor}
 
     def _weigh(self) -> None:
         """One instance, and many, before any of them resets its database."""
