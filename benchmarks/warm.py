@@ -38,7 +38,7 @@ class Warm:
         cold = [self._cold_up, self._cold_devcontainer, self._cold_warm]
         self._turns.take("cold", fewest, cold, warm_up=False)
         self._turns.take("warm", few, [self._warm_up, self._empty_up])
-        self._turns.take("many", max(3, rounds // 3), [self._many])
+        self._turns.take("many", max(3, rounds // 3), [self._many], warm_up=False)
         self._weigh()
         self._prepare_resets()
         resets = [self._reset, self._reset_process, self._little_reset, self._little_process]
