@@ -49,11 +49,17 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self._api = _connect(CALL_TIMEOUT)
+        self._info: EngineInfo | None = None
 
     def prepare(self) -> None:
         """It is."""
 
     def info(self) -> EngineInfo:
+        # It counts all that it has for that, which twenty instances at once would wait for.
+        self._info = self._info or self._asked_info()
+        return self._info
+
+    def _asked_info(self) -> EngineInfo:
         with _translated():
             data = self._api.info()
             version = self._api.version()
@@ -420,7 +426,10 @@ def _frames(connection: _Connection, timeout: float | None) -> Iterator[tuple[in
 def _connect(timeout: float) -> docker.APIClient:
     try:
         # kwargs_from_env reads DOCKER_HOST and friends as the docker command does.
-        return docker.APIClient(version="auto", timeout=int(timeout), **kwargs_from_env())
+        api = docker.APIClient(version="auto", timeout=int(timeout), **kwargs_from_env())
+        # requests looks through the whole environment for a proxy at every call.
+        api.trust_env = not api.base_url.startswith("http+docker:")
+        return api
     except (DockerException, *_GONE) as error:
         raise _unavailable() from error
 
