@@ -33,6 +33,7 @@ from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
 
 CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays far below
+GLANCE = 0.5  # seconds until the engine is asked again
 BUILD_MEMORY = 4 * 2**30
 BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
@@ -207,9 +208,20 @@ class DockerEngine:
 
     def volume_sizes(self) -> dict[str, int]:
         with _translated():
-            found = self._api.df()["Volumes"] or ()
+            found = self._disk_usage()["Volumes"] or ()
         # -1 where the engine cannot tell, which it can for those in which it keeps files itself.
         return {item["Name"]: max(0, (item["UsageData"] or {}).get("Size", 0)) for item in found}
+
+    def _disk_usage(self) -> dict[str, Any]:
+        """Engines before 23 count for one client at a time and refuse all others meanwhile."""
+        deadline = time.monotonic() + CALL_TIMEOUT
+        while True:
+            try:
+                return self._api.df()
+            except APIError as error:
+                if error.status_code != 500 or time.monotonic() > deadline:
+                    raise
+                time.sleep(GLANCE)
 
     def remove_volume(self, name: str) -> None:
         with _translated(), contextlib.suppress(NotFound):

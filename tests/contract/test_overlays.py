@@ -1,6 +1,7 @@
 """Volumes that are copied on write, asked of the fake and of the real engine alike."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
@@ -124,3 +125,10 @@ def test_the_size_of_volumes_is_told(layers: Layers) -> None:
     layers.write(layers.run(full), "x" * 5000)
     sizes = layers.engine.volume_sizes()
     assert sizes[full] - sizes[empty] >= 5000
+
+
+def test_the_sizes_are_told_to_all_who_ask_at_once(layers: Layers) -> None:
+    full = layers.volume("full")
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(layers.engine.volume_sizes) for _ in range(4)]
+    assert all(full in one.result() for one in asked)
