@@ -219,7 +219,7 @@ class DockerEngine:
             try:
                 return self._api.df()
             except APIError as error:
-                if error.status_code != 500 or time.monotonic() > deadline:
+                if "already running" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(GLANCE)
 
