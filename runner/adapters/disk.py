@@ -93,15 +93,42 @@ def digest_untrusted(path: Path, bound: int = 2**30) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+def size_untrusted(path: Path) -> int:
+    """Bytes of such a file; 0 where there is none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
 def copy_untrusted(source: Path, target: Path) -> None:
     """Copy a regular file, which is not followed anywhere, into a new one, which appears when it
-    is whole; shared blocks where the file system has them. Raises Refused where it is no file."""
+    is whole; shared blocks where the file system has them, and holes stay holes: they cost nobody
+    anything to make. What it grows by meanwhile is left. Raises Refused where it is no file."""
     descriptor = open_untrusted(source)
     if descriptor is None:
         raise Refused(f"{source} is no file.", hint="Something else lies there; look at it.")
-    with os.fdopen(descriptor, "rb") as there, appearing(target) as here:
-        while os.copy_file_range(there.fileno(), here.fileno(), 2**30):
-            pass
+    with os.fdopen(descriptor, "rb"), appearing(target) as here:
+        size = os.fstat(descriptor).st_size
+        here.truncate(size)
+        for start, end in _filled(descriptor, size):
+            at = start
+            while at < end and (
+                count := os.copy_file_range(descriptor, here.fileno(), end - at, at, at)
+            ):
+                at += count
+
+
+def _filled(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """From where to where a file has anything but holes."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError:  # nothing but a hole is left
+            return
+        end = min(size, os.lseek(descriptor, start, os.SEEK_HOLE))
+        yield start, end
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from runner.controller.containers import ensure_stopped
 from runner.controller.losses import going_branch
 from runner.controller.opening import Repository
 from runner.controller.own_git import kept_ref
-from runner.controller.sidecars import remove_sidecars, volumes_of
+from runner.controller.sidecars import remove_sidecars, require_nobody_else, volumes_of
 from runner.controller.work import Work
 from runner.domain.errors import GitFailed, Refused, RunnerError
 from runner.domain.events import Emit, Warned
@@ -109,6 +109,7 @@ def retire(work: Work) -> list[str]:
 
 
 def _clear(work: Work, force: Force) -> Cleaned:
+    require_nobody_else(work)
     ensure_stopped(work)
     before, was = archives.begun(work), work.record
     stake = _claim(work, force, _look(work, force), before)  # it may have written meanwhile

@@ -16,7 +16,6 @@ from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Mount, VolumeMount
 from runner.domain.container import Limits as ContainerLimits
-from runner.domain.environment import values_of
 from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused
 from runner.domain.ports import choose_slot, ports_of_slot
 from runner.domain.produces import below_home
@@ -35,14 +34,16 @@ class Running:
 
 
 def choose_ports(
-    work: ProjectWork, containers: list[Container]
+    work: ProjectWork, containers: list[Container], *, preferred: int | None = None
 ) -> tuple[int | None, dict[str, int]]:
     """A slot and its ports, or any free ports (slot None) when overflowing. Repository lock.
 
     `containers` are all of this engine, of any project; other instances of this repository are
-    read from their records, because not all of them have a container yet.
+    read from their records, because not all of them have a container yet. `preferred` is the slot
+    that it had.
     """
     config = work.config
+    own = {p for one in containers if _is_own(work, one) for p in one.ports.values()}
     holders = {
         port: container.holder
         for container in containers
@@ -53,7 +54,10 @@ def choose_ports(
         if record.id != work.id:
             holders |= dict.fromkeys(record.ports.values(), f"{record.project}/{record.id}")
     try:
-        slot = choose_slot(work.project.name, work.id, config.ports, holders, sockets.is_free)
+        slot = choose_slot(
+            work.project.name, work.id, config.ports, holders,
+            lambda port: port in own or sockets.is_free(port), preferred,
+        )  # fmt: skip
     except NoFreeSlot:
         if config.overflow == "refuse":
             raise
@@ -176,7 +180,7 @@ def _environment(work: ProjectWork, given: Mapping[str, str]) -> dict[str, str]:
     far as `.env`, which has `given`, does not say so itself."""
     found = {k: v for k, v in variables(work.config).items() if k not in given}
     own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
-    return found | own | values_of(work.id, work.record.ports, work.config.env.set_)
+    return found | own | work.values()
 
 
 def exec_env(work: ProjectWork) -> dict[str, str]:
@@ -236,7 +240,7 @@ def _start_or_move(work: ProjectWork, container: str) -> bool:
         work.change(slot=slot, ports=ports)
     where = "free ports" if slot is None else f"slot {slot}"
     work.warn(f"port {taken[0]} is taken by another process; {work.id} moved to {where}")
-    write_files(work, values_of(work.id, ports, work.config.env.set_))
+    write_files(work, work.values())
     return False
 
 

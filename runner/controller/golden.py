@@ -13,6 +13,9 @@ from runner.domain.config import Database
 from runner.domain.environment import values_of
 from runner.domain.migrations import inputs_of, named_in
 
+READ = 2**30  # bytes of all inputs together that are read; of the rest the last change counts
+SCRIPTS = 64  # files that are looked through
+
 
 def golden_key(work: ProjectWork, database: Database, server: str | None = None) -> str:
     """Changes whenever the reset command could make other data: with the command, the files that
@@ -38,12 +41,18 @@ def golden_key(work: ProjectWork, database: Database, server: str | None = None)
 
 def is_personal(work: ProjectWork, database: Database) -> bool:
     """Whether the reset reads what differs in every instance, its ports or its id: the command
-    says so, or a file that it names."""
+    says so, or a file that it names, or one that such a file names."""
     command, worktree = database.reset or "", Path(work.record.worktree)
-    texts = [command.encode()]
-    for path in named_in(set(work.git.files(worktree)), database.folder, command):
-        texts.append(disk.read_untrusted(worktree / path) or b"")
-    return any(name.encode() in text for name in _own(work) for text in texts)
+    tracked = set(work.git.files(worktree))
+    seen: set[str] = set()
+    texts = [command]
+    for text in texts:  # which grows meanwhile
+        named = set() if len(texts) > SCRIPTS else named_in(tracked, database.folder, text) - seen
+        seen |= named
+        for path in sorted(named):
+            data = disk.read_untrusted(worktree / path) or b""
+            texts.append(data.decode(errors="replace"))
+    return any(name in text for name in _own(work) for text in texts)
 
 
 def _given(work: ProjectWork) -> Iterable[bytes]:
@@ -62,11 +71,8 @@ def _given(work: ProjectWork) -> Iterable[bytes]:
 
 def _own(work: ProjectWork) -> set[str]:
     """The variables whose values differ in every instance."""
-    ports, given = work.record.ports, work.config.env.set_
-    other = values_of("", dict.fromkeys(ports, 0), given)
-    return {
-        name for name, value in values_of(work.id, ports, given).items() if value != other[name]
-    }
+    other = values_of("", dict.fromkeys(work.told_ports(), 0), work.config.env.set_)
+    return {name for name, value in work.values().items() if value != other[name]}
 
 
 def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:
@@ -79,6 +85,8 @@ def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:
     else:
         yield work.git.tree_of(worktree).encode()
         paths = work.git.uncommitted(worktree)
+    left = READ
     for path in sorted(paths):
         yield f"\0{path}\0".encode(errors="surrogateescape")
-        yield disk.digest_untrusted(worktree / path)
+        yield disk.digest_untrusted(worktree / path, left)
+        left = max(0, left - disk.size_untrusted(worktree / path))

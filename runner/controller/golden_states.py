@@ -87,10 +87,11 @@ def begins_with(work: ProjectWork, database: Database, first: First) -> bool:
     """Have the golden state as the data, if there is one. Returns whether it is."""
     if first.found is None:
         return False
+    if work.record.reset_begun or work.record.reset_at is not None:
+        return False  # somebody used it since, or has set something aside
     data = data_of(work, database.beside)
-    if data:  # it was mounted when the sidecar was made, and no reset has been at it since
-        used = work.record.reset_begun or work.record.reset_at is not None
-        return not used and work.record.data_lowers.get(data) == first.found.volumes.get("")
+    if data:  # it was mounted when the sidecar was made
+        return work.record.data_lowers.get(data) == first.found.volumes.get("")
     site, adapter = site_of(work, _container(work)), required_adapter(work.config)
     golden, snapshots = adapter.golden_file(site), work.repository.snapshots
     if golden is None or not snapshots.file(first.key).exists():
@@ -110,6 +111,9 @@ def keep(work: ProjectWork, database: Database, first: First) -> None:
     kept is said, and changes nothing for this instance. Raises CommandFailed where its sidecar,
     which is stopped for the copy, does not come back."""
     data, volumes = data_of(work, database.beside), {}
+    if not _is_base(work):
+        work.warn("its data is not shared: its files were changed meanwhile")
+        return
     try:
         if data:
             with work.step("keeping its golden state for all instances"):

@@ -95,10 +95,12 @@ def failed_job(
     name = job.removeprefix("service.")
     why = f" {_WHY[code]}" if code in _WHY else ""
     sentence = f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
+    again = f"treedock up {work.id}"
+    if job == "reset" and work.record.ready:
+        again = f"treedock db reset {work.id}"
     return CommandFailed(
         with_last_lines(sentence, jobs.last_lines(job)),
-        hint=f"The whole log: treedock logs {work.id} {name}. "
-        f"Mend it and run again: treedock up {work.id}",
+        hint=f"The whole log: treedock logs {work.id} {name}. Mend it and run again: {again}",
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from runner.adapters import locks
@@ -141,7 +141,7 @@ _COPY_ANEW = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
 
 def copy_volume(work: ProjectWork, lower: str, name: str, image: str) -> None:
     """Never hard links: the instance could edit the snapshot in place. Raises CommandFailed."""
-    with _helper(work, [lower, name], image) as container:
+    with _helper(work, [lower, name], image, sources=[lower]) as container:
         work.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
         _copy(work, container, COPY, ["/v0", "/v1"])
 
@@ -150,7 +150,8 @@ def copy_into(work: ProjectWork, volumes: Mapping[str, str], image: str) -> None
     """Have a copy of each volume in the worktree, at its path there, instead of what was there.
     Inside, where a symlink of the branch leads nowhere. Raises CommandFailed."""
     worktree = Mount(work.record.worktree, names.WORKSPACE)
-    with _helper(work, volumes.values(), image, mounts=(worktree,)) as container:
+    from_ = volumes.values()
+    with _helper(work, from_, image, sources=from_, mounts=(worktree,)) as container:
         for at, path in enumerate(volumes):
             _copy(work, container, _COPY_ANEW, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
 
@@ -193,9 +194,15 @@ def labels(work: ProjectWork) -> dict[str, str]:
 
 @contextmanager
 def _helper(
-    work: ProjectWork, volumes: Iterable[str], image: str, *, mounts: tuple[Mount, ...] = ()
+    work: ProjectWork,
+    volumes: Iterable[str],
+    image: str,
+    *,
+    sources: Collection[str] = (),
+    mounts: tuple[Mount, ...] = (),
 ) -> Iterator[str]:
-    """A container with the volumes at /v0, /v1, ...; it is not started, and goes with the block."""
+    """A container with the volumes at /v0, /v1, ..., those that are `sources` read-only; it is not
+    started, and goes with the block."""
     name = f"{work.container_name}{_FILL}"
     work.engine.remove(name)  # of a treedock that was killed
     made = work.engine.create(
@@ -208,7 +215,10 @@ def _helper(
             mounts=mounts,
             limits=_LIMITS,
             labels={**labels(work), names.LABEL_SIDECAR: _FILL},
-            volumes=tuple(VolumeMount(v, f"/v{at}") for at, v in enumerate(volumes)),
+            volumes=tuple(
+                VolumeMount(name, f"/v{at}", read_only=name in sources)
+                for at, name in enumerate(volumes)
+            ),
             network="none",
         )
     )

@@ -119,20 +119,33 @@ def run_reset(
     with work.step("resetting the database"):
         stop_jobs(work, container, [job])  # of one that was cut off: it would write into the data
         read = golden_key(work, database) if keeps else None
+        if keeps and before.reset_key is not None:  # the one before was whole, if not kept
+            adapter.forget(site)
         if keeps:
             used = before.ready or before.reset_at is not None or bool(before.data_lowers)
             adapter.provision(site, new=not used)
         try:
             run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
         except BaseException:
-            stop_jobs(work, container, [run_folder(work).job("reset")])
-            if keeps and adapter.put_back(site):
+            if _put_back(work, adapter, site, keeps=keeps):
                 work.change(reset_key=before.reset_key, golden=before.golden)
             raise
     work.change(reset_key=reset_key(database), reset_at=now())
     if keeps:
         with work.step("keeping its golden state"):
             _seal(work, adapter, site, database, read)
+
+
+def _put_back(work: ProjectWork, adapter: Adapter, site: Site, *, keeps: bool) -> bool:
+    """End the command, and have what was there before as the data. Returns whether it is."""
+    try:
+        stop_jobs(work, site.container, [run_folder(work).job("reset")])
+        return keeps and adapter.put_back(site)
+    except RunnerError as error:  # its container has ended, say
+        raise CommandFailed(
+            f"{work.id}: the reset was cut off half-way. {error.message}",
+            hint=f"What was there is set aside. The reset is made whole by: treedock up {work.id}",
+        ) from error
 
 
 def _seal(

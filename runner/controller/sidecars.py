@@ -50,6 +50,31 @@ def require_own_data(work: ProjectWork) -> None:
             )
 
 
+def require_nothing_left(work: Work) -> None:
+    """Data of an earlier instance of this name, which its `clean` could not remove, goes before a
+    new one could take it for its own. Raises Refused where somebody uses it."""
+    if volumes_of(work):
+        remove_sidecars(work)
+    for name in volumes_of(work):
+        raise Refused(
+            f"There is data of an earlier {work.id} that cannot be removed: the volume {name}.",
+            hint=f"See who uses it: docker ps --all --filter volume={name}. Or take another id.",
+        )
+
+
+def require_nobody_else(work: Work) -> None:
+    """Raises Refused where a container that is not the instance's runs on its data."""
+    container = work.container()
+    own = {one.name for one in (container, *work.sidecars().values()) if one}
+    for name in volumes_of(work):
+        others = [user for user in work.engine.users(name) if user not in own]
+        if others:
+            raise Refused(
+                f"{work.id}: its data is in use by the container {others[0]}.",
+                hint="Did Compose start it? Stop that first: docker compose down",
+            )
+
+
 def ensure_sidecars(
     work: ProjectWork,
     owner: str,

@@ -9,7 +9,6 @@ from runner.controller.own_git import ensure_own_git
 from runner.controller.sidecars import remove_sidecars
 from runner.controller.work import ProjectWork
 from runner.domain.container import GATE_PREFIX
-from runner.domain.environment import values_of
 from runner.domain.instance import Record
 
 JOB_TIMEOUT = 3600.0  # seconds for one set-up step
@@ -85,6 +84,5 @@ def lay_out(work: GateWork, commit: str) -> None:
         work.git.check_out(worktree)
         work.git.shield_hooks(worktree)
     prepare_folder(work)
-    values = values_of(work.id, work.record.ports, work.config.env.set_)
-    write_files(work, values)
+    write_files(work, work.values())
     ensure_own_git(work, head=commit)

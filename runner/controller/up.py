@@ -25,7 +25,6 @@ from runner.controller.sync import sync
 from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases
 from runner.domain.container import WORKSPACE
-from runner.domain.environment import values_of
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance import Failure, View, check_id
@@ -121,7 +120,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
             ensure_stopped(work)
             drop_layers(work)
         prepare_folder(work)
-        write_files(work, values_of(work.id, work.record.ports, work.config.env.set_))
+        write_files(work, work.values())
         if ensure_own_git(work):
             ensure_stopped(work)
         require_own_data(work)

@@ -12,6 +12,7 @@ from runner.adapters.git import Git
 from runner.adapters.records import Records
 from runner.controller.opening import Project, Repository
 from runner.domain.container import LABEL_SIDECAR
+from runner.domain.environment import values_of
 from runner.domain.errors import Refused
 from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
 from runner.domain.instance import Record
@@ -136,6 +137,16 @@ class ProjectWork(Work):
     def container_name(self) -> str:
         """The name of its container, which those of its sidecars begin with."""
         return f"treedock-{self.project.name}-{self.id}-{self.project.repository.key[:6]}"
+
+    def told_ports(self) -> dict[str, int]:
+        """The ports that the app is told. Those at which a sidecar is published are the host's
+        alone: inside it listens on its own, and the app may call that one DB_PORT."""
+        beside = {sidecar.publish for sidecar in self.config.sidecars.values()}
+        return {name: port for name, port in self.record.ports.items() if name not in beside}
+
+    def values(self) -> dict[str, str]:
+        """Everything that the app is told."""
+        return values_of(self.id, self.told_ports(), self.config.env.set_)
 
 
 def require_running(work: Work) -> Container:

@@ -8,6 +8,7 @@ from runner.adapters.records import now
 from runner.controller.containers import choose_ports
 from runner.controller.files import exclude_patterns
 from runner.controller.opening import Project
+from runner.controller.sidecars import require_nothing_left
 from runner.controller.work import ProjectWork
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
@@ -60,6 +61,7 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
                 f"{worktree} exists already and is no instance.",
                 hint="Move it away or choose another id.",
             )
+        require_nothing_left(work)
         slot, ports = choose_ports(work, containers)
         work.save(
             Record(
@@ -135,7 +137,7 @@ def _follow_ranges(work: ProjectWork, containers: list[Container]) -> None:
     )
     if fits and len(kept) == len(record.ports):
         return
-    slot, ports = choose_ports(work, containers)
+    slot, ports = choose_ports(work, containers, preferred=record.slot)
     work.say(f"the port ranges have changed: it moves to {', '.join(map(str, ports.values()))}")
     work.change(slot=slot, ports=ports)
 

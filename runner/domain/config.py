@@ -404,7 +404,8 @@ class Config(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
         _ranges_fit(self.ports)
-        own = {"TREEDOCK_ID", *(port_variable(name) for name in self.ports)}
+        beside = {sidecar.publish for sidecar in self.sidecars.values()}
+        own = {"TREEDOCK_ID", *(port_variable(name) for name in self.ports if name not in beside)}
         for key in self.env.set_:
             if key in own:
                 raise ValueError(f"env.set.{key}: this one is treedock's to set")
@@ -429,9 +430,14 @@ class Config(Model):
 def _database_fits(config: Config) -> None:
     database = config.database
     if database and database.engine == "postgres" and database.beside not in config.sidecars:
+        there = get_close_matches(database.beside, config.sidecars, n=1, cutoff=0)
         raise ValueError(
-            f"database.sidecar: there is no sidecar {database.beside!r}; add one, e.g. "
-            f"sidecars: {{{database.beside}: {{image: postgres}}}}"
+            f"database.sidecar: there is no sidecar {database.beside!r}; "
+            + (
+                f"did you mean `sidecar: {there[0]}`?"
+                if there
+                else f"add one, e.g. sidecars: {{{database.beside}: {{image: postgres}}}}"
+            )
         )
 
 

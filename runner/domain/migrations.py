@@ -11,6 +11,7 @@ _KNOWN = re.compile(
     r"|prisma\s+(migrate|db)\s)"
 )
 
+_SCRIPTED = dict.fromkeys(("npm", "pnpm", "yarn", "bun"), "package.json") | {"make": "Makefile"}
 # Django's own apps, and others that are installed, have migrations too.
 _PACKAGES = ("**/requirements*.txt", "**/uv.lock", "**/poetry.lock", "**/Pipfile.lock")
 
@@ -46,11 +47,13 @@ def _django(paths: set[str]) -> bool:
 
 
 def named_in(paths: set[str], folder: str, command: str) -> set[str]:
-    """The files among `paths` that a command which runs in `folder` names."""
+    """The files among `paths` that a command, or a script, which runs in `folder` names; with
+    what the scripts of `npm run` and the targets of `make` are in."""
     try:
         words = shlex.split(command, comments=True)
     except ValueError:
         words = command.split()
     words = [part for word in words for part in re.split(r"[;&|=]+", word)]
+    words += [name for tool, name in _SCRIPTED.items() if tool in words]
     near = {str(PurePosixPath(folder) / word) for word in words if word}
     return near & paths

@@ -58,8 +58,9 @@ def choose_slot(
     ranges: Ranges,
     holders: Mapping[int, str],
     is_free: Callable[[int], bool],
+    preferred: int | None = None,
 ) -> int:
-    """The first free slot, from the home slot onwards and around.
+    """The first free slot: the `preferred` one, then from the home slot onwards and around.
 
     `holders` maps ports that somebody holds, running or not, to the holder's name;
     `is_free` asks the host whether a port can be bound now.
@@ -67,7 +68,8 @@ def choose_slot(
     """
     slots = len(next(iter(ranges.values())))
     home = home_slot(project, instance, slots)
-    for slot in _around(home, slots):
+    first = [preferred] if preferred is not None and preferred < slots else []
+    for slot in (*first, *_around(home, slots)):
         ports = ports_of_slot(ranges, slot).values()
         if all(port not in holders and is_free(port) for port in ports):
             return slot

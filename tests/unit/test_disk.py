@@ -192,3 +192,20 @@ def test_a_copy_is_of_a_file_and_of_nothing_else(tmp_path: Path) -> None:
     disk.copy_untrusted(tmp_path / "secret", tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "secret\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "link", "pipe", "secret"]
+
+
+def test_holes_of_a_copied_file_stay_holes_and_its_content_is_the_same(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    with source.open("wb") as file:
+        file.write(b"first")
+        file.seek(2**20)
+        file.write(b"second")
+        file.truncate(2**32)
+    disk.copy_untrusted(source, tmp_path / "target")
+    about = (tmp_path / "target").stat()
+    assert about.st_size == 2**32
+    assert about.st_blocks * 512 < 2**21
+    with (tmp_path / "target").open("rb") as file:
+        assert file.read(5) == b"first"
+        file.seek(2**20)
+        assert file.read(7) == b"second\0"

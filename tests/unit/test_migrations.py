@@ -22,7 +22,15 @@ PRISMA = ["web/prisma/schema.prisma", "web/prisma/migrations/1/migration.sql", "
             DJANGO,
             ".",
             "python manage.py migrate && python manage.py loaddata shop",
-            ["**/fixtures/**", "**/migrations/**", "manage.py"],
+            [
+                "**/Pipfile.lock",
+                "**/fixtures/**",
+                "**/migrations/**",
+                "**/poetry.lock",
+                "**/requirements*.txt",
+                "**/uv.lock",
+                "manage.py",
+            ],
         ),
         (PRISMA, "web", "npx prisma migrate reset --force", ["web/prisma/**"]),
         (

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from runner.domain.config import Database
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.deep
 
@@ -149,11 +151,12 @@ def test_what_a_branch_made_of_its_own_is_nothing_for_others(seeded: Shop) -> No
     assert seeded.repository.snapshots.all() == kept
 
 
-@pytest.mark.parametrize("where", ["command", "script"])
-def test_data_that_holds_an_instances_own_port_is_nobody_elses(shop: Shop, where: str) -> None:
+@pytest.mark.parametrize("command", ["", "sh ./reset.sh", "sh ./outer.sh", "make data"])
+def test_data_that_holds_an_instances_own_port_is_nobody_elses(shop: Shop, command: str) -> None:
     make = 'rm -f app.db; sqlite3 app.db "create table t as select $BACKEND_PORT p"\n'
-    commit(shop.repo, {"reset.sh": make})
-    command = make.strip() if where == "command" else "sh ./reset.sh"
+    outer = "set -e\nsh reset.sh\n"
+    commit(shop.repo, {"reset.sh": make, "outer.sh": outer, "Makefile": "data:\n\tsh outer.sh\n"})
+    command = command or make.strip()
     shop.configure(database={"path": "app.db", "reset": command})
     for instance in ("auth", "pay"):
         record = shop.up(instance)
@@ -192,6 +195,21 @@ def test_a_folder_that_only_the_reset_makes_is_made_for_the_others(shop: Shop) -
     shop.up("pay")
     assert (shop.tree("pay") / "instance/app.db").exists()
     assert not (shop.tree("pay") / "ran").exists()
+
+
+def test_what_is_edited_while_the_first_one_comes_up_reaches_nobody(shop: Shop) -> None:
+    files = {"schema.sql": "create table item (name);", "more.sh": "true\n", ".gitignore": "ran\n"}
+    commit(shop.repo, files)
+    shop.configure(
+        setup=[{"run": "echo 'sqlite3 app.db \"insert into item values(1)\"' >more.sh"}],
+        database={
+            "path": "app.db", "inputs": ["schema.sql"],
+            "reset": "echo x >>ran; sqlite3 app.db <schema.sql; sh more.sh",
+        },
+    )  # fmt: skip
+    shop.up("auth")
+    assert any("its files were changed meanwhile" in said for said in shop.warnings)
+    assert shop.repository.snapshots.all() == []
 
 
 def test_those_who_waited_in_vain_make_theirs_side_by_side(shop: Shop) -> None:
@@ -253,10 +271,42 @@ def test_a_reset_that_was_cut_off_gives_the_data_back_to_the_next(
             main = (data / "app.db").read_bytes()
         (data / "app.db").write_bytes(main)
         (data / "app.db-before-wal").write_bytes(wal)
+    ProjectWork(seeded.project, "auth", seeded.events.append).change(reset_key=None)
     (seeded.tree("auth") / "seed.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(CommandFailed):
         renew(seeded)
     assert items(seeded) == (["hammer"] if began else ["hammer", "nail"])
+
+
+def test_what_a_reset_that_was_whole_left_aside_never_comes_back(seeded: Shop) -> None:
+    """It was killed, or the disk was full, before it could remove that."""
+    data = seeded.tree("auth") / "data"
+    (data / "app.db-before").write_bytes((data / "app.db").read_bytes())
+    add(seeded, "a day of work")
+    (seeded.tree("auth") / "seed.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(CommandFailed):
+        renew(seeded)
+    assert items(seeded) == ["hammer", "a day of work"]
+    assert not (data / "app.db-before").exists()
+
+
+def test_a_reset_whose_container_ends_says_what_was_set_aside_and_up_makes_it_whole(
+    seeded: Shop,
+) -> None:
+    add(seeded, "nail")
+    (container,) = seeded.engine.containers(instance="auth")
+    script = seeded.tree("auth") / "seed.py"
+    script.write_text(f"import time\nopen('began', 'w')\ntime.sleep(60)\n{SEED}")
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(renew, seeded)
+        eventually((seeded.tree("auth") / "began").exists)
+        seeded.engine.remove(container.id)
+        with pytest.raises(CommandFailed, match="cut off half-way") as caught:
+            done.result()
+    assert "treedock up auth" in caught.value.hint
+    script.write_text(SEED)
+    seeded.up("auth")
+    assert items(seeded) == ["hammer"]
 
 
 def test_a_snapshot_is_restored_in_another_instance(seeded: Shop) -> None:

@@ -10,8 +10,16 @@ import pytest
 from runner.controller import gates, throwaway
 from runner.controller.leftovers import leftovers
 from runner.controller.listing import status
-from runner.domain.container import ContainerSpec, Limits, VolumeMount
-from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable
+from runner.domain.container import (
+    LABEL_BESIDE,
+    LABEL_REPOSITORY,
+    ContainerSpec,
+    Limits,
+    VolumeMount,
+)
+from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, Refused
+from runner.domain.ports import PortRange
+from tests.free_ports import free_block
 from tests.real_git import git
 from tests.shop import Shop
 
@@ -180,3 +188,56 @@ def test_what_is_left_of_one_without_a_record_is_removed_by_doctor(beside: Shop)
     assert [one.fixed for one in found] == [True]
     assert beside.engine.containers() == []
     assert beside.engine.volumes() == []
+
+
+def test_the_port_of_a_published_one_is_told_to_nobody_inside(beside: Shop) -> None:
+    """DB_PORT is what an app calls the port that the database has inside."""
+    first = free_block(5)
+    ports = {**beside.project.config.ports, "db": PortRange(first, first + 4)}
+    beside.configure(
+        ports={name: f"{span.first}-{span.last}" for name, span in ports.items()},
+        sidecars={"cache": CACHE | {"publish": "db", "ready": {"tcp": 6379, "timeout": 1}}},
+        env={"set": {"DB_PORT": "6379"}},
+    )
+    beside.bring("auth")
+    assert beside.record("auth").ports["db"] in range(first, first + 5)
+    assert "DB_PORT=6379\n" in (beside.tree("auth") / ".ports.env").read_text()
+
+
+def test_another_range_moves_nobody(beside: Shop) -> None:
+    before = beside.up("auth")
+    first = free_block(5)
+    ports = {
+        name: f"{span.first}-{span.last}" for name, span in beside.project.config.ports.items()
+    }
+    beside.configure(ports={**ports, "more": f"{first}-{first + 4}"})
+    after = beside.up("auth")
+    assert after.slot == before.slot
+    assert before.ports.items() < after.ports.items()
+
+
+def test_data_that_a_clean_could_not_remove_is_not_taken_for_ones_own(beside: Shop) -> None:
+    beside.up("auth")
+    (volume,) = beside.engine.volumes(repository=beside.repository.key, beside="auth")
+    beside.clean("auth")
+    labels = {LABEL_REPOSITORY: beside.repository.key, LABEL_BESIDE: "auth"}
+    beside.engine.ensure_volume(volume, {**labels, "treedock.left": "over"})
+    beside.up("auth")
+    assert beside.engine.volumes(left="over") == []
+
+
+def test_clean_refuses_while_another_container_runs_on_the_data(beside: Shop) -> None:
+    beside.up("auth")
+    (volume,) = beside.engine.volumes(repository=beside.repository.key, beside="auth")
+    limits = Limits(memory=2**26, cpus=1, pids=20)
+    spec = ContainerSpec(
+        name="compose-db", image="tiny:1", user="0:0", hostname="", ports=(), mounts=(),
+        limits=limits, volumes=(VolumeMount(volume, "/data"),), network="none",
+    )  # fmt: skip
+    other = beside.engine.create(spec)
+    beside.engine.start(other)
+    with pytest.raises(Refused, match="in use by the container compose-db"):
+        beside.clean("auth")
+    assert statuses(beside) == {"cache": "running"}
+    beside.engine.remove(other)
+    beside.clean("auth")

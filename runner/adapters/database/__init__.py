@@ -4,7 +4,6 @@ A further engine is one more module here, named as it is in treedock.yaml, with 
 of the shape below.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,6 +19,7 @@ from runner.domain.text import with_last_lines
 
 TIMEOUT = 1800.0  # seconds for one statement; copying a hundred gigabytes takes that long
 LAST_LINES = 10
+PRINTED = 2**24  # bytes
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,9 @@ class Adapter(Protocol):
         """What was set aside is the data again; nothing where nothing was. Returns whether the
         data is as it was, False where nobody knows."""
 
+    def forget(self, site: Site) -> None:
+        """What is there now counts, and nothing that was set aside for it does any more."""
+
     def seal(self, site: Site) -> bool:
         """What it holds now is the golden state, if it can be kept, which is the answer; and
         nothing is set aside any more."""
@@ -87,6 +90,28 @@ def adapter_of(config: Config) -> Adapter | None:
     return cast(Adapter, made)
 
 
+class _Printed:
+    """What a command prints, which may be one of code inside."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        if len(self._data) > PRINTED:
+            raise CommandFailed(
+                "What was run on the database prints without end.",
+                hint="Look at its settings inside, e.g. ~/.psqlrc.",
+            )
+        self._data += data
+        return len(data)
+
+    def flush(self) -> None:
+        """It is."""
+
+    def __str__(self) -> str:
+        return self._data.decode(errors="replace")
+
+
 def run(
     site: Site,
     container: str,
@@ -98,15 +123,16 @@ def run(
     workdir: str = WORKSPACE,
 ) -> str:
     """Run a command to its end; returns what it printed, unless that went into `stdout`. Raises
-    CommandFailed with its last lines."""
-    out, err = io.BytesIO(), io.BytesIO()
+    CommandFailed with its last lines, or where it prints without end."""
+    out, err = _Printed(), _Printed()
+    printed = stdout or cast(BinaryIO, out)
     code = site.engine.exec_attached(
-        container, argv, env=env or {}, workdir=workdir, stdin=stdin, stdout=stdout or out,
-        stderr=err, timeout=TIMEOUT,
+        container, argv, env=env or {}, workdir=workdir, stdin=stdin, stdout=printed,
+        stderr=cast(BinaryIO, err), timeout=TIMEOUT,
     )  # fmt: skip
     step("engine exec")
     if code:
-        lines = err.getvalue().decode(errors="replace").splitlines()[-LAST_LINES:]
+        lines = str(err).splitlines()[-LAST_LINES:]
         sentence = with_last_lines(f"{argv[0]} failed with exit code {code}.", lines)
         raise CommandFailed(sentence, hint="The data is as it was.")
-    return out.getvalue().decode(errors="replace")
+    return str(out)

@@ -26,6 +26,9 @@ class Adapter:
     def put_back(self, site: Site) -> bool:
         return False
 
+    def forget(self, site: Site) -> None:
+        """Nothing is set aside."""
+
     def seal(self, site: Site) -> bool:
         return False
 

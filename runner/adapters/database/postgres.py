@@ -70,6 +70,9 @@ class Adapter:
             self._do(site, _connectable(self._name, True))
         return True
 
+    def forget(self, site: Site) -> None:
+        self._do(site, _drop(BEFORE))
+
     def seal(self, site: Site) -> bool:
         made = [self._create(site, GOLDEN, self._name), _connectable(GOLDEN, False)]
         try:

@@ -44,10 +44,10 @@ rm -f -- "$1-before"
 # half of it unless the power goes.
 _COPY = """
 if command -v sqlite3 >/dev/null; then
-  exec sqlite3 -bail -batch "$1" '.timeout 10000' 'PRAGMA synchronous=OFF' "$3 $2"
+  exec sqlite3 -init /dev/null -bail -batch "$1" '.timeout 10000' 'PRAGMA synchronous=OFF' "$3 $2"
 fi
 case $3 in .backup) from=$1 to=$2;; *) from=$2 to=$1;; esac
-exec python3 -c '
+exec python3 -I -c '
 import sqlite3, sys
 here, there = (sqlite3.connect(name, timeout=10) for name in sys.argv[1:])
 with here, there:
@@ -78,17 +78,24 @@ class Adapter:
             self._inside(site, _PUT_BACK)
         return self._path is not None
 
+    def forget(self, site: Site) -> None:
+        if self._path:
+            with contextlib.suppress(CommandFailed):  # nothing is there
+                self._inside(site, _FORGET)
+
     def seal(self, site: Site) -> bool:
         if self._path is None:
             return False
         golden = site.own / GOLDEN
-        golden.unlink(missing_ok=True)
-        with contextlib.suppress(Refused):  # the image has no SQLite, or the reset made no file
-            self._copy_out(site, golden)
         try:
-            self._inside(site, _FORGET)
-        except CommandFailed:  # it made no file here: what was there stays
-            self.put_back(site)
+            golden.unlink(missing_ok=True)
+            with contextlib.suppress(Refused):  # the image has no SQLite, or there is no file
+                self._copy_out(site, golden)
+        finally:
+            try:
+                self._inside(site, _FORGET)
+            except CommandFailed:  # it made no file here: what was there stays
+                self.put_back(site)
         return golden.exists()
 
     def reset(self, site: Site) -> bool:
