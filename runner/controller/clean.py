@@ -14,6 +14,7 @@ from runner.controller import losses
 from runner.controller.archive import Archive, Stake
 from runner.controller.archiving import write
 from runner.controller.containers import ensure_stopped
+from runner.controller.database import snapshots_of
 from runner.controller.losses import going_branch
 from runner.controller.opening import Repository
 from runner.controller.own_git import kept_ref
@@ -184,6 +185,9 @@ def _parts(work: Work) -> list[str]:
         parts.append(f"container {container.name}")
     parts += [f"container {sidecar.name}" for sidecar in work.sidecars().values()]
     parts += [f"volume {name}" for name in volumes_of(work)]
+    named = [snapshot.name for snapshot in snapshots_of(work, work.id)]
+    if named:
+        parts.append(f"the snapshots of its database: {', '.join(named)}")
     if Path(record.worktree).exists():
         parts.append(f"worktree {record.worktree}")
     if going_branch(work):

@@ -34,7 +34,7 @@ def effective(project: Project) -> list[Value]:
 
 def check(project: Project) -> list[str]:
     """Raises ConfigError with everything of treedock.yaml that base does not have. Returns what
-    only may be wrong: a folder that an earlier set-up step may make."""
+    only may be wrong: a folder that an earlier set-up step may make, files that are not there."""
     base = project.base
     commit = project.repository.git.newest(base)[0]
     committed = Committed(project.repository.git, commit or base)
@@ -49,7 +49,8 @@ def check(project: Project) -> list[str]:
             "\n".join(faults),
             hint=f"Instances start from what is committed: commit it to {base}, or name another.",
         )
-    return [f"{text}; does a set-up step make it?" for text, _ in missing]
+    doubted = [f"{text}; does a set-up step make it?" for text, _ in missing]
+    return doubted + _doubted_files(project, committed)
 
 
 def _folders(project: Project) -> list[tuple[str, str, bool]]:
@@ -60,6 +61,23 @@ def _folders(project: Project) -> list[tuple[str, str, bool]]:
     later += [(f"services.{name}.in", service.folder) for name, service in config.services.items()]
     later += [(f"gates[{at}].in", gate.folder) for at, gate in enumerate(config.gates)]
     return found + [(key, folder, not config.setup) for key, folder in later]
+
+
+def _doubted_files(project: Project, committed: Committed) -> list[str]:
+    config, repository = project.config, project.repository
+    patterns = config.database.inputs if config.database else []
+    found = [
+        f"{CONFIG_FILE}: database.inputs: no file matches {pattern!r}, so no change of one counts"
+        for pattern in patterns
+        if not repository.git.files(repository.checkout, [pattern], untracked=True)
+    ]
+    for at, step in enumerate(config.setup):
+        for name in step.key:
+            path = str(PurePosixPath(step.folder) / name)
+            if committed.kind(path) in ("absent", "folder"):
+                where = f"{CONFIG_FILE}: setup[{at}].key: {project.base} has no file {path!r}"
+                found.append(f"{where}, so every instance runs the step")
+    return found
 
 
 def _image_faults(project: Project, committed: Committed, base: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from runner.adapters.database import Adapter, Site, adapter_of
 from runner.controller.opening import Project
 from runner.controller.space import space_watched
-from runner.controller.work import ProjectWork, require_running
+from runner.controller.work import ProjectWork, Work, require_running
 from runner.domain.config import Config
 from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.events import Emit
@@ -99,7 +99,7 @@ def restore(project: Project, instance: str, source: str, name: str, emit: Emit)
     with _at_work(project, instance, emit) as (work, adapter, site):
         found = _folder(work, source) / _checked(name)
         if not found.is_file():
-            there = [one.name for one in _of(work, source)]
+            there = [one.name for one in snapshots_of(work, source)]
             has = f"It has {listed(there)}." if there else "It has none."
             raise NotFound(
                 f"{source} has no snapshot {name}.",
@@ -117,14 +117,14 @@ def drop(project: Project, instance: str, name: str, emit: Emit) -> None:
         try:
             (_folder(work, instance) / _checked(name)).unlink()
         except FileNotFoundError as error:
-            hint = f"treedock db list {instance}"
+            hint = f"See which it has: treedock db list {instance}"
             raise NotFound(f"{instance} has no snapshot {name}.", hint=hint) from error
 
 
 def snapshots(project: Project, instance: str) -> list[Snapshot]:
     """Those of an instance, the oldest first. Raises NotFound without the instance."""
     project.repository.record(instance)
-    return _of(ProjectWork(project, instance, lambda event: None), instance)
+    return snapshots_of(ProjectWork(project, instance, lambda event: None), instance)
 
 
 @contextmanager
@@ -138,7 +138,8 @@ def _at_work(
         yield work, adapter, site_of(work, require_running(work).id)
 
 
-def _of(work: ProjectWork, instance: str) -> list[Snapshot]:
+def snapshots_of(work: Work, instance: str) -> list[Snapshot]:
+    """The same, whatever treedock.yaml says."""
     files = [path for path in _folder(work, instance).glob("*") if _NAME.fullmatch(path.name)]
     found = [_snapshot(instance, path) for path in files if ".new-" not in path.name]
     return sorted(found, key=lambda one: one.created_at)
@@ -150,7 +151,7 @@ def _snapshot(instance: str, path: Path) -> Snapshot:
     return Snapshot(instance, path.name, seen.st_size, made)
 
 
-def _folder(work: ProjectWork, instance: str) -> Path:
+def _folder(work: Work, instance: str) -> Path:
     work.repository.record(instance)
     return work.records.folder(instance) / "snapshots"
 

@@ -124,7 +124,7 @@ def ensure_image(
     if isinstance(wanted, str):
         return _ensure_own(engine, wanted, ca, emit)
     if wanted.name:
-        return _ensure_pulled(engine, wanted.name, emit)
+        return _ensure_pulled(engine, wanted.name, emit, "image.name", "`image: fullstack` needs")
     assert wanted.build is not None  # the configuration has either
     return _ensure_built(engine, wanted.build, project, archive, ca, emit)
 
@@ -137,7 +137,8 @@ def ensure_sidecar_image(
     if sidecar.is_own:
         ca = authority.read_bytes() if authority else None
         return _ensure_own(engine, sidecar.image, ca, emit)
-    return _ensure_pulled(engine, sidecar.image, emit)
+    own = "`image: postgres` and `image: redis` need"
+    return _ensure_pulled(engine, sidecar.image, emit, "sidecars", own)
 
 
 def ensure_git_image(engine: Engine, emit: Emit) -> str:
@@ -161,16 +162,15 @@ def _ensure_own(engine: Engine, name: str, ca: bytes | None, emit: Emit) -> str:
         return tag
 
 
-def _ensure_pulled(engine: Engine, name: str, emit: Emit) -> str:
+def _ensure_pulled(engine: Engine, name: str, emit: Emit, key: str, own: str) -> str:
     if engine.image(name) is None:
         emit(Said("", f"pulling {name}"))
         try:
             engine.pull(name, PULL_PATIENCE)
         except EngineFailed as error:
             raise EngineFailed(
-                f"image.name: {error.message}",
-                hint=f"Is the name right? docker pull {name} tells more. `image: fullstack` needs "
-                "no registry.",
+                f"{key}: {error.message}",
+                hint=f"Is the name right? docker pull {name} tells more. {own} no registry.",
             ) from error
     return name
 

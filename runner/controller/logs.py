@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from runner.adapters import disk
@@ -32,9 +32,10 @@ def tails(
         if sidecar:
             return {name: repository.engine.last_lines(sidecar.id, lines)}
         if name not in found:
+            there = [*found, *_sidecars(repository, instance)]
             raise NotFound(
                 f"{instance} has no log of {name!r}.",
-                hint=f"There are: {', '.join(found) or 'none yet'}.",
+                hint=f"There are: {', '.join(there) or 'none yet'}.",
             )
         found = {name: found[name]}
     else:
@@ -126,7 +127,11 @@ def _meet(before: list[str], at: int, now: list[str]) -> bool:
 
 def _sidecar(repository: Repository, instance: str, name: str) -> Container | None:
     """The sidecar of this name; its log is the engine's."""
-    return Work(repository, instance, lambda event: None).sidecars().get(name)
+    return _sidecars(repository, instance).get(name)
+
+
+def _sidecars(repository: Repository, instance: str) -> Mapping[str, Container]:
+    return Work(repository, instance, lambda event: None).sidecars()
 
 
 def _folder(repository: Repository, instance: str) -> RunFolder:

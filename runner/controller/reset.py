@@ -141,8 +141,8 @@ def _put_back(work: ProjectWork, adapter: Adapter, site: Site, *, keeps: bool) -
     try:
         stop_jobs(work, site.container, [run_folder(work).job("reset")])
         return keeps and adapter.put_back(site)
-    except RunnerError as error:  # its container has ended, say
-        raise CommandFailed(
+    except RunnerError as error:  # its container has ended, or the engine
+        raise type(error)(
             f"{work.id}: the reset was cut off half-way. {error.message}",
             hint=f"What was there is set aside. The reset is made whole by: treedock up {work.id}",
         ) from error

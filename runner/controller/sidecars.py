@@ -109,6 +109,11 @@ def ensure_sidecars(
                 work.engine.stop(there.id, STOP_TIMEOUT)
             started[name] = there.id
         else:
+            if sidecar.data and work.record.sidecars.get(name, keys[name]) != keys[name]:
+                work.say(
+                    f"{name} has changed; its data stays, with the users, passwords and databases "
+                    f"in it (new ones: treedock clean {work.id}, then up)"
+                )
             started[name] = _recreate(work, spec, there)
     for name, container in started.items():
         with work.step(f"starting {name}"):

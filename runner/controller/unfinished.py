@@ -56,8 +56,9 @@ def clear_up(project: Project, emit: Emit) -> None:
 
 
 def _idle_locks(repository: Repository) -> list[Path]:
-    """Lock files of runs and throwaway instances that nobody holds."""
+    """Lock files of runs, throwaway instances and snapshots that nobody holds."""
     wanted = [repository.records.lock(name) for name in ("run-*", f"{GATE_PREFIX}*")]
+    wanted.append(repository.snapshots.lock("*"))
     found = [lock for pattern in wanted for lock in pattern.parent.glob(pattern.name)]
     return [lock for lock in found if not locks.is_held(lock)]
 

@@ -82,3 +82,14 @@ def test_a_file_that_is_there_but_not_committed_does_not_count(shop: Shop) -> No
     with pytest.raises(ConfigError) as caught:
         check(shop.project)
     assert "commit it to main" in caught.value.hint
+
+
+def test_files_that_are_named_and_not_there_are_doubted(shop: Shop) -> None:
+    named = {"inputs": ["app/**", "nothing/**"], "reset": "x"}
+    step = {"run": "x", "in": "app/server", "produces": ["lib"], "key": ["main.py", "nolock"]}
+    shop.configure(setup=[step], database=named)
+    assert check(shop.project) == [
+        "treedock.yaml: database.inputs: no file matches 'nothing/**', so no change of one counts",
+        "treedock.yaml: setup[0].key: main has no file 'app/server/nolock', so every instance runs "
+        "the step",
+    ]

@@ -18,7 +18,7 @@ from runner.controller.up import up
 from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish
 from runner.domain.config import Database
-from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
+from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, NotFound, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
 from tests.waiting import eventually
@@ -290,19 +290,19 @@ def test_what_a_reset_that_was_whole_left_aside_never_comes_back(seeded: Shop) -
     assert not (data / "app.db-before").exists()
 
 
-def test_a_reset_whose_container_ends_says_what_was_set_aside_and_up_makes_it_whole(
+def test_a_reset_whose_engine_goes_away_says_what_was_set_aside_and_up_makes_it_whole(
     seeded: Shop,
 ) -> None:
     add(seeded, "nail")
-    (container,) = seeded.engine.containers(instance="auth")
     script = seeded.tree("auth") / "seed.py"
     script.write_text(f"import time\nopen('began', 'w')\ntime.sleep(60)\n{SEED}")
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(renew, seeded)
         eventually((seeded.tree("auth") / "began").exists)
-        seeded.engine.remove(container.id)
-        with pytest.raises(CommandFailed, match="cut off half-way") as caught:
+        seeded.engine.vanish(0)
+        with pytest.raises(EngineUnavailable, match="cut off half-way") as caught:
             done.result()
+    seeded.engine.come_back()
     assert "treedock up auth" in caught.value.hint
     script.write_text(SEED)
     seeded.up("auth")
@@ -333,6 +333,7 @@ def test_snapshots_are_named_listed_and_deleted(seeded: Shop) -> None:
     with pytest.raises(NotFound, match="auth has no snapshot two") as caught:
         databases.restore(seeded.project, "auth", "auth", "two", seeded.events.append)
     assert "It has one." in caught.value.hint
+    assert "the snapshots of its database: one" in seeded.clean("auth", dry_run=True).removed
     databases.drop(seeded.project, "auth", "one", seeded.events.append)
     assert databases.snapshots(seeded.project, "auth") == []
     with pytest.raises(NotFound):
