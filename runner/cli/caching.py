@@ -54,7 +54,7 @@ def cache_command() -> None:
 @cache_command.command("list")
 @output.as_json
 def list_command(json_: bool) -> None:
-    """Show every snapshot with its size on the disk, the most recently used first."""
+    """Show every snapshot with the size of its files, the most recently used first."""
     from runner.controller.cache import cached
 
     found = cached(open_repository())

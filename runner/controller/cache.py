@@ -17,7 +17,7 @@ from runner.domain.errors import EngineFailed
 
 @dataclass(frozen=True)
 class Cached:
-    """One snapshot. `size` in bytes on the disk; `instances` is how many have it mounted. One that
+    """One snapshot. `size` in bytes of its files; `instances` is how many have it mounted. One that
     is `unfit` to be shared, for this reason, has no size: only the verdict is kept."""
 
     key: str

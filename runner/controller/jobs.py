@@ -15,7 +15,8 @@ GLANCE = 0.005  # seconds between two looks at the run folder
 
 _WHY = {
     126: "That means: found, but not executable. Try: chmod +x, and commit it.",
-    127: "That means: there is no such command or folder in this branch or image.",
+    127: "That means: there is no such command or folder in this branch or image. "
+    "Is it new in base? Then bring it in: treedock update.",
     137: "That means: killed, most likely for want of memory (limits.memory).",
 }
 

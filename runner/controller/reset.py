@@ -113,14 +113,14 @@ def run_reset(
     assert database.reset is not None
     adapter, site = required_adapter(work.config), site_of(work, container)
     before, job = work.record, run_folder(work).job("reset")
+    keeps = keeps or work.kind == "instance"  # what is thrown away is never reset again
+    if keeps and before.reset_key is not None:  # the one before was whole, if not kept
+        adapter.forget(site)
     # Should it be killed, the next `up` resets again.
     work.change(reset_key=None, golden=None, reset_begun=True)
-    keeps = keeps or work.kind == "instance"  # what is thrown away is never reset again
     with work.step("resetting the database"):
         stop_jobs(work, container, [job])  # of one that was cut off: it would write into the data
         read = golden_key(work, database) if keeps else None
-        if keeps and before.reset_key is not None:  # the one before was whole, if not kept
-            adapter.forget(site)
         if keeps:
             used = before.ready or before.reset_at is not None or bool(before.data_lowers)
             adapter.provision(site, new=not used)

@@ -241,8 +241,17 @@ def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -
         if found.is_up:
             work.engine.stop(found.id, STOP_TIMEOUT)
         work.engine.remove(found.id)
+    below = {volume.name for volume in spec.volumes if volume.read_only}
+    lost = below - set(work.engine.volumes(repository=work.repository.key)) if below else ()
+    for name in sorted(lost):
+        raise Refused(
+            f"{work.id}: the volume {name}, above which its data lies, is gone.",
+            hint=f"That data cannot be read without it. Begin anew: treedock clean {work.id}, "
+            "then up",
+        )
     for volume in spec.volumes:
-        work.engine.ensure_volume(volume.name, spec.labels)
+        if volume.name not in below:
+            work.engine.ensure_volume(volume.name, spec.labels)
     return work.engine.create(spec)
 
 

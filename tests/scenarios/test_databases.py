@@ -100,6 +100,30 @@ def test_data_above_a_golden_state_is_in_use_and_goes_with_the_instance(shop: Ap
     assert volumes(shop) == set()
 
 
+def test_that_somebody_removed_what_its_data_lies_above_is_said(shop: App) -> None:
+    shop.up("auth")
+    shop.up("pay")
+    ok(shop, "down", "pay")
+    key = open_repository(shop.folder).key
+    for container in shop.engine.containers(repository=key, beside="pay"):
+        shop.engine.remove(container.id)
+    (golden,) = (name for name in volumes(shop) if "-snapshot-" in name)
+    shop.engine.remove_volume(golden)
+    answer = shop.cli("up", "pay")
+    assert answer.exit_code == 4
+    assert f"the volume {golden}, above which its data lies, is gone" in answer.stderr
+    ok(shop, "clean", "pay")
+    shop.up("pay")
+    assert ask(shop, "SELECT count(*) FROM item", "pay") == "1000"
+
+
+def test_a_script_learns_of_an_error_in_the_shell_of_the_database(shop: App) -> None:
+    shop.up("auth")
+    assert shop.cli("db", "shell", "auth", stdin="SELEC;").exit_code != 0
+    answer = shop.cli("db", "shell", "auth", stdin="SELECT count(*) FROM item;")
+    assert "1000" in answer.stdout
+
+
 def test_data_that_was_used_is_no_golden_state_any_more(shop: App) -> None:
     shop.up("auth")
     shop.up("pay")

@@ -106,7 +106,8 @@ class Adapter:
         self._swap(site, self._names(site), OLD, then=[_drop(OLD)])
 
     def shell(self, site: Site) -> tuple[str, list[str]]:
-        return site.beside, ["psql"]
+        # Of a script the exit code tells; a person is asked for more (psql's documentation).
+        return site.beside, ["psql", "--set=ON_ERROR_STOP=1"]
 
     def _url(self, port: int) -> str:
         password = f":{quote(self._password, safe='')}" if self._password else ""
