@@ -37,7 +37,8 @@ def _size(ctx: click.Context, option: click.Parameter, text: str | None) -> int 
 @click.command("warm")
 @output.as_json
 def warm_command(json_: bool) -> None:
-    """Make images and snapshots for base ahead of time, so that the first `up` is quick, too."""
+    """Make images, snapshots and the golden database for base ahead of time, so that the first
+    `up` is quick, too."""
     from runner.controller.warm import warm
 
     with narration() as emit:
@@ -48,7 +49,7 @@ def warm_command(json_: bool) -> None:
 
 @click.group("cache")
 def cache_command() -> None:
-    """Snapshots of what set-up steps make, shared by all instances."""
+    """Snapshots of what set-up steps and resets make, shared by all instances."""
 
 
 @cache_command.command("list")

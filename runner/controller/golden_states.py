@@ -4,7 +4,6 @@ it, copy-on-write where the database lies in a volume, and does not run the comm
 """
 
 import contextlib
-import io
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from runner.controller.cache import prune
 from runner.controller.clean_run import snapshot_labels
 from runner.controller.database import required_adapter, site_of
 from runner.controller.golden import golden_key, is_personal
-from runner.controller.layers import COPY, COPY_TIMEOUT, can_overlay
+from runner.controller.layers import COPY, can_overlay, copying
 from runner.controller.setup import named
 from runner.controller.sidecars import await_ready, data_of, wanted_sidecar
 from runner.controller.supply import whole
@@ -202,17 +201,13 @@ def _copied(work: ProjectWork, sidecar: str, data: str, key: str) -> str:
 
 
 def _run(work: ProjectWork, container: str, words: list[str]) -> None:
-    said = io.BytesIO()
     try:
         work.engine.start(container)
-        code = work.engine.exec_attached(
-            container, ["sh", "-c", COPY, "sh", *words], env={}, workdir="/", stdin=None,
-            stdout=said, stderr=said, timeout=COPY_TIMEOUT,
-        )  # fmt: skip
+        failed = copying(work.engine, container, COPY, words)
     finally:
         work.engine.remove(container)
-    if code:
-        raise CommandFailed(said.getvalue().decode(errors="replace")[-300:].strip())
+    if failed is not None:
+        raise CommandFailed(failed.strip())
 
 
 def _is_base(work: ProjectWork) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from runner.adapters import locks
-from runner.adapters.engine import EngineInfo
+from runner.adapters.engine import Engine, EngineInfo
 from runner.adapters.folders_tar import folders
 from runner.controller.work import ProjectWork
 from runner.domain import container as names
@@ -28,7 +28,7 @@ def claim(work: ProjectWork, path: str, key: str) -> str:
     """Make the volume for what the instance writes at `path`; from then on the snapshot `key` is
     in use. Returns the name of the volume to be mounted."""
     name = layer_name(work, path)
-    work.engine.ensure_volume(_own(name), {**labels(work), names.LABEL_LOWER: key})
+    claim_data(work, name, key)
     return name
 
 
@@ -143,6 +143,7 @@ def copy_volume(work: ProjectWork, lower: str, name: str, image: str) -> None:
     """Never hard links: the instance could edit the snapshot in place. Raises CommandFailed."""
     with _helper(work, [lower, name], image, sources=[lower]) as container:
         work.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
+        work.engine.start(container)
         _copy(work, container, COPY, ["/v0", "/v1"])
 
 
@@ -152,23 +153,29 @@ def copy_into(work: ProjectWork, volumes: Mapping[str, str], image: str) -> None
     worktree = Mount(work.record.worktree, names.WORKSPACE)
     from_ = volumes.values()
     with _helper(work, from_, image, sources=from_, mounts=(worktree,)) as container:
+        work.engine.start(container)
         for at, path in enumerate(volumes):
             _copy(work, container, _COPY_ANEW, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
 
 
 def _copy(work: ProjectWork, container: str, script: str, words: list[str]) -> None:
+    failed = copying(work.engine, container, script, words)
+    if failed is not None:
+        raise CommandFailed(
+            f"{work.id}: what set-up makes could not be copied: {failed}",
+            hint="The image needs `cp`; `produces: []` in a step of `setup` does without copies.",
+        )
+
+
+def copying(engine: Engine, container: str, script: str, words: list[str]) -> str | None:
+    """Run a script that copies, in a container that runs; returns the end of what it said where
+    that failed."""
     said = io.BytesIO()
-    work.engine.start(container)
-    code = work.engine.exec_attached(
+    code = engine.exec_attached(
         container, ["sh", "-c", script, "sh", *words], env={}, workdir="/", stdin=None,
         stdout=said, stderr=said, timeout=COPY_TIMEOUT,
     )  # fmt: skip
-    if code:
-        raise CommandFailed(
-            f"{work.id}: what set-up makes could not be copied: "
-            f"{said.getvalue().decode(errors='replace')[-300:]}",
-            hint="The image needs `cp`; `produces: []` in a step of `setup` does without copies.",
-        )
+    return said.getvalue().decode(errors="replace")[-300:] if code else None
 
 
 def put_folders(
