@@ -82,10 +82,10 @@ def _commit_of_base(work: ProjectWork, number: int, steps: Steps, image: str) ->
 
 def _throwaway(work: ProjectWork, number: int, key: str) -> GateWork:
     """An instance with no more set-up steps than this one. What it does is the step of another."""
-    config = work.config.model_copy(
-        update={"setup": work.config.setup[: number + 1], "services": {}}
-    )
-    project = replace(gate_project(work.project), config=config)
+    elsewhere = gate_project(work.project)
+    steps = work.config.setup[: number + 1]
+    config = elsewhere.config.model_copy(update={"setup": steps, "services": {}})
+    project = replace(elsewhere, config=config)
     return GateWork(project, f"{GATE_PREFIX}snapshot-{key[:12]}", lambda event: None)
 
 

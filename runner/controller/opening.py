@@ -93,6 +93,7 @@ class Project:
     def base(self) -> str:
         """The branch that instances start from: configured, or the branch of origin/HEAD, or main,
         or the only branch. Raises Refused without commits, ConfigError when it cannot be told."""
+        own = self._own_branches()
         branches, remote = self.repository.git.branches()
         configured = self.config.base
         if not branches:
@@ -109,7 +110,9 @@ class Project:
             return configured
         if remote:
             return remote
-        own = {record.branch for record in self.repository.records.all()}
+        # Asked before and after: a record is there for longer than its branch, so one of an
+        # instance that another process makes or cleans meanwhile is seen at one of both times.
+        own |= self._own_branches()
         rest = [branch for branch in branches if branch not in own]
         if "main" in rest or len(rest) == 1:
             return "main" if "main" in rest else rest[0]
@@ -117,6 +120,9 @@ class Project:
             "It is not clear which branch instances start from.",
             hint=f"Write one of {', '.join(rest)} as `base:` into {CONFIG_FILE}.",
         )
+
+    def _own_branches(self) -> set[str]:
+        return {record.branch for record in self.repository.records.all()}
 
     @property
     def worktrees(self) -> Path:

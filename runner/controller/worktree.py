@@ -210,7 +210,8 @@ def _require_possible(work: ProjectWork, branch: str) -> None:
 
 
 def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
-    """(base branch, commit to start from): origin's base when that is ahead of the local one."""
+    """(base branch, commit to start from): origin's base when that is ahead of the local one,
+    which is said."""
     git = work.git
     name = wish.base or work.project.base
     start, diverged = git.newest(name)
@@ -226,4 +227,8 @@ def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
         work.warn(f"{name} and origin/{name} have diverged; {work.id} starts from the local one")
     if start is None:
         raise ConfigError(f"There is no branch {name!r}.", hint="Set `base:` in treedock.yaml.")
+    local = git.branch(name)
+    if local and not diverged and local != start:
+        behind = git.ahead_behind(local, start)[1]
+        work.say(f"{name} is {behind} behind origin/{name}; {work.id} starts from origin/{name}")
     return name, start

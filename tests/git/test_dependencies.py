@@ -72,6 +72,16 @@ def test_many_first_ones_at_once_run_the_step_once(shop: Shop, runs: Runs) -> No
     assert len(runs()) == 1
 
 
+def test_the_base_of_a_clean_run_is_clear_where_only_master_is_there(
+    shop: Shop, runs: Runs
+) -> None:
+    git(shop.repo, "branch", "--move", "master")
+    brought = shop.bring("auth", "pay")
+    assert [one.error for one in brought] == [None] * 2
+    assert len(runs()) == 1
+    assert shop.warnings == []
+
+
 def test_steps_of_one_manager_share_its_download_cache(shop: Shop) -> None:
     commit(shop.repo, {"app/lock": "one\n", "web/lock": "one\n"}, "locks")
     install = {

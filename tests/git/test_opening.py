@@ -204,6 +204,27 @@ def test_base_is_main_or_else_the_only_branch(repo: Path) -> None:
     assert base_of(repo) == "master"
 
 
+class CleanedMeanwhile(Git):
+    """git of a repository in which an instance is gone right after its branch was listed."""
+
+    def __init__(self, common_dir: Path, records: Records, instance: str) -> None:
+        super().__init__(common_dir)
+        self._records, self._instance = records, instance
+
+    def branches(self) -> tuple[list[str], str | None]:
+        found = super().branches()
+        self._records.remove(self._instance)
+        return found
+
+
+def test_base_is_clear_while_another_process_cleans_an_instance(repo: Path, auth: Path) -> None:
+    git(repo, "branch", "--move", "main", "master")
+    project = open_project(open_repository(repo))
+    records = project.repository.records
+    project.repository.git = CleanedMeanwhile(project.repository.common_dir, records, "auth")
+    assert project.base == "master"
+
+
 # --- the command ----------------------------------------------------------------------------
 
 

@@ -417,6 +417,7 @@ def test_a_new_instance_starts_from_origins_base_when_that_is_ahead(
     assert brought.error is None
     assert git(shop.tree("auth"), "rev-parse", "HEAD").strip() == ahead
     assert git(shop.repo, "rev-parse", "main").strip() != ahead
+    assert "main is 1 behind origin/main; auth starts from origin/main" in shop.remarks
 
 
 def test_an_origin_that_is_not_there_is_a_warning(shop: Shop) -> None:
