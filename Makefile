@@ -7,13 +7,14 @@ ENGINE := tests/with-engine
 RAM := $(shell [ -w /dev/shm ] && echo /dev/shm)
 PYTEST := $(BIN)/pytest --timeout=900
 
-.PHONY: help venv demo check test long benchmark clean
+.PHONY: help venv demo check test long soak benchmark clean
 
 help:
 	@echo "make demo       three instances of the demo project, with their URLs"
 	@echo "make check      lint, types, what needs no engine and little time; under a minute"
 	@echo "make test       everything but the slow, on the real engine"
-	@echo "make long       crash, soak, third-party projects"
+	@echo "make long       crash, load, third-party projects"
+	@echo "make soak       every kill point and many random verbs: hours, before a release"
 	@echo "make benchmark  speed, beside a floor and peers"
 
 venv: $(BIN)/.installed
@@ -48,6 +49,9 @@ test: venv
 
 long: venv
 	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -n 2 --dist worksteal -m long
+
+soak: venv
+	TREEDOCK_TEST_ENGINE=1 TREEDOCK_SOAK=1 TREEDOCK_EXAMPLES=100 $(ENGINE) $(PYTEST) -n 2 --dist worksteal -m long tests/crash tests/scenarios/test_crash.py
 
 benchmark: venv
 	$(ENGINE) $(BIN)/python benchmarks/run.py

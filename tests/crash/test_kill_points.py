@@ -1,9 +1,15 @@
-"""treedock is killed after each of its steps in turn. The same command then converges, and at no
-moment is anything lost, leaked or landed untested."""
+"""treedock is killed after one of its steps. The same command then converges, and at no moment is
+anything lost, leaked or landed untested.
+
+`make soak` tries every step; `make long` tries a sample. A sample prints its seed, and
+TREEDOCK_SEED=<seed> repeats it.
+"""
 
 import json
+import os
+import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,11 +19,13 @@ from runner.controller.opening import open_project, open_repository
 from runner.controller.unfinished import clear_up
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
+from tests.soak import SOAK
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 NOT_FOUND = 3
 MOST = 300  # steps of one verb; more than that would be a loop
+SAMPLE = 5  # outside of `make soak`: one step in so many, on average
 
 
 @dataclass
@@ -79,8 +87,8 @@ def kill_points(
     every: int = 1,
 ) -> int:
     """Run the command that `prepare` returns, killed after its n-th step, then again whole; for
-    every n (each so-manieth) until it ends by itself. Returns how many kill points there were."""
-    for n in range(1, MOST, every):
+    each n of `steps(every)` until it ends by itself. Returns how many kill points were tried."""
+    for tried, n in enumerate(steps(world, every)):
         command = prepare(n)
         world.remember()
         env = {"TREEDOCK_KILL_AFTER": str(n)}
@@ -89,7 +97,7 @@ def kill_points(
         if killed.exit_code != -signal.SIGKILL:
             assert killed.exit_code == 0, killed.stderr
             finish(n)
-            return (n - 1) // every
+            return tried
         again = world.app.cli(*command)
         if again.exit_code == NOT_FOUND:  # only traces of it are left
             again = world.app.cli("doctor", "--fix")
@@ -99,10 +107,23 @@ def kill_points(
     raise AssertionError(f"more than {MOST} steps")
 
 
+def steps(world: World, every: int) -> Iterator[int]:
+    """Numbers of steps, ascending: every so-manieth in a soak, else a random sample of these."""
+    if SOAK:
+        yield from range(1, MOST, every)
+        return
+    seed = int(os.environ.get("TREEDOCK_SEED") or random.randrange(2**32))
+    world.tell("TREEDOCK_SEED", seed)
+    chance, n = random.Random(seed), 0
+    while n < MOST:
+        n += chance.randint(1, 2 * max(every, SAMPLE) - 1)
+        yield n
+
+
 def told(world: World, verb: str, points: int) -> None:
     world.tell("kill points", f"{verb}: {points}, {len(world.losses)} losses")
     assert world.losses == []
-    assert points > 5
+    assert points > (5 if SOAK else 0)
 
 
 def test_up_is_completed_by_the_next(world: World) -> None:
@@ -120,7 +141,7 @@ def test_up_is_completed_by_the_next(world: World) -> None:
     told(world, "up", points)
 
 
-@pytest.mark.timeout(3600)  # each point makes the snapshot anew
+@pytest.mark.timeout(3600)  # each point makes the snapshot again
 @pytest.mark.parametrize(("visible", "every"), [(False, 1), (True, 5)])
 def test_a_snapshot_is_whole_or_counts_for_nothing(world: World, visible: bool, every: int) -> None:
     app = world.app

@@ -12,6 +12,7 @@ from tests.free_ports import free_block
 from tests.real_git import git
 from tests.running import CHECKOUT
 from tests.scenarios.conftest import App, fetch
+from tests.soak import SOAK
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -46,7 +47,7 @@ def leftovers(app: App) -> list[dict[str, str]]:
     return [one for one in mine if one["status"] != "ok"]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(20 if SOAK else 6))
 def test_whatever_was_killed_whenever_the_next_commands_mend_it(app: App, seed: int) -> None:
     app.configure(setup=[{"run": "sqlite3 --version"}, {"run": "echo done > done.txt"}])
     refs, chance = git(app.folder, "for-each-ref"), random.Random(seed)
