@@ -405,6 +405,11 @@ class Git:
         done = self._run("rev-list", *arguments, check=False)
         return int(done.stdout) if done.returncode == 0 else None
 
+    def names(self, commit: str) -> list[str]:
+        """The paths of all files of a commit."""
+        out = self._run("ls-tree", "-r", "-z", "--full-tree", "--name-only", commit).stdout
+        return os.fsdecode(out).split("\0")[:-1]
+
     def has_gitlinks(self, commit: str) -> bool:
         """Whether a commit has submodules."""
         out = self._run("ls-tree", "-r", "-z", commit).stdout

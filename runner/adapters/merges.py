@@ -173,12 +173,12 @@ def rehearsal(git: Git, base: str) -> Iterator[Rehearsal]:
         yield Rehearsal(git, folder, base, objects)
 
 
-def merge_trees(git: Git, ours: str, theirs: str) -> Merged:
-    """The real merge of two commits under the attributes of `ours`, its objects in the main
+def merge_trees(git: Git, ours: str, theirs: str, base: str) -> Merged:
+    """The real merge of two commits under the attributes of `base`, its objects in the main
     repository. Raises GitFailed for unrelated histories, and what `rehearsal` does."""
     git.require_safe_drivers()
     with _scratch() as folder:
-        place = Rehearsal(git, folder, ours, None)
+        place = Rehearsal(git, folder, base, None)
         place.run("merge-base", ours, theirs)
         (merged,) = place.merges([(ours, theirs)])
         step("git merge-tree")

@@ -4,6 +4,7 @@ import contextlib
 import heapq
 import json
 import os
+import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,7 +140,7 @@ def _ways_back(work: Work, prefix: str, stake: Stake, tar: Path | None) -> list[
     """The commands that bring it back, in their order."""
     record, commands = work.record, []
     for place in stake.places:
-        own = place.name.removeprefix("inside/").removeprefix("heads/").replace("/", "-")
+        own = re.sub("^inside[-/](heads/)?", "", place.name).replace("/", "-")
         name = record.branch if place.name == "head" else f"{record.id}-{own}"
         kind = "branch" if place.commit else "tag"
         commands.append(f"git {kind} {shlex.quote(name)} {shlex.quote(f'{prefix}/{place.name}')}")

@@ -195,11 +195,13 @@ def _is_integrated(work: Work, place: Place) -> bool:
 
 def _label(name: str) -> str:
     """'inside/heads/spike' for people."""
-    kind, _, rest = name.removeprefix("inside/").partition("/")
-    if kind in ("HEAD", "detached"):
+    if name in ("inside-HEAD", "detached"):
         return "a detached HEAD"
+    if name.startswith("inside-stash/"):
+        return "the stash inside"
+    kind, _, rest = name.removeprefix("inside/").partition("/")
     inside = {"heads": f"branch {rest} inside", "tags": f"tag {rest} inside"}
-    return inside.get(kind, "the stash inside" if kind == "stash" else f"{kind}/{rest} inside")
+    return inside.get(kind, f"{kind}/{rest} inside" if rest else f"{kind} inside")
 
 
 def _named(names: list[str], count: int | None = None) -> str:

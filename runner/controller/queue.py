@@ -19,6 +19,8 @@ from runner.domain import train as trains
 from runner.domain.config import Gate
 from runner.domain.errors import BaseMoved, GitFailed, LimitReached, Refused, RunnerError
 from runner.domain.events import Emit, Event, Said, Warned
+from runner.domain.flagged import case_twins
+from runner.domain.text import listed
 from runner.domain.train import Train, Trial, Verdict
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ class Queue:
             assert shorter is not None, "a chain is tested only behind one that merged"
             onto = shorter
         head = self._heads[id_]
-        merged = merge_trees(self._git, onto, head)
+        merged = merge_trees(self._git, onto, head, self._roots[trial.root])
         if merged.tree is None:
             self.clashes[id_] = [one for one in before if self._clash(one, head)]
             self._train = trains.conflicted(self._train, trial, tuple(merged.files))
@@ -151,7 +153,7 @@ class Queue:
     def _clash(self, id_: str, head: str) -> bool:
         """Whether the two conflict by themselves, as far as git tells."""
         try:
-            return merge_trees(self._git, self._heads[id_], head).tree is None
+            return merge_trees(self._git, self._heads[id_], head, self._roots[-1]).tree is None
         except RunnerError:
             return False
 
@@ -217,6 +219,7 @@ class Queue:
         ahead = self._train.ahead
         expected = self._built[Trial(trial.root, ahead)] if ahead else self._roots[trial.root]
         new = trial.chain[len(ahead) :]
+        self._warn_of_twins(expected, commit)
         if self.wanted.dry_run or self._run is None:
             self._landed(trial, new)
             return
@@ -232,6 +235,15 @@ class Queue:
             self._landed(trial, new)
             names = "+".join(new)
             self._emit(Said("", f"{names} landed on {base} as {commit[:10]}"))
+
+    def _warn_of_twins(self, old: str, new: str) -> None:
+        """Two that are one to macOS and Windows may come from two branches."""
+        if "A" not in self._git.changed_between(old, new).values():
+            return
+        before, after = (case_twins(self._git.names(commit)) for commit in (old, new))
+        for twins in sorted(after - before):
+            said = "differ only in case: macOS and Windows check out only one of them"
+            self._emit(Warned("", f"{listed(twins)} {said}"))
 
     def _landed(self, trial: Trial, new: tuple[str, ...]) -> None:
         for n in range(1, len(new) + 1):

@@ -125,10 +125,12 @@ def _changes(work: Work, inside: Inside, here: Mapping[str, str]) -> Changes:
         for name, commit in inside.refs.items()
         if name != own and not name.startswith("refs/remotes/")
     }
-    wanted |= {kept_ref(work, f"inside/stash/{n}"): c for n, c in enumerate(inside.stash)}
+    # Not below inside/, where a ref of the instance (refs/HEAD/x) may have any name.
+    wanted |= {kept_ref(work, f"inside-stash/{n}"): c for n, c in enumerate(inside.stash)}
     if inside.detached:
-        wanted[kept_ref(work, "inside/HEAD")] = inside.detached
-    mirrored = {k: v for k, v in here.items() if k.startswith(kept_ref(work, "inside/"))}
+        wanted[kept_ref(work, "inside-HEAD")] = inside.detached
+    starts = tuple(kept_ref(work, name) for name in ("inside/", "inside-stash/", "inside-HEAD"))
+    mirrored = {k: v for k, v in here.items() if k.startswith(starts)}
     return {
         name: (wanted.get(name), mirrored.get(name))
         for name in wanted.keys() | mirrored.keys()

@@ -9,10 +9,11 @@ runs them, and a list that names most branches warns nobody.
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any
+from unicodedata import normalize
 
 SYMLINK = "120000"
 SUBMODULE = "160000"
@@ -185,6 +186,18 @@ def reason_of(
         return _changed_key(tomllib.loads, _PYPROJECT_KEYS, old, new)
     lowered = path.lower()
     return next((reason for rule, reason in _RULES.items() if _matches(lowered, rule)), None)
+
+
+def case_twins(paths: Iterable[str]) -> set[tuple[str, ...]]:
+    """Names, of files and of folders, that a file system without case cannot tell apart."""
+    found: dict[str, set[str]] = {}
+    known: set[str] = set()
+    for path in paths:
+        while path and path not in known:
+            known.add(path)
+            found.setdefault(normalize("NFC", path).casefold(), set()).add(path)
+            path = path.rpartition("/")[0]
+    return {tuple(sorted(names)) for names in found.values() if len(names) > 1}
 
 
 def leads_out(path: str, target: str) -> bool:

@@ -209,7 +209,7 @@ def test_merge_union_is_honoured_as_base_has_it(several: Shop) -> None:
     assert pair(seen, "auth", "login") == Pair("auth", "login", False, ("a.md", "sub/a.txt"), ())
     assert seen.order.lands == 2
     repository = several.repository.git
-    merged = merges.merge_trees(repository, seen.instances[0].head or "", "feature/login")
+    merged = merges.merge_trees(repository, seen.instances[0].head or "", "feature/login", "main")
     assert merged.tree is not None
     assert git(several.repo, "show", f"{merged.tree}:a.md") == "auth\nlogin\n"
 
@@ -218,9 +218,10 @@ def test_merge_trees_names_the_files_in_conflict(several: Shop) -> None:
     commit(several.tree("auth"), {"app.txt": changed(2, "auth"), "way": "file"})
     commit(several.tree("login"), {"app.txt": changed(2, "login"), "way/there": "folder"})
     repository = several.repository.git
-    heads = [repository.branch(f"feature/{id}") or "" for id in ("auth", "login")]
-    assert merges.merge_trees(repository, *heads).tree is None
-    assert merges.merge_trees(repository, *heads).files == ("app.txt", "way")
+    ours, theirs = (repository.branch(f"feature/{id}") or "" for id in ("auth", "login"))
+    merged = merges.merge_trees(repository, ours, theirs, "main")
+    assert merged.tree is None
+    assert merged.files == ("app.txt", "way")
 
 
 def test_a_merge_driver_that_a_branch_could_steer_is_refused(several: Shop) -> None:

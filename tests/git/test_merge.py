@@ -393,3 +393,34 @@ def test_a_merge_narrates_candidates_and_not_the_steps_of_their_tests(
     assert "auth+payments is red" in shop.remarks
     assert "auth is green" in shop.remarks
     assert not [step for step in shop.steps if "git directory" in step]
+
+
+def test_attributes_of_base_decide_and_not_those_of_the_branch_before(
+    shop: Shop, land: Queue
+) -> None:
+    work_on(shop, "auth", {".gitattributes": "*.md merge=union\n", "README.md": "one\n"})
+    work_on(shop, "payments", {"README.md": "two\n"})
+    merged = land("auth", "payments", gates=("true",))
+    assert outcomes(merged) == {"auth": "landed", "payments": "conflict"}
+    # Now they are base's: reviewed, tested and landed.
+    merged = land("payments", gates=("true",))
+    assert outcomes(merged) == {"payments": "landed"}
+    assert (shop.repo / "README.md").read_text() == "one\ntwo\n"
+
+
+def test_names_that_differ_only_in_case_are_told_at_landing(shop: Shop, land: Queue) -> None:
+    work_on(shop, "auth", {"docs/one.md": "x\n"})
+    work_on(shop, "payments", {"readme.md": "x\n", "Docs/two.md": "x\n"})
+    assert outcomes(land("auth", "payments", dry_run=True)) == {
+        "auth": "ready",
+        "payments": "ready",
+    }
+    land("auth")
+    shop.events.clear()
+    assert outcomes(land("payments")) == {"payments": "landed"}
+    told = [text for text in shop.warnings if "only in case" in text]
+    assert [text.split(" differ")[0] for text in told] == ["Docs, docs", "README.md, readme.md"]
+    shop.events.clear()
+    work_on(shop, "search", {"search.md": "x\n"})
+    land("search")
+    assert not any("only in case" in text for text in shop.warnings)

@@ -81,14 +81,34 @@ def test_all_branches_tags_the_stash_and_a_detached_head_come_out(auth: Inside) 
     auth("git checkout --quiet --detach")
     detached = auth.commit({"detached.txt": "x\n"})
     auth.sync()
-    assert auth.kept("inside/") == {
+    assert auth.kept("inside") == {
         "inside/heads/other": other,
         "inside/tags/v1": tag,
-        "inside/stash/0": stash[1],
-        "inside/stash/1": stash[0],
-        "inside/HEAD": detached,
+        "inside-stash/0": stash[1],
+        "inside-stash/1": stash[0],
+        "inside-HEAD": detached,
     }
     git(auth.shop.repo, "fsck", "--strict")
+
+
+def test_refs_named_like_what_is_mirrored_beside_them_come_out(auth: Inside) -> None:
+    auth("echo x > README.md; git stash --quiet; git checkout --quiet --detach")
+    detached = auth.commit({"detached.txt": "x\n"})
+    names = ("HEAD/x", "other/HEAD", "stash-0")
+    auth("".join(f"git update-ref refs/{name} HEAD;" for name in names))
+    auth.sync()
+    stash = auth("git rev-parse stash")
+    mirrored = {f"inside/{name}": detached for name in names}
+    assert auth.kept("inside") == {
+        **mirrored, "inside-HEAD": detached, "inside-stash/0": stash
+    }  # fmt: skip
+    auth("git stash drop --quiet; git update-ref -d refs/HEAD/x")
+    auth("git update-ref refs/HEAD HEAD~1; git update-ref refs/stash/0 HEAD")
+    auth.sync()
+    assert auth.kept("inside") == {
+        "inside/HEAD": auth("git rev-parse HEAD~1"), "inside/stash/0": detached,
+        "inside/other/HEAD": detached, "inside/stash-0": detached, "inside-HEAD": detached,
+    }  # fmt: skip
 
 
 def test_packed_refs_and_a_gc_inside_come_out_as_well(auth: Inside) -> None:
@@ -262,7 +282,7 @@ def test_while_a_rebase_is_in_progress_its_commits_come_out(auth: Inside) -> Non
     auth("git -c sequence.editor='sed -i s/pick/edit/' rebase --quiet -i HEAD~1")
     auth.commit({"between.txt": "x\n"})
     assert auth.sync().head == head
-    assert auth.kept("inside/") == {"inside/HEAD": auth("git rev-parse HEAD")}
+    assert auth.kept("inside") == {"inside-HEAD": auth("git rev-parse HEAD")}
 
 
 def test_commits_that_base_holds_cannot_be_rewritten_away(auth: Inside) -> None:

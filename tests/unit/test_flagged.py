@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.domain.flagged import SUBMODULE, SYMLINK, leads_out, reads_text, reason_of
+from runner.domain.flagged import SUBMODULE, SYMLINK, case_twins, leads_out, reads_text, reason_of
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,10 @@ def test_texts_are_asked_for_only_where_they_decide() -> None:
     asked = [("web/package.json", "100644"), ("pyproject.toml", "100644"), ("x", SYMLINK)]
     assert all(reads_text(path, mode) for path, mode in asked)
     assert not reads_text("Makefile", "100644")
+
+
+def test_names_that_a_file_system_without_case_cannot_tell_apart() -> None:
+    paths = ["README", "readme", "docs/a", "Docs/b", "docs/c", "x"]
+    assert case_twins([*paths, "caf\u00e9", "cafe\u0301"]) == {
+        ("README", "readme"), ("Docs", "docs"), ("cafe\u0301", "caf\u00e9"),
+    }  # fmt: skip
