@@ -161,9 +161,11 @@ class Step(Model):
     produces: list[FilePath] | None = None
     """Folders that it makes, relative to `in`. What a clean run on base made is kept, and new
     instances start with it instead of running the step. Known for a plain call of uv, pip,
-    poetry, npm, pnpm, bun or yarn with a lock file; `[]` keeps nothing."""
+    poetry, npm, pnpm, bun or yarn with a lock file that copies nothing else of the checkout;
+    `[]` keeps nothing."""
     key: list[FilePath] = []
-    """Files that decide what it makes, e.g. a lock file, relative to `in`."""
+    """Files that decide what it makes, e.g. a lock file, relative to `in`. Files that the run line
+    names always do."""
     visible: bool = False
     """Put a copy of what it makes into the worktree of a new instance, where editors on the host
     see it, instead of mounting it."""

@@ -3,6 +3,9 @@
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
+
+from runner.domain import local_sources
 
 Read = Callable[[str], bytes | None]
 
@@ -14,6 +17,15 @@ _NODE = {
     "pnpm": ("pnpm-lock.yaml",),
     "bun": ("bun.lock", "bun.lockb"),
     "yarn": ("yarn.lock",),
+}
+# Files that they read for themselves, where they are there.
+_SETTINGS = {
+    "npm": (".npmrc",),
+    "pnpm": (".npmrc",),
+    "bun": (".npmrc", "bunfig.toml"),
+    "yarn": (".npmrc", ".yarnrc"),
+    "uv": ("uv.toml", ".python-version"),
+    "poetry": ("poetry.toml",),
 }
 _NODE_INSTALLS = {"npm": ("ci", "install", "i"), "yarn": ("install", None)}
 # With these it goes somewhere else, or somewhere more.
@@ -45,8 +57,18 @@ _DOWNLOADS = {
     "poetry": ".cache/pypoetry",
 }
 
-Inferred = tuple[tuple[str, ...], tuple[str, ...]]
-_NOTHING: Inferred = ((), ())
+
+@dataclass(frozen=True)
+class Inferred:
+    """What a line makes and which files decide that. Not `closed`: it also copies something of
+    the checkout that these files do not tell."""
+
+    folders: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    closed: bool = True
+
+
+_NOTHING = Inferred()
 
 
 def _calls(line: str) -> list[list[str]] | None:
@@ -83,7 +105,7 @@ def _bare(words: list[str]) -> list[str]:
 
 
 def inferred(line: str, read: Read) -> Inferred:
-    """(folders, key files) of a line that does nothing but install."""
+    """What a line makes that does nothing but install."""
     calls = _calls(line)
     if not calls or not all(calls):
         return _NOTHING
@@ -96,11 +118,23 @@ def _of_one(words: list[str], read: Read) -> Inferred:
     manager, rest = words[0], words[1:]
     if manager in _NODE:
         return _of_node(manager, rest, read)
-    lock = {("uv", "sync"): "uv.lock", ("poetry", "install"): "poetry.lock"}.get(
-        (manager, rest[0] if rest else "")
-    )
+    verb, options = (rest[0] if rest else ""), rest[1:]
+    lock = {("uv", "sync"): "uv.lock", ("poetry", "install"): "poetry.lock"}.get((manager, verb))
+    if lock is None or not _is_plain(options):
+        return _NOTHING
+    is_closed = {
+        "uv.lock": local_sources.uv_lock_closed,
+        "poetry.lock": local_sources.poetry_lock_closed,
+    }
     # The project's own scripts are not in the lock file.
-    return ((VENV,), (lock, "pyproject.toml")) if lock and _is_plain(rest[1:]) else _NOTHING
+    project = read("pyproject.toml")
+    linked = not {"--no-editable", "--no-root"} & set(options)
+    fits = local_sources.editable_closed if linked else local_sources.project_closed
+    closed = fits(project) and is_closed[lock](read(lock)) and read("setup.py") is None
+    if "--no-editable" in options:
+        closed = closed and b"[build-system]" not in (project or b"")
+    key = (lock, "pyproject.toml", *_there(read, _SETTINGS[manager]))
+    return Inferred((VENV,), key, closed and _names_nothing(options, read))
 
 
 def _of_node(manager: str, rest: list[str], read: Read) -> Inferred:
@@ -112,13 +146,29 @@ def _of_node(manager: str, rest: list[str], read: Read) -> Inferred:
     lock = next((name for name in _NODE[manager] if read(name) is not None), None)
     # With workspaces there are more folders; without node_modules (yarn's PnP) none.
     package = read("package.json") or b""
-    several = b'"workspaces"' in package or read("pnpm-workspace.yaml")
-    # Scripts of the project's own, and Prisma's, make more of other files.
-    more = re.search(rb'"((pre|post)?install|(pre|post)?prepare|@?prisma(/client)?)"\s*:', package)
-    if lock is None or several or more or (manager == "yarn" and read(".yarnrc.yml") is not None):
+    several = b'"workspaces"' in package or read("pnpm-workspace.yaml") is not None
+    if lock is None or several or (manager == "yarn" and read(".yarnrc.yml") is not None):
         return _NOTHING
-    settings = [".npmrc"] if read(".npmrc") is not None else []
-    return (MODULES,), (lock, "package.json", *settings)
+    closed = (
+        local_sources.package_closed(package)
+        and local_sources.node_lock_closed(read(lock))
+        and local_sources.npmrc_closed(read(".npmrc"))
+        and not _there(read, (".pnpmfile.cjs", ".pnpmfile.mjs", "binding.gyp"))
+        and _names_nothing(rest[1:], read)
+    )
+    return Inferred((MODULES,), (lock, "package.json", *_there(read, _SETTINGS[manager])), closed)
+
+
+def _there(read: Read, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if read(name) is not None)
+
+
+def _names_nothing(options: list[str], read: Read) -> bool:
+    """Whether no option leads to something of the checkout: `--find-links=./wheels`."""
+    values = [part for word in options for part in re.split(r"=", word) if not part.startswith("-")]
+    remote = re.compile(r"https?://|HOME/")
+    near = [value for value in values if not remote.match(value)]
+    return not any("/" in value or value == "." or read(value) is not None for value in near)
 
 
 def _of_venv(calls: list[list[str]], read: Read) -> Inferred:
@@ -127,17 +177,28 @@ def _of_venv(calls: list[list[str]], read: Read) -> Inferred:
     folder = _venv_folder(first)
     if folder is None:
         return _NOTHING
-    own = [["uv", "pip", "install"]] if first[0] == "uv" else []
+    own_uv = first[0] == "uv"
+    own = [["uv", "pip", "install"]] if own_uv else []
     own += [[f"{folder}/bin/{name}", "install"] for name in ("pip", "pip3")]
     own += [[f"{folder}/bin/python", "-m", "pip", "install"]]
     files: list[str] = []
     for words in others:
         start = next((o for o in own if words[: len(o)] == o), None)
         named = _requirements(words[len(start) :]) if start else None
-        if not named or not all(_stands_alone(read(name)) for name in named):
+        if not named or not all(read(name) is not None for name in named):
             return _NOTHING
         files += named
-    return (folder,), tuple(dict.fromkeys(files))
+    key = (*dict.fromkeys(files), *_there(read, _SETTINGS[first[0]] if own_uv else ()))
+    return Inferred((folder,), key, all(_is_closed(name, read) for name in files))
+
+
+def _is_closed(name: str, read: Read) -> bool:
+    """Whether a file that is given with `-r` decides alone what is installed."""
+    if name.rpartition("/")[2] == "pyproject.toml":
+        return local_sources.project_closed(read(name))
+    if name.endswith((".py", ".cfg", ".toml")):
+        return False
+    return local_sources.requirements_closed(read(name))
 
 
 def _venv_folder(words: list[str]) -> str | None:
@@ -159,12 +220,6 @@ def _requirements(words: list[str]) -> list[str] | None:
     inside = all(not name.startswith(("/", "..", "~")) for name in files)
     is_so = set(flags) <= {"-r", "--requirement"} and len(flags) == len(files) and inside
     return files if is_so else None
-
-
-def _stands_alone(requirements: bytes | None) -> bool:
-    """Whether a requirements file is there and leads to no other file of the checkout."""
-    lines = (requirements or b"-").decode(errors="replace").splitlines()
-    return not any(re.match(r"\s*(-(?!-hash)|\.|file:)|.*@\s*(file:|\.)", line) for line in lines)
 
 
 def _is_plain(words: list[str]) -> bool:

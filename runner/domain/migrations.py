@@ -1,8 +1,10 @@
 """Which files a reset reads, as far as the project's own layout tells."""
 
+import posixpath
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 _KNOWN = re.compile(
@@ -49,11 +51,20 @@ def _django(paths: set[str]) -> bool:
 def named_in(paths: set[str], folder: str, command: str) -> set[str]:
     """The files among `paths` that a command, or a script, which runs in `folder` names; with
     what the scripts of `npm run` and the targets of `make` are in."""
+    return paths_in(folder, command) & paths
+
+
+def paths_in(folder: str, command: str) -> set[str]:
+    """The paths below the checkout that the words of a command may mean, whether or not they are
+    there."""
     try:
         words = shlex.split(command, comments=True)
     except ValueError:
         words = command.split()
-    words = [part for word in words for part in re.split(r"[;&|=]+", word)]
+    words = [part for word in words for part in re.split(r"[;&|=<>()]+", word)]
+    folders = [folder, *(f"{folder}/{to}" for cd, to in pairwise(words) if cd == "cd")]
     words += [name for tool, name in _SCRIPTED.items() if tool in words]
-    near = {str(PurePosixPath(folder) / word) for word in words if word}
-    return near & paths
+    near = {
+        posixpath.normpath(posixpath.join(at, word)) for at in folders for word in words if word
+    }
+    return {path for path in near if not path.startswith(("/", "..")) and path != "."}

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from runner.domain import managers
+from runner.domain.migrations import paths_in
 
 if TYPE_CHECKING:
     from runner.domain.config import Step
@@ -31,14 +32,26 @@ class Product:
 
 def product_of(step: "Step", read: Read) -> Product | None:
     """What a step makes; None for one of which nothing can be kept: nothing is named and its run
-    line is no plain call of a known manager, or a file of its key is not there."""
-    if step.produces is not None:
-        paths, key = tuple(step.produces), tuple(step.key)
-    else:
-        paths, key = managers.inferred(step.run, lambda path: read(_below(step.folder, path)))
-    product = Product(_all_below(step.folder, paths), _all_below(step.folder, key))
-    whole = product.paths and all(read(path) is not None for path in product.key)
-    return product if whole else None
+    line is no plain call of a known manager, a file of its key is not there, or the manager copies
+    something else of the checkout too, such as a dependency that is a folder there.
+
+    Files that the run line names decide too: `sh install.sh`.
+    """
+    known, closed = _known(step, read)
+    return known if closed else None
+
+
+def _known(step: "Step", read: Read) -> tuple[Product | None, bool]:
+    """What a step makes, and whether its key files decide all of that."""
+    known = managers.Inferred(tuple(step.produces or ()), tuple(step.key))
+    if step.produces is None:
+        known = managers.inferred(step.run, lambda path: read(_below(step.folder, path)))
+    paths, key = _all_below(step.folder, known.folders), _all_below(step.folder, known.key)
+    if not paths or any(read(path) is None for path in key):
+        return None, True
+    named = [path for path in sorted(paths_in(step.folder, step.run)) if read(path) is not None]
+    more = [p for p in named if p not in key and not any(overlap(p, own) for own in paths)]
+    return Product(paths, (*key, *more)), known.closed
 
 
 def products_of(steps: Sequence["Step"], read: Read) -> list[Product | None]:
@@ -78,8 +91,9 @@ def overlap(one: str, other: str) -> bool:
 
 
 def done_key(step: "Step", product: Product | None, read: Read) -> str:
-    """Changes exactly when a step has to run again."""
+    """Changes exactly when a step has to run again, be its product shared or not."""
     text = f"{step.folder}\0{step.run}"
+    product = product or _known(step, read)[0]
     if product:
         text += "\0" + json.dumps([product.paths, _contents(product, read)])
     return sha256(text.encode()).hexdigest()[:16]

@@ -282,3 +282,36 @@ def test_npm_and_uv_are_known_and_cope_with_a_mount_point(app: App) -> None:
     app.up("search")
     assert not ran(app, "search")
     assert len(snapshots(app)) == 3
+
+
+PATH_DEPENDENCY = {
+    "api/pyproject.toml": '[project]\nname = "api"\nversion = "1"\nrequires-python = ">=3.11"\n'
+    'dependencies = ["lib"]\n[tool.uv.sources]\nlib = { path = "../lib" }\n',
+    "lib/pyproject.toml": '[project]\nname = "lib"\nversion = "1"\nrequires-python = ">=3.11"\n'
+    '[build-system]\nrequires = ["uv_build>=0.7,<99"]\nbuild-backend = "uv_build"\n',
+    "lib/src/lib/__init__.py": "works = True\n",
+}
+
+
+@pytest.mark.long
+def test_a_gate_and_an_instance_have_the_path_dependency_of_their_own_branch(app: App) -> None:
+    commit(app.folder, PATH_DEPENDENCY, "a library of the project's own")
+    app.configure(
+        setup=[{"run": "uv sync --offline", "in": "api"}], services=None, database=None,
+        test="api/.venv/bin/python -c 'import lib; assert lib.works'",
+    )  # fmt: skip
+    app.up("auth")
+    assert app.inside("auth", "git add -A; git commit -qm lock").exit_code == 0
+    landed = app.cli("merge", "auth", "--no-gate", "--json")
+    assert landed.exit_code == 0, landed.stderr + landed.stdout
+    app.up("pay")
+    broken = "echo works = False > lib/src/lib/__init__.py; git commit -qam broken"
+    assert app.inside("pay", broken).exit_code == 0
+    assert app.cli("merge", "pay").exit_code == 1
+    assert app.cli("clean", "pay", "--force").exit_code == 0
+    git(app.folder, "switch", "--quiet", "-c", "feature/pay")
+    commit(app.folder, {"lib/src/lib/__init__.py": "works = 'mine'\n"}, "mine")
+    git(app.folder, "switch", "--quiet", "main")
+    assert app.cli("up", "pay", "--attach").exit_code == 0
+    shown = app.inside("pay", "api/.venv/bin/python -c 'import lib; print(lib.works)'")
+    assert shown.stdout == "mine\n"

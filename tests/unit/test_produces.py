@@ -107,6 +107,7 @@ def test_nothing_is_known_of_a_line_that_does_more_or_something_else(run: str) -
         ("npm ci", {"package.json": b'{"scripts": {"postinstall": "node make.js"}}'}),
         ("npm ci", {"package.json": b'{"dependencies": {"@prisma/client": "6"}}'}),
         ("pnpm install", {"pnpm-workspace.yaml": b"packages: [a]"}),
+        ("pnpm install", {"pnpm-workspace.yaml": b""}),
         ("yarn", {".yarnrc.yml": b"nodeLinker: pnp"}),
         ("python -m venv e && e/bin/pip install -r dev.txt", {"dev.txt": b"-r other.txt\n"}),
         ("python -m venv e && e/bin/pip install -r dev.txt", {"dev.txt": b"-e .\n"}),
@@ -120,8 +121,112 @@ def test_nothing_is_known_where_the_key_files_do_not_tell_all(
     assert product_of(step(run), (LOCKS | files).get) is None
 
 
+PIP = "python -m venv e && e/bin/pip install -r dev.txt"
+UV_PIP = "uv venv && uv pip install -r pyproject.toml"
+BUILT = b'[build-system]\nrequires = ["%s"]\n'
+
+
+@pytest.mark.parametrize(
+    ("run", "files"),
+    [
+        ("uv sync", {"pyproject.toml": b'[tool.uv.sources]\nlib = { path = "lib" }\n'}),
+        ("uv sync", {"pyproject.toml": b"[tool.uv.sources]\nlib = [{ workspace = true }]\n"}),
+        ("uv sync", {"pyproject.toml": b'[tool.uv.workspace]\nmembers = ["lib"]\n'}),
+        ("uv sync", {"pyproject.toml": b'[tool.uv]\nfind-links = ["wheels"]\n'}),
+        ("uv sync", {"pyproject.toml": b'[project]\ndependencies = ["lib @ file:lib"]\n'}),
+        ("uv sync", {"pyproject.toml": b'[[tool.uv.index]]\nname = "a"\nurl = "wheels"\n'}),
+        ("uv sync", {"pyproject.toml": b"not = TOML = at all"}),
+        ("uv sync", {"uv.lock": b'source = { directory = "lib" }\n'}),
+        ("uv sync", {"uv.lock": b'source = { editable = "lib" }\n'}),
+        ("uv sync", {"uv.lock": b'source = { path = "lib-1.0.whl" }\n'}),
+        ("uv sync --no-editable", {"pyproject.toml": BUILT % b"hatchling"}),
+        ("uv sync --find-links=./wheels", {}),
+        ("uv sync --config-file=other.toml", {"other.toml": b""}),
+        ("uv sync", {"pyproject.toml": BUILT % b"maturin>=1"}),
+        ("uv sync", {"pyproject.toml": BUILT % b"setuptools", "setup.py": b"setup()"}),
+        ("uv sync", {"pyproject.toml": BUILT % b"hatchling" + b"[tool.hatch.build.hooks.a]\n"}),
+        ("poetry install", {"pyproject.toml": b'[tool.poetry.dependencies]\na = {path = "a"}\n'}),
+        (
+            "poetry install",
+            {"pyproject.toml": b'[tool.poetry.group.dev.dependencies]\na = {path = "a"}\n'},
+        ),
+        ("poetry install", {"poetry.lock": b'[package.source]\ntype = "directory"\nurl = "a"\n'}),
+        (UV_PIP, {"pyproject.toml": b'[tool.uv.sources]\nlib = { path = "lib" }\n'}),
+        (UV_PIP, {"pyproject.toml": b'[project]\ndynamic = ["dependencies"]\n'}),
+        *((PIP, {"dev.txt": b"pytest\n%s\n" % line}) for line in (
+            b"libs/foo", b"libs/foo[all]", b"foo.whl", b"foo-1.0.tar.gz", b"./libs/foo", b"../foo",
+            b"/workspace/libs/foo", b"foo @ ./libs/foo", b"foo @ libs/foo", b"foo@file:///workspace",
+            b"${LIBS}/foo", b"foo @ \\\n  ./libs/foo", b"git+file:///workspace", b"-c limits.txt",
+            b"--find-links wheels", b"-rother.txt",
+        )),
+        *(("npm ci", {"package.json": b'{"dependencies": {"lib": "%s"}}' % spec}) for spec in (
+            b"file:lib", b"link:lib", b"./lib", b"../lib", b"lib-1.0.tgz", b"~/lib", b"portal:lib",
+            b"workspace:*", b"git+file:///workspace/lib",
+        )),
+        ("npm ci", {"package.json": b'{"overrides": {"a": {"b": "file:lib"}}}'}),
+        ("npm ci", {"package-lock.json": b'{"node_modules/a": {"resolved": "lib", "link": true}}'}),
+        ("npm ci", {"package-lock.json": b'{"node_modules/a": {"resolved": "file:a.tgz"}}'}),
+        ("npm ci", {"package.json": b'{"scripts": {"prepublish": "node make.js"}}'}),
+        ("npm ci", {"package.json": b'{"scripts": {"dependencies": "node make.js"}}'}),
+        ("npm ci", {"binding.gyp": b"{}"}),
+        ("npm ci --userconfig=ci.npmrc", {"ci.npmrc": b""}),
+        ("pnpm install", {"pnpm-lock.yaml": b"  lib:\n    version: link:../lib\n"}),
+        ("pnpm install", {"pnpm-lock.yaml": b"resolution: {directory: lib, type: directory}\n"}),
+        ("pnpm install", {"package.json": b'{"pnpm": {"patchedDependencies": {"a": "a.patch"}}}'}),
+        ("pnpm install", {".pnpmfile.cjs": b""}),
+        ("pnpm install", {".npmrc": b"pnpmfile=hooks.cjs\n"}),
+        ("bun install", {"package.json": b'{"patchedDependencies": {"a@1": "patches/a.patch"}}'}),
+        ("bun install", {"bun.lock": b'{"packages": {"lib": ["lib@file:lib", {}]}}'}),
+        ("yarn", {"package.json": b'{"resolutions": {"a": "file:lib"}}'}),
+        ("yarn", {"yarn.lock": b'"lib@file:./lib":\n  version "1.0.0"\n'}),
+    ],
+)  # fmt: skip
+def test_a_step_that_copies_something_of_the_checkout_is_not_shared_and_runs_again_with_its_lock(
+    run: str, files: dict[str, bytes]
+) -> None:
+    here, installs = LOCKS | files, step(run)
+    assert product_of(installs, here.get) is None
+    before = done_key(installs, None, here.get)
+    changed = {path: data + b"\n" for path, data in here.items()}
+    assert done_key(installs, None, changed.get) != before
+    assert done_key(installs, None, (here | {"README.md": b"new"}).get) == before
+
+
+@pytest.mark.parametrize(
+    ("run", "files"),
+    [
+        ("uv sync", {"pyproject.toml": BUILT % b"hatchling"}),
+        ("uv sync", {"uv.lock": b'source = { registry = "https://index.example/simple" }\n'}),
+        ("uv sync", {"uv.lock": b'source = { editable = "." }\n'}),
+        ("uv sync", {"pyproject.toml": b'[tool.uv.sources]\na = {git = "https://a.org/a"}\n'}),
+        ("poetry install", {"pyproject.toml": BUILT % b"poetry_core>=1.0"}),
+        (PIP, {"dev.txt": b"# all\n\nflask[async]>=3,<4 ; python_version > '3.8'  # web\n"}),
+        (PIP, {"dev.txt": b"lib @ git+https://example.org/lib@1\nhttps://example.org/a.whl\n"}),
+        ("npm ci", {"package.json": b'{"dependencies": {"a": "^1", "b": "npm:c@~2", "d": "e/f"}}'}),
+        ("npm ci", {"package-lock.json": b'{"x": {"resolved": "https://example.org/a.tgz"}}'}),
+        ("npm ci --cache=$HOME/.npm --loglevel=error", {}),
+    ],
+)  # fmt: skip
+def test_what_comes_from_elsewhere_is_shared(run: str, files: dict[str, bytes]) -> None:
+    assert product_of(step(run), (LOCKS | files).get)
+
+
+def test_files_that_a_run_line_names_and_settings_that_a_manager_reads_decide_too() -> None:
+    files = LOCKS | {"in.sh": b"1", "web/make.sh": b"1", "lib/made": b"1", "my.lock": b"1"}
+    named = step(
+        "sh ./in.sh && cd web && sh make.sh > ../lib/made", produces=["lib"], key=["my.lock"]
+    )
+    assert product_of(named, files.get) == Product(("lib",), ("my.lock", "in.sh", "web/make.sh"))
+    settings = LOCKS | dict.fromkeys(("uv.toml", ".python-version", ".npmrc", "bunfig.toml"), b"")
+    uv, bun = product_of(step("uv sync"), settings.get), product_of(step("bun i"), settings.get)
+    assert uv is not None
+    assert uv.key == ("uv.lock", "pyproject.toml", "uv.toml", ".python-version")
+    assert bun is not None
+    assert bun.key == ("bun.lock", "package.json", ".npmrc", "bunfig.toml")
+
+
 def test_paths_are_relative_to_the_folder_of_the_step() -> None:
-    files = {"app/uv.lock": b"1", "app/pyproject.toml": b"1", "web/my.lock": b"2"}
+    files = {"app/uv.lock": b"1", "app/pyproject.toml": b"", "web/my.lock": b"2"}
     assert product_of(step("uv sync", **{"in": "app"}), files.get) == Product(
         ("app/.venv",), ("app/uv.lock", "app/pyproject.toml")
     )
