@@ -13,6 +13,7 @@ from typing import Literal
 
 from runner.adapters.git import Git, _flags, _spawn
 from runner.domain.errors import GitFailed
+from runner.domain.text import with_words
 
 Kind = Literal["added", "deleted", "modified", "renamed", "type", "untracked", "other"]
 
@@ -298,5 +299,7 @@ def _bounded(git: Git, before: list[str], arguments: list[str], *, cwd: Path | N
         return Text(whole.decode(errors="replace"), cut=True)
     if done.returncode not in (0, _SIGPIPE):
         said = done.stderr.decode(errors="replace").strip()
-        raise GitFailed(f"git {arguments[0]} failed (exit code {done.returncode}): {said}")
+        raise GitFailed(
+            with_words(f"git {arguments[0]} failed (exit code {done.returncode})", said)
+        )
     return Text(done.stdout.decode(errors="replace"))

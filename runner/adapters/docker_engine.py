@@ -31,6 +31,7 @@ from runner.adapters.steps import step
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
+from runner.domain.text import with_last_lines
 
 CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays far below
 GLANCE = 0.5  # seconds until the engine is asked again
@@ -497,8 +498,7 @@ def _unavailable() -> EngineUnavailable:
 
 
 def _build_failed(name: str, lines: list[str]) -> ImageBuildFailed:
-    last = "\n".join(lines[-LAST_LINES:])
     return ImageBuildFailed(
-        f"Building the image {name} failed. Its last lines:\n{last}",
+        with_last_lines(f"Building the image {name} failed.", lines[-LAST_LINES:]),
         hint="Mend the Dockerfile or the network and run the same command again.",
     )

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from runner.adapters import disk, locks
 from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, NotFound, Refused
+from runner.domain.text import with_words
 
 TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk
 LOOK_TIMEOUT = 120  # seconds; git reads a file of hundreds of gigabytes that code inside made
@@ -471,7 +472,7 @@ class Git:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()
             raise Refused(
-                f"git could not bring {checkout} to {commit[:10]}: {said[-1000:]}",
+                with_words(f"git could not bring {checkout} to {commit[:10]}", said),
                 hint="Nothing was changed there. Mend that and run the same command again.",
             )
 
@@ -486,7 +487,7 @@ class Git:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()
             raise Refused(
-                f"git could not bring {checkout} back to {commit[:10]}: {said[-1000:]}",
+                with_words(f"git could not bring {checkout} back to {commit[:10]}", said),
                 hint="Nothing was changed there. Commit or stash the changes first.",
             )
 
@@ -512,7 +513,7 @@ class Git:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()
             raise Refused(
-                f"git could not make a commit: {said[-500:]}",
+                with_words("git could not make a commit", said),
                 hint='Tell git who you are: git config --global user.name "...", user.email "..."',
             )
         return done.stdout.decode().strip()
@@ -876,4 +877,4 @@ def _failed(done: subprocess.CompletedProcess[bytes]) -> GitFailed:
         (a for a in done.args[1:] if not a.startswith("-") and "=" not in a and "/" not in a), ""
     )
     said = done.stderr.decode(errors="replace").strip()
-    return GitFailed(f"git {verb} failed (exit code {done.returncode}): {said}")
+    return GitFailed(with_words(f"git {verb} failed (exit code {done.returncode})", said))

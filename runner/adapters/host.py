@@ -16,6 +16,7 @@ from runner.adapters import disk
 from runner.adapters.lazy_engine import SOCKET
 from runner.domain.errors import EngineUnavailable, Unavailable
 from runner.domain.health import Machine, SocketState
+from runner.domain.text import with_last_lines
 
 DOCKERD_LOG = Path("/var/log/treedock-dockerd.log")
 START_TIMEOUT = 60.0  # seconds; a first start on a slow disk took 5
@@ -172,9 +173,9 @@ def start_engine(
         if ended or time.monotonic() > deadline:
             _end(process)
             how = "ended" if ended else f"did not answer within {timeout:g} seconds"
-            last = "\n".join(disk.tail_untrusted(log, _LAST_LINES))
+            last = disk.tail_untrusted(log, _LAST_LINES)
             raise EngineUnavailable(
-                f"{argv[0]} was started but {how}. Its last lines:\n{last}",
+                with_last_lines(f"{argv[0]} was started but {how}.", last),
                 hint=f"The whole log is {log}.",
             )
         time.sleep(0.1)
@@ -193,9 +194,9 @@ def run(argv: Sequence[str], say: Say) -> None:
             lines.append(line.rstrip())
             say(lines[-1])
     if process.returncode:
-        last = "\n".join(lines[-_LAST_LINES:])
+        said = f"{' '.join(argv)} failed (exit code {process.returncode})."
         raise Unavailable(
-            f"{' '.join(argv)} failed (exit code {process.returncode}). Its last lines:\n{last}",
+            with_last_lines(said, lines[-_LAST_LINES:]),
             hint="Run that command yourself, mend what it complains about, and try again.",
         )
 

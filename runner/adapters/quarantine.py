@@ -20,6 +20,7 @@ from runner.adapters import disk
 from runner.adapters.git import Bounds, Git
 from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, Refused
+from runner.domain.text import with_words
 
 # Linux takes 4,096 bytes for a path and 255 for a part of one; the worktree's own is before it.
 _LONG = re.compile(rb"\0(?:[^\0]{3500}|[^\0]*[^\0/]{256})")
@@ -79,7 +80,7 @@ def examine(git: Git, arrived: Incoming, limit: int) -> None:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise Refused(
-            f"git found something wrong with the objects from inside: {said[-500:]}",
+            with_words("git found something wrong with the objects from inside", said),
             hint="They were not taken over. Look inside with: git fsck",
         )
     if _unpacked(git, arrived, limit) > limit:

@@ -80,11 +80,11 @@ def merge_command(
         click.echo("There is nothing to merge.", err=True)
     for one in merged.outcomes:
         good = one.state in ("landed", "ready")
-        click.echo(output.printable_lines(one.message), err=not good)
+        click.echo(output.shown(one.message), err=not good)
         if one.hint:
-            click.echo(output.printable_lines(f"  {one.hint}"), err=True)
+            click.echo(f"  {output.shown(one.hint)}", err=True)
         for note in one.notes:
-            click.echo(output.printable_lines(f"  {note}"), err=True)
+            click.echo(f"  {output.shown(note)}", err=True)
     if merged.run and merged.was != merged.now:
         pushed = " and pushed" if merged.pushed else ""
         click.echo(f"{merged.base}: {merged.was[:10]} -> {merged.now[:10]}{pushed}")

@@ -11,6 +11,7 @@ from runner.controller.opening import Repository, open_project, open_repository
 from runner.controller.work import Work, require_running
 from runner.domain.errors import NotFound, RunnerError
 from runner.domain.instance import View
+from runner.domain.text import below_each_other
 
 
 @click.command("list")
@@ -120,7 +121,7 @@ def _is_running(repository: Repository, instance: str) -> bool:
     try:
         require_running(Work(repository, instance, lambda event: None))
     except RunnerError as error:
-        click.echo(output.printable_lines(f"{error.message}\n{error.hint}"), err=True)
+        click.echo(below_each_other(error.message, error.hint), err=True)
         return False
     return True
 

@@ -10,13 +10,14 @@ import click
 from runner.domain.errors import RunnerError
 from runner.domain.instance import SCHEMA_VERSION, View
 from runner.domain.text import printable as printable
+from runner.domain.text import shown as shown
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document on stdout.")
 
 
 def printable_lines(text: str) -> str:
-    """The same, with its line breaks kept."""
+    """The same, with its line breaks kept: for lines that treedock joined, or wrote to a file."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
@@ -29,9 +30,9 @@ def show_error(error: RunnerError) -> None:
     if _wants_json():
         show_json({"error": error.to_json()})
         return
-    click.secho(printable_lines(error.message), fg="red", err=True)
+    click.secho(error.message, fg="red", err=True)
     if error.hint:
-        click.echo(printable_lines(error.hint), err=True)
+        click.echo(error.hint, err=True)
 
 
 def show_usage_error(error: click.ClickException) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.output import printable, printable_lines
+from runner.cli.output import printable, shown
 from runner.domain.events import Emit, Event, Output, Said, StepFinished, StepStarted, Warned
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _sentence(event: Event, *, timings: bool) -> str:
         case StepFinished() if timings:
             return printable(f"{who}{event.step} ({event.seconds:.2f} s)")
         case Said():
-            return printable_lines(f"{who}{event.text}")
+            return f"{who}{shown(event.text)}"
         case Warned():
-            return click.style(printable_lines(f"{who}warning: {event.text}"), fg="yellow")
+            return click.style(f"{who}warning: {shown(event.text)}", fg="yellow")
     return ""  # Output is for the live line; an error carries the last lines anyway

@@ -90,9 +90,9 @@ def doctor_command(fix: bool, json_: bool) -> int:
     else:
         for finding in findings:
             mark = "fixed" if finding.fixed else finding.status
-            click.echo(output.printable_lines(f"{mark:<8} {finding.check}: {finding.message}"))
+            click.echo(f"{mark:<8} {finding.check}: {output.shown(finding.message)}")
             if finding.way_out and not finding.fixed:
-                click.echo(output.printable(f"         {finding.way_out}"))
+                click.echo(f"         {output.shown(finding.way_out)}")
     return 5 if any(f.status == "problem" and not f.fixed for f in findings) else 0
 
 

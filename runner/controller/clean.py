@@ -23,6 +23,7 @@ from runner.controller.work import Work
 from runner.domain.errors import GitFailed, Refused, RunnerError
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import check_id
+from runner.domain.text import listed, sentences
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def _clear(work: Work, force: Force) -> Cleaned:
                 with contextlib.suppress(OSError):
                     work.save(was)
                 raise
-            work.warn(f"{error.message} {error.hint} Only logs would be in it, so it goes on.")
+            logs = "Only logs would be in it, so it goes on."
+            work.warn(sentences(error.message, error.hint, logs))
     removed = _parts(work)
     _remove(work, kept)
     return Cleaned(work.id, removed, kept)
@@ -203,7 +205,7 @@ def _sentences(stake: Stake) -> list[str]:
     if stake.dirty is None or stake.dirty:
         said.append(f"uncommitted changes in {len(stake.dirty or ()) or 'some'} files")
     if stake.copies:
-        said.append(f"edits of its own in {', '.join(stake.copies)}")
+        said.append(f"edits of its own in {listed(stake.copies)}")
     if stake.whole_git:
         said.append("its own git directory")
     return said

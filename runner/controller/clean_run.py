@@ -29,6 +29,7 @@ from runner.domain import container as names
 from runner.domain.container import GATE_PREFIX, WORKSPACE
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
 from runner.domain.produces import downloads_of, overlap
+from runner.domain.text import sentences
 
 _ANEW = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
 # Whether every one of these folders has something in it.
@@ -52,7 +53,8 @@ def made_clean(
         try:
             made = _made(inner, number, key, prefix, commit, image, authority)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
-            work.warn(f"a clean run of {named(steps.steps[number])} failed: {error.message}")
+            said = f"a clean run of {named(steps.steps[number])} failed:"
+            work.warn(sentences(said, error.message))
             return None
         finally:
             dispose(inner)

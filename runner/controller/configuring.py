@@ -10,6 +10,7 @@ from runner.adapters.committed import Committed
 from runner.controller.opening import CONFIG_FILE, Project, user_config_path
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.produces import products_of
+from runner.domain.text import below_each_other
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def check(project: Project) -> list[str]:
     faults = _image_faults(project, committed, base) + [text for text, sure in missing if sure]
     if faults:
         raise ConfigError(
-            "\n".join(faults),
+            below_each_other(*faults),
             hint=f"Instances start from what is committed: commit it to {base}, or name another.",
         )
     doubted = [f"{text}; does a set-up step make it?" for text, _ in missing]

@@ -24,6 +24,7 @@ from runner.domain.container import CA_VARIABLES
 from runner.domain.dockerfile import CA_FILE, with_authorities
 from runner.domain.errors import ConfigError, EngineFailed, LimitReached
 from runner.domain.events import Emit, Output, Said
+from runner.domain.text import sentences
 
 Archive = Callable[[str, BinaryIO], None]
 
@@ -169,7 +170,7 @@ def _ensure_pulled(engine: Engine, name: str, emit: Emit, key: str, own: str) ->
             engine.pull(name, PULL_PATIENCE)
         except EngineFailed as error:
             raise EngineFailed(
-                f"{key}: {error.message}",
+                sentences(f"{key}:", error.message),
                 hint=f"Is the name right? docker pull {name} tells more. {own} no registry.",
             ) from error
     return name

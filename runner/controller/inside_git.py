@@ -13,6 +13,7 @@ from runner.controller.work import Work
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Limits, Mount
 from runner.domain.errors import CommandFailed
+from runner.domain.text import with_words
 
 TIMEOUT = 600.0  # seconds; packing a gigabyte on a slow disk
 NO_COMMAND = 127
@@ -49,9 +50,9 @@ def run_git(
             code = attempt(other)
     step("git inside")
     if code and check:
-        words = said.getvalue().decode(errors="replace").strip()[-1000:]
+        words = said.getvalue().decode(errors="replace")
         raise CommandFailed(
-            f"{work.id}: git inside failed with exit code {code}: {words}",
+            with_words(f"{work.id}: git inside failed with exit code {code}", words),
             hint=f"Look with: treedock exec {work.id} -- git status",
         )
     return code

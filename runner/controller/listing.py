@@ -17,6 +17,7 @@ from runner.controller.work import Work
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import Failure, Record, Unsynced, View, check_id
+from runner.domain.text import sentences
 
 GIT_WIDTH = 4  # git processes at once
 
@@ -80,7 +81,7 @@ def _with_standing(
     try:
         found = standings(repository.git, records)
     except RunnerError as error:
-        emit(Warned("", f"conflicts are not looked at: {error.message}"))
+        emit(Warned("", sentences("conflicts are not looked at:", error.message)))
         return views
     known = {id_: (one.conflict, one.integrated) for id_, one in found.items()}
     nothing = (None, None)
@@ -120,7 +121,7 @@ def _containers(repository: Repository, emit: Emit) -> list[Container] | None:
     try:
         return repository.engine.containers(repository=repository.key)
     except EngineUnavailable as error:
-        emit(Warned("", f"{error.message} {error.hint}"))
+        emit(Warned("", sentences(error.message, error.hint)))
         return None
 
 

@@ -18,6 +18,7 @@ from runner.domain.errors import (
     UncommittedChanges,
     UnmergedCommits,
 )
+from runner.domain.text import listed, sentences
 
 NAMED = 10  # paths or commits that an error names before it counts the rest
 EXAMINED = 50  # refs that are compared with base; more count as not merged
@@ -114,7 +115,9 @@ def holder(work: Work) -> Path | None:
 def require_synced(work: Work, error: RunnerError | None) -> None:
     if error:
         raise Refused(
-            f"{work.id}: what was committed inside cannot be brought out. {error.message}",
+            sentences(
+                f"{work.id}: what was committed inside cannot be brought out.", error.message
+            ),
             hint=f"{error.hint} Or remove it with its git directory put aside: "
             f"treedock clean {work.id} --force-unmerged".strip(),
         )
@@ -123,7 +126,7 @@ def require_synced(work: Work, error: RunnerError | None) -> None:
 def require_committed(work: Work, dirty: list[str]) -> None:
     if dirty:
         raise UncommittedChanges(
-            f"{work.id} has uncommitted changes: {_named(dirty)}.",
+            f"{work.id} has uncommitted changes: {listed(dirty, NAMED)}.",
             hint=f"Commit them in {work.record.worktree}, or have them put aside: "
             f"treedock clean {work.id} --force-dirty",
         )
@@ -144,7 +147,7 @@ def require_merged(work: Work, found: list[Place], *, archive: str | None = None
     total = keeping.count_unheld(work.git, [p.commit for p in counting if p.commit], holders)
     count = "a commit" if total == 1 else f"{total} commits"
     raise UnmergedCommits(
-        f"{work.id} has {count} that no other branch holds: {_named(names, total)}.",
+        f"{work.id} has {count} that no other branch holds: {listed(names, NAMED, count=total)}.",
         hint=f"Merge or push {work.record.branch}, or have them put aside: "
         f"treedock clean {work.id} --force-unmerged",
     )
@@ -202,8 +205,3 @@ def _label(name: str) -> str:
     kind, _, rest = name.removeprefix("inside/").partition("/")
     inside = {"heads": f"branch {rest} inside", "tags": f"tag {rest} inside"}
     return inside.get(kind, f"{kind}/{rest} inside" if rest else f"{kind} inside")
-
-
-def _named(names: list[str], count: int | None = None) -> str:
-    rest = (count or len(names)) - len(names[:NAMED])
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -14,6 +14,7 @@ from runner.controller.work import Work
 from runner.domain.errors import Refused, Unavailable
 from runner.domain.events import Emit
 from runner.domain.instance import Record
+from runner.domain.text import below_each_other
 
 REMOTE = "origin"
 TITLE = 100  # characters; GitHub takes 256 and shows about so many
@@ -111,7 +112,9 @@ def _request(work: Work, forge: Forge | None, request: Request) -> tuple[str | N
     except Unavailable as error:
         raise Unavailable(
             error.message,
-            hint=f"{request.branch} is pushed. Open it by hand: {by_hand}\n{error.hint}".rstrip(),
+            hint=below_each_other(
+                f"{request.branch} is pushed. Open it by hand: {by_hand}", error.hint
+            ),
         ) from error
     work.note("pull request", url=url)
     return url or by_hand, True, True

@@ -20,7 +20,7 @@ from runner.domain.config import Gate
 from runner.domain.errors import BaseMoved, GitFailed, LimitReached, Refused, RunnerError
 from runner.domain.events import Emit, Event, Said, Warned
 from runner.domain.flagged import case_twins
-from runner.domain.text import listed
+from runner.domain.text import listed, sentences
 from runner.domain.train import Train, Trial, Verdict
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class Queue:
             if there and not self._git.is_ancestor(there, commit):
                 raise BaseMoved(error.message, hint=error.hint) from error
             raise Refused(
-                f"Nothing has moved. {error.message}",
+                sentences("Nothing has moved.", error.message),
                 hint=f"Its rules may forbid a push: open a pull request with treedock pr, or ask "
                 f"it yourself: git push origin {commit}:refs/heads/{base}",
             ) from error
@@ -304,7 +304,7 @@ def follow_remote(project: Project, emit: Emit) -> None:
     except GitFailed as error:
         hint = "Land on this machine alone with: treedock merge --no-push ..."
         raise GitFailed(
-            f"The origin cannot be asked for {base}. {error.message}", hint=hint
+            sentences(f"The origin cannot be asked for {base}.", error.message), hint=hint
         ) from error
     here, there = git.heads(base)
     if here is None or there is None or here == there or git.is_ancestor(there, here):

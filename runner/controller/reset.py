@@ -20,6 +20,7 @@ from runner.domain.errors import CommandFailed, ConfigError, RunnerError, unavai
 from runner.domain.events import Emit
 from runner.domain.instance import Failure
 from runner.domain.service import job_of
+from runner.domain.text import sentences
 
 
 def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -> None:
@@ -143,7 +144,7 @@ def _put_back(work: ProjectWork, adapter: Adapter, site: Site, *, keeps: bool) -
         return keeps and adapter.put_back(site)
     except RunnerError as error:  # its container has ended, or the engine
         raise type(error)(
-            f"{work.id}: the reset was cut off half-way. {error.message}",
+            sentences(f"{work.id}: the reset was cut off half-way.", error.message),
             hint=f"What was there is set aside. The reset is made whole by: treedock up {work.id}",
         ) from error
 

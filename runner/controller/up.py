@@ -28,6 +28,7 @@ from runner.domain.container import WORKSPACE
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance import Failure, View, check_id
+from runner.domain.text import sentences
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
                 try:
                     sync(other)
                 except RunnerError as error:
-                    other.warn(f"what was committed in it last is not here: {error.message}")
+                    other.warn(
+                        sentences("what was committed in it last is not here:", error.message)
+                    )
 
 
 def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:
@@ -154,7 +157,7 @@ def _bring_commits(work: ProjectWork, *, remade: bool) -> None:
     try:
         synced = sync(work)
     except Refused as error:
-        work.warn(f"{error.message} {error.hint}")
+        work.warn(sentences(error.message, error.hint))
     else:
         if remade and synced.moved == "inside":
             work.git.check_out(Path(work.record.worktree))

@@ -11,7 +11,7 @@ from runner.controller.sync import sync
 from runner.controller.work import Work
 from runner.controller.worktree import FETCH_TIMEOUT
 from runner.domain.errors import GitFailed, MergeConflict, NotFound, Refused
-from runner.domain.text import listed
+from runner.domain.text import listed, sentences
 
 How = Literal["merge", "rebase"]
 Go = Literal["continue", "abort"]
@@ -116,7 +116,7 @@ def _todays_base(work: Work) -> str:
         try:
             work.git.fetch(name, FETCH_TIMEOUT)
         except GitFailed as error:
-            work.warn(f"going on with what is here: {error.message}")
+            work.warn(sentences("going on with what is here:", error.message))
     base = work.git.newest(name)[0]
     if base is None:
         raise NotFound(f"{work.id}: its base {name} is gone.", hint="Look with: git branch")

@@ -13,6 +13,7 @@ from runner.controller.work import ProjectWork
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import Record
+from runner.domain.text import sentences
 
 FETCH_TIMEOUT = 10.0  # seconds
 
@@ -37,7 +38,7 @@ def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
         try:
             git.fetch(base, FETCH_TIMEOUT)
         except GitFailed as error:
-            emit(Warned("", f"going on with what is here: {error.message}"))
+            emit(Warned("", sentences("going on with what is here:", error.message)))
 
 
 def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) -> None:

@@ -28,6 +28,7 @@ from runner.domain.environment import port_variable
 from runner.domain.errors import ConfigError
 from runner.domain.ports import PortRange
 from runner.domain.produces import folders_of, overlap
+from runner.domain.text import below_each_other
 from runner.domain.wrong_value import wrong_value
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -553,7 +554,8 @@ def _validated(model: type[_Any], data: object, where: str) -> _Any:
         problems = [dict(problem) for problem in error.errors()]
         meant = [problem for problem in problems if not _is_other_branch(problem)]
         sentences = [_sentence(model, problem) for problem in meant]
-        raise ConfigError("\n".join(f"{where}: {text}" for text in sentences), hint=_HELP) from None
+        faults = below_each_other(*(f"{where}: {text}" for text in sentences))
+        raise ConfigError(faults, hint=_HELP) from None
 
 
 _HELP = "treedock config schema prints every key with its meaning."

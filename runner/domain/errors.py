@@ -25,21 +25,24 @@ Anything else that escapes is a bug and keeps its traceback.
 
 import errno
 
+from runner.domain.text import shown
+
 
 class RunnerError(Exception):
     """What went wrong, and the way out.
 
     `message` names the thing and the place; `hint` is the next step, or empty.
-    `code` is stable and meant for programs; `exit_code` is the process's.
+    `code` is stable and meant for programs; `exit_code` is the process's. Both texts are escaped
+    here, so that no name in them can write lines of its own: see `runner.domain.text`.
     """
 
     code = "error"
     exit_code = 5
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = shown(message)
+        self.hint = shown(hint)
+        super().__init__(self.message)
 
     def to_json(self) -> dict[str, str]:
         """The error as a program reads it."""

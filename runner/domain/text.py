@@ -14,14 +14,54 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
-def with_last_lines(sentence: str, lines: Sequence[str]) -> str:
-    """`sentence`, and below it the end of what was printed, if there is any."""
-    last = "".join(f"\n    {line}" for line in lines)
-    return f"{sentence} Its last lines:{last}" if lines else sentence
+class Lines(str):
+    """Text that is escaped already: its line breaks are treedock's own. Only the functions of
+    this module make it, of parts that are each escaped."""
+
+    __slots__ = ()
 
 
-def listed(names: "list[str] | tuple[str, ...]", most: int = 10) -> str:
-    """The first `most` of these names, each printable, and how many more there are."""
+def shown(text: str) -> Lines:
+    """`text` as every message shows it: on one line and printable, unless it is `Lines`."""
+    return text if isinstance(text, Lines) else Lines(printable(text))
+
+
+def sentences(*parts: str) -> Lines:
+    """These texts one behind the other, each as `shown` gives it; empty ones are left out."""
+    return Lines(" ".join(shown(part) for part in parts if part))
+
+
+def below_each_other(*parts: str) -> Lines:
+    """These texts, each on lines of its own; empty ones are left out."""
+    return Lines("\n".join(shown(part) for part in parts if part))
+
+
+def with_last_lines(sentence: str, lines: Sequence[str], bound: int = 300) -> Lines:
+    """`sentence`, and below it the end of what was printed, if there is any: each line on one
+    line, of at most `bound` characters."""
+    last = "".join(f"\n    {printable(shortened(line, bound))}" for line in lines)
+    return Lines(f"{shown(sentence)} Its last lines:{last}") if lines else shown(sentence)
+
+
+def with_words(sentence: str, said: str, bound: int = 1000) -> Lines:
+    """`sentence`, and what another program said about it, of which the last `bound` characters
+    count: behind it where that is one line, else below it."""
+    words = said.strip()[-bound:].splitlines()
+    if len(words) < 2:
+        return shown(f"{sentence}: {words[0]}" if words else f"{sentence}.")
+    below = "".join(f"\n    {printable(word)}" for word in words)
+    return Lines(f"{shown(sentence)}:{below}")
+
+
+def shortened(text: str, bound: int) -> str:
+    """`text`, or its start and how many characters more there are."""
+    rest = len(text) - bound
+    return f"{text[:bound]}... ({rest} characters more)" if rest > 0 else text
+
+
+def listed(names: Sequence[str], most: int = 10, *, count: int | None = None) -> str:
+    """The first `most` of these names, each printable, and how many more there are of `count`
+    (default: of these)."""
     shown = ", ".join(printable(name) for name in names[:most])
-    rest = len(names) - most
+    rest = (len(names) if count is None else count) - len(names[:most])
     return f"{shown} and {rest} more" if rest > 0 else shown

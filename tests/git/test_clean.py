@@ -38,7 +38,7 @@ def test_uncommitted_changes_are_named_and_kept(shop: Shop) -> None:
     write(shop.tree("auth"), {"README.md": "changed", "new\nfile": "x"})
     with pytest.raises(UncommittedChanges, match=r"README\.md") as caught:
         shop.clean("auth")
-    assert "new\nfile" in caught.value.message
+    assert r"new\x0afile" in caught.value.message
     assert "--force" in caught.value.hint
     assert shop.tree("auth").is_dir()
     assert [c.status for c in shop.engine.containers()] == ["running"]

@@ -46,6 +46,7 @@ def test_untracked_and_changed_names_are_shown_escaped(house: House) -> None:
     plain = house.cli("clean", "auth", "--dry-run")
     assert plain.exit_code == 4
     assert RAW.search(plain.stderr) is None
+    assert r"c\x0anext" in plain.stderr
     assert house.cli("review", "auth", "--files").exit_code == 0
 
 

@@ -14,6 +14,7 @@ from runner.domain.errors import (
     RunnerError,
     exit_code_of,
 )
+from runner.domain.text import sentences, with_last_lines
 
 ALL = [
     kind
@@ -52,3 +53,23 @@ def test_of_several_failures_the_highest_code_counts(
     failures: list[RunnerError], code: int
 ) -> None:
     assert exit_code_of(failures) == code
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_no_name_in_an_error_writes_a_line_of_its_own(kind: type[RunnerError]) -> None:
+    error = kind("x\nfine\x1b[2J", hint="rm y\nz")
+    assert (error.message, error.hint, str(error)) == (
+        r"x\x0afine\x1b[2J",
+        r"rm y\x0az",
+        r"x\x0afine\x1b[2J",
+    )
+    assert kind(error.message).message == error.message
+
+
+def test_last_lines_stand_below_and_stay_bounded() -> None:
+    error = RunnerError(with_last_lines("a\nb failed.", ["c\rd", "e" * 5000]))
+    sentence, first, second = error.message.split("\n")
+    assert (sentence, first) == (r"a\x0ab failed. Its last lines:", r"    c\x0dd")
+    assert len(second) < 400
+    assert "4700 characters more" in second
+    assert RunnerError(sentences("Again.", error.message)).message == f"Again. {error.message}"

@@ -13,6 +13,7 @@ from runner.adapters.database import Site, run
 from runner.domain.config import Database, Sidecar
 from runner.domain.container import RUN, WORKSPACE
 from runner.domain.errors import CommandFailed, Refused
+from runner.domain.text import sentences
 
 GOLDEN = "golden.sqlite"
 _PASSING = "database.passing"  # a copy on its way in or out
@@ -125,7 +126,7 @@ class Adapter:
             disk.copy_untrusted(passing, target)
         except CommandFailed as error:
             raise Refused(
-                f"{self._path} could not be copied. {error.message}",
+                sentences(f"{self._path} could not be copied.", error.message),
                 hint="Is it there? The image needs sqlite3, or python3.",
             ) from error
         finally:
