@@ -82,12 +82,13 @@ class Shop:
         force: bool = False,
         force_dirty: bool = False,
         force_unmerged: bool = False,
+        keep_ignored: bool = False,
         dry_run: bool = False,
     ) -> Cleaned:
         self.events.clear()
         return clean(
             self.repository, instance, self.events.append, dry_run=dry_run, force=force,
-            force_dirty=force_dirty, force_unmerged=force_unmerged,
+            force_dirty=force_dirty, force_unmerged=force_unmerged, keep_ignored=keep_ignored,
         )  # fmt: skip
 
     def list(self) -> list[View]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from runner.adapters import disk, status
 from runner.adapters.git import Git, _flags, _spawn
 from runner.domain.errors import GitFailed
 from runner.domain.text import with_words
@@ -142,13 +143,12 @@ def loose(git: Git, worktree: Path) -> list[Loose]:
     """What is uncommitted in a linked worktree: tracked changes and untracked files that are not
     ignored. Raises Refused where its .git file is not genuine."""
     git.require_safe_drivers()
-    out = git._run(
-        "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
-        "--ignore-submodules=all", before=_no_filters(git), timeout=TIMEOUT,
-        git_dir=git.worktree_dir(worktree), work_tree=worktree,
-    ).stdout  # fmt: skip
-    found = [_loose(worktree, entry) for entry in os.fsdecode(out).split("\0") if entry]
-    filled = git._filled_submodules(worktree)
+    git_dir = git.worktree_dir(worktree)
+    marked = status.marks(git, git_dir, worktree)
+    plain = _no_filters(git)
+    entries = status.entries(git, git_dir, worktree, marked, before=plain, timeout=TIMEOUT)
+    found = [_loose(worktree, entry) for entry in entries]
+    filled = [link for link in marked.links if disk.holds_anything(worktree / link)]
     found += [_seen(worktree, Loose(path, "other", None)) for path in filled]
     odd = [one for one in found if one.kind != "untracked" and not _is_readable(one)]
     if len(odd) > ODD_PATHS or all(one.kind == "untracked" for one in found):
@@ -169,9 +169,10 @@ def loose_patch(git: Git, worktree: Path, found: list[Loose]) -> Text:
     odd = [one for one in tracked if not _is_readable(one)]
     if len(odd) == len(tracked) or len(odd) > ODD_PATHS:
         return Text("", cut=bool(tracked) and len(odd) > ODD_PATHS)
-    where = [f"--git-dir={git.worktree_dir(worktree)}", f"--work-tree={worktree}"]
-    before = [*_BIG, *_no_filters(git), *where]
-    return _bounded(git, before, _diff_of_files("-p", odd), cwd=worktree)
+    git_dir = git.worktree_dir(worktree)
+    before = [*_BIG, *_no_filters(git), f"--git-dir={git_dir}", f"--work-tree={worktree}"]
+    with status.unmarked(git, git_dir, worktree, status.marks(git, git_dir, worktree)) as env:
+        return _bounded(git, before, _diff_of_files("-p", odd), cwd=worktree, env=env)
 
 
 def texts(git: Git, blobs: list[str]) -> dict[str, str | None]:
@@ -189,8 +190,6 @@ def texts(git: Git, blobs: list[str]) -> dict[str, str | None]:
 def loose_text(worktree: Path, one: Loose) -> str | None:
     """The text of an uncommitted path as it is now: '' for none, a link's target, or None for
     what cannot be read."""
-    from runner.adapters import disk
-
     kind = disk.entry_kind(worktree, one.path)
     if kind == "file":
         data = disk.read_untrusted(worktree / one.path, TEXT_BOUND + 1)
@@ -288,12 +287,19 @@ def _no_filters(git: Git) -> list[str]:
     return [part for setting in off for part in ("-c", setting)]
 
 
-def _bounded(git: Git, before: list[str], arguments: list[str], *, cwd: Path | None = None) -> Text:
+def _bounded(
+    git: Git,
+    before: list[str],
+    arguments: list[str],
+    *,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> Text:
     """At most DIFF_BOUND of what a command prints, up to the end of a line."""
     where = [] if cwd else [f"--git-dir={git.common_dir}"]
     cut = ["sh", "-c", _CUT, "sh", str(DIFF_BOUND + 1)]
     command = [*cut, "git", *_flags(), *before, *where, *arguments]
-    done = _spawn(command, cwd=cwd or git.common_dir, timeout=TIMEOUT)
+    done = _spawn(command, cwd=cwd or git.common_dir, timeout=TIMEOUT, env=env)
     if len(done.stdout) > DIFF_BOUND:
         whole = done.stdout[: done.stdout.rfind(b"\n") + 1]
         return Text(whole.decode(errors="replace"), cut=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.adapters import disk, locks
+from runner.adapters import disk, locks, status
 from runner.adapters.steps import step
 from runner.domain.errors import GitFailed, NotFound, Refused
 from runner.domain.text import with_words
@@ -311,19 +311,33 @@ class Git:
         ignored = self.ignored(checkout, names)
         return [name for name in names if name in ignored]
 
-    def dirty(self, worktree: Path) -> list[str]:
-        """Paths of a linked worktree with uncommitted changes, untracked ones included."""
+    def all_ignored(self, worktree: Path) -> list[str]:
+        """The ignored, untracked files of a linked worktree; a repository is one, with a '/'."""
+        kinds = ["--others", "--ignored", "--exclude-standard"]
         out = self._in(
-            worktree, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
-            "--ignore-submodules=all", git_dir=self.worktree_dir(worktree), timeout=LOOK_TIMEOUT,
+            worktree, "ls-files", "-z", *kinds, git_dir=self.worktree_dir(worktree),
+            timeout=LOOK_TIMEOUT,
         )  # fmt: skip
-        return _paths(out) + self._filled_submodules(worktree)
+        return [name for name in out.split("\0") if name]
 
-    def _filled_submodules(self, worktree: Path) -> list[str]:
-        """Submodules that hold anything: git is not asked about them, so they may hold work."""
-        listed = self._in(worktree, "ls-files", "-s", "-z", git_dir=self.worktree_dir(worktree))
-        links = [e.partition("\t")[2] for e in listed.split("\0") if e.startswith("160000 ")]
-        return [link for link in links if disk.holds_anything(worktree / link)]
+    def dirty(self, worktree: Path) -> list[str]:
+        """Paths of a linked worktree with uncommitted changes, untracked ones included, and files
+        that its index marks to be passed over; submodules that hold anything, as git is not asked
+        about them."""
+        self.require_safe_drivers()
+        git_dir = self.worktree_dir(worktree)
+        marked = status.marks(self, git_dir, worktree)
+        found = status.entries(self, git_dir, worktree, marked, timeout=LOOK_TIMEOUT)
+        filled = [link for link in marked.links if disk.holds_anything(worktree / link)]
+        return _paths(found) + filled
+
+    def passed_over(self, worktree: Path, paths: Sequence[str]) -> dict[str, str]:
+        """Those of these paths that the worktree's index marks to be passed over, each with the
+        option of `git update-index` that ends it."""
+        marked = status.marks(self, self.worktree_dir(worktree), worktree)
+        assumed = dict.fromkeys(marked.assumed, "--no-assume-unchanged")
+        ends = assumed | dict.fromkeys(marked.skipped, "--no-skip-worktree")
+        return {path: ends[path] for path in paths if path in ends}
 
     def archive(self, commit: str, folder: str, target: BinaryIO) -> None:
         """Write the tar of a committed folder ('.' for all) to `target`, its top stripped."""
@@ -382,11 +396,10 @@ class Git:
 
     def uncommitted(self, checkout: Path) -> list[str]:
         """Paths of the user's own checkout that are changed, staged or untracked."""
-        out = self._in(
-            checkout, "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
-            "--ignore-submodules=all", timeout=LOOK_TIMEOUT,
-        )  # fmt: skip
-        return _paths(out)
+        self.require_safe_drivers()
+        git_dir = self._git_dir(checkout)
+        marked = status.marks(self, git_dir, checkout)
+        return _paths(status.entries(self, git_dir, checkout, marked, timeout=LOOK_TIMEOUT))
 
     def uses_filter(self, checkout: Path, name: str) -> bool:
         """Whether a committed file of a checkout goes through the filter `name`."""
@@ -737,6 +750,7 @@ class Git:
         stdin: bytes | None = None,
         check: bool = True,
         timeout: float = TIMEOUT,
+        env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         where = [f"--git-dir={git_dir or self.common_dir}"]
         if work_tree:
@@ -746,6 +760,7 @@ class Git:
             cwd=work_tree or self.common_dir,
             stdin=stdin,
             timeout=timeout,
+            env=env,
             looks_at=work_tree if arguments[0] in _LOOKING else None,
         )
         if arguments[0] in _CHANGING:
@@ -755,12 +770,12 @@ class Git:
         return done
 
 
-def _paths(status: str) -> list[str]:
-    """The paths that `status --porcelain=v2 -z` prints, each in an entry of its own."""
+def _paths(entries: list[str]) -> list[str]:
+    """The paths of what `status --porcelain=v2 -z` prints."""
     # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
     fields = {"1": 8, "u": 10, "?": 1}
-    entries = [entry for entry in status.split("\0") if entry[:1] in fields]
-    return [entry.split(" ", fields[entry[0]])[-1] for entry in entries]
+    shown = [entry for entry in entries if entry[:1] in fields]
+    return [entry.split(" ", fields[entry[0]])[-1] for entry in shown]
 
 
 def _leads_back(git_dir: Path, worktree: Path) -> bool:

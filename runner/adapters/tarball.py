@@ -57,16 +57,24 @@ def size(root: Path, paths: Iterable[str]) -> int:
 
 
 def holds(tar: Path, root: Path, path: str) -> bool:
-    """Whether the tar has what lies at `path` below `root` now, byte by byte."""
+    """Whether the tar has what lies at `path` below `root` now, byte by byte, a folder with all
+    below it."""
     try:
         with tarfile.open(tar) as opened:
-            member = opened.getmember(path)
-            if member.issym():
-                return str((root / path).readlink()) == member.linkname
-            inside = opened.extractfile(member)
-            return inside is not None and _is_same(root / path, inside, member.size)
+            members = {member.name: member for member in opened.getmembers()}
+            there = list(_all_below(root, [path.rstrip("/")]))
+            return bool(there) and all(_has(opened, members[one], root / one) for one in there)
     except (OSError, KeyError, tarfile.TarError):
         return False
+
+
+def _has(opened: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bool:
+    if member.isdir():
+        return path.is_dir() and not path.is_symlink()
+    if member.issym():
+        return str(path.readlink()) == member.linkname
+    inside = opened.extractfile(member)
+    return inside is not None and _is_same(path, inside, member.size)
 
 
 def _is_same(path: Path, inside: IO[bytes], length: int) -> bool:

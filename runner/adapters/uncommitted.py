@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters import disk
+from runner.adapters import disk, status
 from runner.adapters.git import Git
 from runner.adapters.merges import Rehearsal
 
@@ -84,17 +84,16 @@ def _names(
     git: Git, worktree: Path, filters: Sequence[str]
 ) -> tuple[list[str], list[str], list[str]]:
     """(changed since HEAD, untracked and not ignored, no longer tracked)."""
-    out = git._run(
-        "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
-        "--ignore-submodules=all", before=_without(filters), timeout=TIMEOUT,
-        git_dir=git.worktree_dir(worktree), work_tree=worktree,
-    ).stdout  # fmt: skip
+    git_dir = git.worktree_dir(worktree)
+    marked = status.marks(git, git_dir, worktree)
+    plain = _without(filters)
+    entries = status.entries(git, git_dir, worktree, marked, before=plain, timeout=TIMEOUT)
     # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
     fields = {"1": 8, "u": 10, "?": 1}
     changed: list[str] = []
     untracked: list[str] = []
     removed: list[str] = []
-    for entry in os.fsdecode(out).split("\0"):
+    for entry in entries:
         if entry[:1] in fields:
             path = entry.split(" ", fields[entry[0]])[-1]
             there = untracked if entry[0] == "?" else removed if entry[:3] == "1 D" else changed

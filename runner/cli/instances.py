@@ -11,11 +11,13 @@ from runner.controller.opening import Repository, open_project, open_repository
 from runner.controller.parallel import side_by_side
 from runner.domain.errors import RunnerError, exit_code_of
 from runner.domain.instance import View, absent
+from runner.domain.text import listed
 
 if TYPE_CHECKING:
     from runner.controller.clean import Cleaned
 
 _Answer = TypeVar("_Answer")
+NAMED = 1000  # ignored files that the document of --json names
 SHOWN = 10  # paths or commands of one archive that are printed
 
 
@@ -113,6 +115,7 @@ def restart_command(instance: str | None, service: str | None, timings: bool, js
 @click.option("--force-dirty", is_flag=True, help="Put uncommitted changes into an archive.")
 @click.option("--force-unmerged", is_flag=True, help="Put commits nobody else has into an archive.")
 @click.option("--force", is_flag=True, help="Both of these.")
+@click.option("--keep-ignored", is_flag=True, help="Put ignored files into the archive as well.")
 @output.as_json
 def clean_command(
     ids: tuple[str, ...],
@@ -123,6 +126,7 @@ def clean_command(
     force_dirty: bool,
     force_unmerged: bool,
     force: bool,
+    keep_ignored: bool,
     json_: bool,
 ) -> int:
     """Remove all that treedock made for instances; refuses where work would be lost.
@@ -143,7 +147,7 @@ def clean_command(
     def one(instance: str) -> Cleaned:
         return clean(
             repository, instance, emit, dry_run=dry_run, force=force,
-            force_dirty=force_dirty, force_unmerged=force_unmerged,
+            force_dirty=force_dirty, force_unmerged=force_unmerged, keep_ignored=keep_ignored,
         )  # fmt: skip
 
     with narration() as emit:
@@ -162,7 +166,14 @@ def clean_command(
         }
         removed = {answer.id: answer.removed for answer in cleaned}
         kept = {answer.id: [one.to_json() for one in answer.archives] for answer in cleaned}
-        document = {"dry_run": dry_run, "removed": removed, "kept": kept, "errors": failed}
+        ignored = {
+            answer.id: {"count": len(answer.ignored), "files": answer.ignored[:NAMED]}
+            for answer in cleaned
+        }
+        document = {
+            "dry_run": dry_run, "removed": removed, "ignored": ignored, "kept": kept,
+            "errors": failed,
+        }  # fmt: skip
         if dry_run:
             document["would_keep"] = {answer.id: answer.would_keep for answer in cleaned}
         output.show_json(document)
@@ -179,6 +190,10 @@ def clean_command(
 def _cleaned(answer: "Cleaned", *, dry_run: bool) -> Iterator[str]:
     word = "would remove" if dry_run else "removed"
     yield from (f"{word} {part}" for part in answer.removed)
+    if answer.ignored:
+        count = len(answer.ignored)
+        files = f"{count} ignored file{'s' if count > 1 else ''}: {listed(answer.ignored)}"
+        yield f"would remove {files}" if dry_run else f"removes {files}"
     yield from (f"would keep {part}" for part in answer.would_keep)
     for archive in answer.archives:
         yield f"kept until {archive.until} in {archive.folder}"

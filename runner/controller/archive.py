@@ -22,6 +22,7 @@ from runner.domain.errors import RunnerError
 
 MANIFEST = "archive.json"
 DAYS = 14.0  # where treedock.yaml cannot be read
+SIZE = 2**30  # bytes, likewise
 
 _TIME = "%Y%m%d-%H%M%S"
 _TIME_LENGTH = 15
@@ -70,9 +71,18 @@ class Stake:
     begun: bool = False
     copies: Sequence[str] = ()
     """Ignored files with edits of its own, see losses.edited_copies."""
+    inner: Sequence[str] = ()
+    """Repositories in its worktree, see losses.inner_repositories."""
+    ignored: Sequence[str] = ()
+    """Ignored files that are to be kept."""
+
+    @property
+    def besides(self) -> set[str]:
+        """What the archive gets of the worktree beside what is uncommitted."""
+        return {*self.copies, *self.inner, *self.ignored}
 
     def __bool__(self) -> bool:
-        at_stake = self.dirty or self.places or self.copies
+        at_stake = self.dirty or self.places or self.besides
         return self.dirty is None or bool(at_stake) or self.whole_git
 
 
@@ -163,6 +173,14 @@ def archive_days(repository: Repository) -> float:
         return open_project(repository).config.limits.archive_days
     except RunnerError:
         return DAYS
+
+
+def archive_size(repository: Repository) -> int:
+    """limits.archive, in bytes."""
+    try:
+        return open_project(repository).config.limits.archive
+    except RunnerError:
+        return SIZE
 
 
 def root_of(repository: Repository) -> Path:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from runner.controller.archive import (
     Archive,
     Stake,
     archive_days,
+    archive_size,
     forget_unfinished,
     new_name,
     root_of,
@@ -54,6 +56,19 @@ def write(work: Work, stake: Stake) -> Archive:
     return archive
 
 
+def require_room(work: Work, ignored: Sequence[str]) -> None:
+    """Raises Refused where these ignored files are more than limits.archive."""
+    if not ignored:
+        return
+    needed, most = tarball.size(Path(work.record.worktree), ignored), archive_size(work.repository)
+    if needed > most:
+        raise Refused(
+            f"The ignored files of {work.id} have {needed} bytes, and limits.archive is {most}.",
+            hint="Raise it in treedock.yaml, delete what nobody needs, or leave out "
+            "--keep-ignored.",
+        )
+
+
 def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
     record, folder = work.record, root_of(work.repository) / name
     _copy_logs(work, new)
@@ -83,10 +98,10 @@ def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
 def _uncommitted(work: Work, new: Path, stake: Stake) -> tuple[list[str], list[str]]:
     """(paths for the tar, deleted paths). The latter are a text file too."""
     worktree = Path(work.record.worktree)
-    if stake.dirty is not None and not (stake.dirty or stake.copies):
+    if stake.dirty is not None and not (stake.dirty or stake.besides):
         return [], []
     listed = _all_files(work, new) if stake.dirty is None else stake.dirty
-    found = {path.rstrip("/") for path in (*listed, *stake.copies)}
+    found = {path.rstrip("/") for path in (*listed, *stake.besides)}
     there = sorted(path for path in found if os.path.lexists(worktree / path))
     gone = [] if stake.begun else sorted(found - set(there))
     if gone:

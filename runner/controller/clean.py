@@ -5,6 +5,7 @@ Look, refuse; stop, look again; claim; archive; remove. The record goes last, so
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from runner.adapters import keeping, locks
 from runner.controller import archive as archives
 from runner.controller import losses
 from runner.controller.archive import Archive, Stake
-from runner.controller.archiving import write
+from runner.controller.archiving import require_room, write
 from runner.controller.containers import ensure_stopped
 from runner.controller.database import snapshots_of
 from runner.controller.losses import going_branch
@@ -39,14 +40,19 @@ class Cleaned:
     removed: list[str]
     archives: list[Archive] = field(default_factory=list)
     would_keep: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """Ignored files that went with the worktree and are in no archive; a folder that is a
+    repository is one, with a '/'."""
 
 
 @dataclass(frozen=True)
 class Force:
-    """What may be put aside, instead of being a reason to refuse."""
+    """What may be put aside, instead of being a reason to refuse; with `ignored` also what would
+    be none."""
 
     dirty: bool = False
     unmerged: bool = False
+    ignored: bool = False
 
 
 def clean(
@@ -57,9 +63,11 @@ def clean(
     force: bool = False,
     force_dirty: bool = False,
     force_unmerged: bool = False,
+    keep_ignored: bool = False,
     dry_run: bool = False,
 ) -> Cleaned:
-    """Remove container, worktree, branch and record of an instance. `force` is both kinds of it.
+    """Remove container, worktree, branch and record of an instance. `force` is both kinds of it;
+    `keep_ignored` puts ignored files into the archive too, up to limits.archive.
 
     All or nothing: raises UncommittedChanges, UnmergedCommits or Refused first, naming what would
     be lost; what is forced away stays in the archive. A dry run syncs, and touches nothing else.
@@ -68,11 +76,12 @@ def clean(
     if not dry_run and _was_almost_done(work):
         return _finish(work)
     repository.record(instance)
-    allowed = Force(dirty=force or force_dirty, unmerged=force or force_unmerged)
+    allowed = Force(force or force_dirty, force or force_unmerged, keep_ignored)
     with work.locked():
         stake = _look(work, allowed)
         if dry_run:
-            return Cleaned(instance, _parts(work), would_keep=_sentences(stake))
+            going = _going_ignored(work, stake)
+            return Cleaned(instance, _parts(work), would_keep=_sentences(stake), ignored=going)
         cleaned = _clear(work, allowed)
     _expire(repository, cleaned.archives, emit)
     return cleaned
@@ -127,9 +136,9 @@ def _clear(work: Work, force: Force) -> Cleaned:
                 raise
             logs = "Only logs would be in it, so it goes on."
             work.warn(sentences(error.message, error.hint, logs))
-    removed = _parts(work)
+    removed, ignored = _parts(work), _going_ignored(work, stake)
     _remove(work, kept)
-    return Cleaned(work.id, removed, kept)
+    return Cleaned(work.id, removed, kept, ignored=ignored)
 
 
 def _look(work: Work, force: Force) -> Stake:
@@ -141,10 +150,30 @@ def _look(work: Work, force: Force) -> Stake:
     dirty = _uncommitted(work, force, before, begun=begun)
     if not force.dirty:
         losses.require_committed(work, dirty or [])
-    copies = losses.edited_copies(work)
-    copies = archives.unsaved(work, before, copies) if before else copies
+    inner, copies = losses.inner_repositories(work), losses.edited_copies(work)
+    kept = _ignored(work, inner) if force.ignored else []
+    if before:
+        inner, copies, kept = (archives.unsaved(work, before, p) for p in (inner, copies, kept))
+    if not force.dirty:
+        losses.require_no_repositories(work, inner)
+    require_room(work, kept)
     places = _places(work, force, before)
-    return Stake(dirty, places, whole_git=error is not None, begun=begun, copies=copies)
+    return Stake(dirty, places, error is not None, begun, copies, inner, kept)
+
+
+def _ignored(work: Work, inner: Sequence[str]) -> list[str]:
+    """Ignored files outside these repositories, which are kept as they are."""
+    try:
+        found = losses.ignored(work)
+    except (Refused, GitFailed):  # as for what is uncommitted
+        return []
+    whole = tuple(f"{path}/" for path in inner)
+    return [path for path in found if not path.startswith(whole)]
+
+
+def _going_ignored(work: Work, stake: Stake) -> list[str]:
+    """Ignored files that no archive gets."""
+    return [path for path in _ignored(work, stake.inner) if path not in stake.ignored]
 
 
 def _uncommitted(
@@ -206,6 +235,10 @@ def _sentences(stake: Stake) -> list[str]:
         said.append(f"uncommitted changes in {len(stake.dirty or ()) or 'some'} files")
     if stake.copies:
         said.append(f"edits of its own in {listed(stake.copies)}")
+    if stake.inner:
+        said.append(f"repositories of its own: {listed(stake.inner)}")
+    if stake.ignored:
+        said.append(f"{len(stake.ignored)} ignored files")
     if stake.whole_git:
         said.append("its own git directory")
     return said

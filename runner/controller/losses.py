@@ -2,11 +2,14 @@
 else holds, on its branch and on whatever else git inside it knows."""
 
 import os
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters import disk, keeping
+from runner.adapters import disk, keeping, nested
 from runner.adapters.keeping import Holders
+from runner.controller.files import PORTS_FILE
 from runner.controller.own_git import kept_ref, own_git
 from runner.controller.sync import sync
 from runner.controller.work import Work
@@ -18,8 +21,9 @@ from runner.domain.errors import (
     UncommittedChanges,
     UnmergedCommits,
 )
-from runner.domain.text import listed, sentences
+from runner.domain.text import below_each_other, listed, sentences
 
+OWN_FOLDER = ".treedock/"
 NAMED = 10  # paths or commits that an error names before it counts the rest
 EXAMINED = 50  # refs that are compared with base; more count as not merged
 
@@ -61,6 +65,25 @@ def uncommitted(work: Work, *, begun: bool) -> list[str]:
     if begun:
         dirty = [path for path in dirty if os.path.lexists(worktree / path)]
     return dirty
+
+
+def inner_repositories(work: Work) -> list[str]:
+    """Folders of the worktree that are repositories of their own with commits of their own, and
+    that git does not see there: below an ignored folder, or around tracked files."""
+    worktree = Path(work.record.worktree)
+    if not worktree.is_dir() or not work.record.checked_out:
+        return []
+    return nested.repositories(work.git, worktree)
+
+
+def ignored(work: Work) -> list[str]:
+    """Ignored files that go with the worktree, but for what treedock wrote there itself."""
+    worktree = Path(work.record.worktree)
+    if not worktree.is_dir() or not work.record.checked_out:
+        return []
+    own = {PORTS_FILE, *work.record.copied}
+    found = work.git.all_ignored(worktree)
+    return [path for path in found if path not in own and not path.startswith(OWN_FOLDER)]
 
 
 def edited_copies(work: Work) -> list[str]:
@@ -127,9 +150,37 @@ def require_committed(work: Work, dirty: list[str]) -> None:
     if dirty:
         raise UncommittedChanges(
             f"{work.id} has uncommitted changes: {listed(dirty, NAMED)}.",
-            hint=f"Commit them in {work.record.worktree}, or have them put aside: "
+            hint=below_each_other(
+                shows_again(work, dirty),
+                f"Commit them in {work.record.worktree}, or have them put aside: "
+                f"treedock clean {work.id} --force-dirty",
+            ),
+        )
+
+
+def require_no_repositories(work: Work, inner: list[str]) -> None:
+    if inner:
+        what = "a repository" if len(inner) == 1 else "repositories"
+        raise UncommittedChanges(
+            f"{work.id} has {what} in its worktree with commits that are nowhere else: "
+            f"{listed(inner)}.",
+            hint=f"Push or move what you need from {work.record.worktree}, or have it put aside: "
             f"treedock clean {work.id} --force-dirty",
         )
+
+
+def shows_again(work: Work, dirty: Sequence[str]) -> str:
+    """Where git was told to pass over some of these files: the command that ends that, for
+    the first line of a hint."""
+    marked = work.git.passed_over(Path(work.record.worktree), dirty)
+    if not marked:
+        return ""
+    path, option = next(iter(marked.items()))
+    command = f"git -C {shlex.quote(work.record.worktree)} update-index {option}"
+    return (
+        f"git was told to pass over {listed(list(marked))}; it shows them again after: "
+        f"{command} {shlex.quote(path)}"
+    )
 
 
 def require_merged(work: Work, found: list[Place], *, archive: str | None = None) -> None:

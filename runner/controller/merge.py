@@ -11,6 +11,7 @@ from runner.adapters import landing as base_branch
 from runner.adapters import locks
 from runner.adapters.runs import Run
 from runner.controller.landing import settle
+from runner.controller.losses import shows_again
 from runner.controller.opening import Project
 from runner.controller.own_git import kept_ref
 from runner.controller.parallel import side_by_side
@@ -32,7 +33,7 @@ from runner.domain.errors import (
 )
 from runner.domain.events import Emit
 from runner.domain.instance import check_id
-from runner.domain.text import listed, printable
+from runner.domain.text import below_each_other, listed, printable
 from runner.domain.train import Aside
 
 State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
@@ -251,7 +252,9 @@ def _ready(work: ProjectWork, base: str) -> str | None:
     if dirty:
         raise UncommittedChanges(
             f"{work.id} has uncommitted changes: {listed(dirty)}.",
-            hint=f"Commit or stash them: treedock shell {work.id}",
+            hint=below_each_other(
+                shows_again(work, dirty), f"Commit or stash them: treedock shell {work.id}"
+            ),
         )
     if git.is_ancestor(synced.head, base):
         raise NothingNew(

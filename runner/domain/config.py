@@ -311,6 +311,8 @@ class Limits(Model):
     """Days after which an instance counts as stale."""
     archive_days: float = Field(default=14, gt=0, le=36500)
     """Days for which the logs of a cleaned instance stay, and what was forced away with it."""
+    archive: Size = Field(default=2**30, ge=0)
+    """Size of the ignored files that `clean --keep-ignored` may keep of one instance."""
 
 
 class Network(Model):
