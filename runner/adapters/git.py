@@ -377,7 +377,12 @@ class Git:
     def in_progress(self, checkout: Path) -> str | None:
         """The operation that the user has begun in a checkout of theirs and not ended."""
         folder = self._git_dir(checkout)
-        names = {"MERGE_HEAD": "merge", "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert"}
+        names = {
+            "MERGE_HEAD": "merge",
+            "CHERRY_PICK_HEAD": "cherry-pick",
+            "REVERT_HEAD": "revert",
+            "rebase-apply/applying": "am",
+        }
         return next((what for name, what in names.items() if (folder / name).exists()), None)
 
     def rebased(self) -> set[str]:
@@ -472,50 +477,9 @@ class Git:
             *("--", str(path), commit or branch),
         )
 
-    def fast_forward(self, checkout: Path, branch: str, commit: str) -> None:
-        """Move the branch that is checked out in the user's own checkout forward, with its files.
-        Raises Refused where changes there are in the way; nothing is touched then. Repository
-        lock."""
-        self.require_safe_drivers()
-        arguments = ["--ff-only", "--no-autostash", "--no-overwrite-ignore", "--no-stat", "-q"]
-        done = self._run(
-            *("-c", f"branch.{branch}.mergeOptions=", "merge", *arguments, commit),
-            git_dir=self._git_dir(checkout), work_tree=checkout, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()
-            raise Refused(
-                with_words(f"git could not bring {checkout} to {commit[:10]}", said),
-                hint="Nothing was changed there. Mend that and run the same command again.",
-            )
-
-    def reset_keeping(self, checkout: Path, commit: str) -> None:
-        """Move the branch of the user's own checkout to a commit, with its files. Raises Refused
-        where changes there are in the way; nothing is touched then. Repository lock."""
-        self.require_safe_drivers()
-        done = self._run(
-            "reset", "--quiet", "--keep", commit,
-            git_dir=self._git_dir(checkout), work_tree=checkout, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()
-            raise Refused(
-                with_words(f"git could not bring {checkout} back to {commit[:10]}", said),
-                hint="Nothing was changed there. Commit or stash the changes first.",
-            )
-
-    def restore(self, checkout: Path, commit: str, path: str) -> None:
-        """Write one file of the user's own checkout as it is in a commit, index and all."""
-        arguments = ["--literal-pathspecs", "restore", f"--source={commit}"]
-        self._in(checkout, *arguments, "--staged", "--worktree", "--", path)
-
     def hash_file(self, checkout: Path, path: str) -> str:
         """The id that a file of the user's own checkout would have if it were added."""
         return self._in(checkout, "hash-object", f"--path={path}", "--", path).strip()
-
-    def unlock_index(self, checkout: Path) -> None:
-        """Remove the index lock of a git that was killed. Only for who knows that it was."""
-        (self._git_dir(checkout) / "index.lock").unlink(missing_ok=True)
 
     def commit_tree(self, tree: str, parents: list[str], message: str) -> str:
         """The id of a new commit. Raises Refused where git knows no author."""

@@ -1,11 +1,19 @@
 """Moving base to a candidate, where base is checked out and where it is not."""
 
 import os
-from pathlib import Path
+import shlex
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
+from runner.adapters import disk
 from runner.adapters.git import Git, Worktree
+from runner.adapters.held_index import HeldIndex, held_index, require_unlocked
+from runner.adapters.merges import rehearsal
 from runner.domain.errors import BaseMoved, Refused
 from runner.domain.text import listed
+
+TRIES = 3  # how often a checkout may go to another branch while we look
+NAMED = 10  # files in one command
 
 
 def checkout_of(git: Git, branch: str) -> Worktree | None:
@@ -16,63 +24,242 @@ def checkout_of(git: Git, branch: str) -> Worktree | None:
 def in_the_way(git: Git, checkout: Path, old: str, new: str) -> list[str]:
     """Files of a checkout that landing would overwrite although they are changed, staged,
     untracked or ignored there."""
-    changed = git.changed_between(old, new)
-    touched = set(git.uncommitted(checkout)) & changed.keys()
-    added = [path for path, what in changed.items() if what == "A"]
-    there = [path for path in added if os.path.lexists(checkout / path)]
-    return sorted({*touched, *there})
+    return _touched(checkout, git.changed_between(old, new), git.uncommitted(checkout))
 
 
-def require_free(git: Git, branch: str, old: str, new: str) -> None:
-    """Raises Refused, naming the files, where landing would touch somebody's changes, and where
-    somebody has begun something with the branch that they have not ended."""
+def _touched(checkout: Path, changed: Mapping[str, str], uncommitted: Collection[str]) -> list[str]:
+    touched = set(uncommitted) & changed.keys()
+    for path, what in changed.items():
+        if what == "A":
+            touched |= set(_obstacles(checkout, path, changed))
+    return sorted(touched)
+
+
+def _obstacles(checkout: Path, path: str, changed: Container[str]) -> Iterator[str]:
+    """What lies where a new file is to be written: itself, a file in place of one of its folders,
+    or files in a folder of its name."""
+    _, *parents = reversed(PurePosixPath(path).parents)
+    for parent in map(str, parents):
+        if disk.entry_kind(checkout, parent) not in ("folder", "absent"):
+            if parent not in changed:
+                yield parent
+            return
+    if disk.entry_kind(checkout, path) == "folder":
+        files = (entry.path for entry in disk.entries(checkout / path) if not entry.is_dir())
+        yield from (one for one in (os.path.relpath(f, checkout) for f in files)
+                    if one not in changed)  # fmt: skip
+    elif os.path.lexists(checkout / path):
+        yield path
+
+
+def _aside(git: Git, checkout: Path, files: Sequence[str]) -> str:
+    """The way out: commands that take these files out of the way and lose nothing. git does not
+    stash what it ignores."""
+    ignored = git.ignored(checkout, [path for path in files if os.path.lexists(checkout / path)])
+    rest = [shlex.quote(path) for path in files if path not in ignored]
+    commands = []
+    if rest:
+        named = " ".join(rest[:NAMED]) + (" ..." if len(rest) > NAMED else "")
+        where = shlex.quote(str(checkout))
+        commands.append(f"git -C {where} stash push --include-untracked -- {named}")
+    for path in sorted(ignored)[:NAMED]:
+        whole = checkout / path
+        commands.append(f"mv {shlex.quote(str(whole))} {shlex.quote(f'{whole}.kept')}")
+    if len(ignored) > NAMED:
+        commands.append("and so on")
+    todo = "; ".join(commands)
+    return f"Commit these files, or put them aside; then run the same command again: {todo}"
+
+
+def require_quiet(git: Git, branch: str) -> None:
+    """Raises Refused where the person has begun something with the branch and not ended it,
+    and where git is at work in its checkout."""
     if branch in git.rebased():
         raise Refused(
             f"{branch} is being rebased.", hint="End that first: git rebase --continue (or --abort)"
         )
     holder = checkout_of(git, branch)
-    begun = git.in_progress(holder.path) if holder else None
-    if holder and begun:
+    if holder is None:
+        return
+    begun = git.in_progress(holder.path)
+    if begun:
         raise Refused(
             f"A {begun} is in progress in {holder.path}.",
             hint=f"End it first: git -C {holder.path} {begun} --continue (or --abort)",
         )
+    require_unlocked(git, holder.path)
+
+
+def require_free(git: Git, branch: str, old: str, new: str) -> None:
+    """Raises Refused, naming the files, where landing would touch the person's changes, and what
+    `require_quiet` does."""
+    require_quiet(git, branch)
+    holder = checkout_of(git, branch)
     files = in_the_way(git, holder.path, old, new) if holder else []
     if holder and files:
-        raise Refused(
-            f"Landing would overwrite changes in {holder.path}: {listed(files)}.",
-            hint="Commit or stash them there (git stash -u), then run the same command again.",
-        )
+        raise _overwriting(git, holder.path, files)
+
+
+def foreseen(git: Git, branch: str, commit: str, heads: Mapping[str, str]) -> dict[str, Refused]:
+    """By the key of each head that could not land on `branch`, which is at `commit`, as things
+    are now: why not. One that conflicts, or has landed, is not looked at."""
+    try:
+        require_quiet(git, branch)
+    except Refused as error:
+        return dict.fromkeys(heads, error)
+    holder = checkout_of(git, branch)
+    if holder is None or not heads:
+        return {}
+    found = {}
+    uncommitted = git.uncommitted(holder.path)
+    with rehearsal(git, commit) as place:
+        merged = place.merges([(commit, head) for head in heads.values()])
+        made = {
+            key: (commit, place.commit(one.tree, [commit, head]))
+            for (key, head), one in zip(heads.items(), merged, strict=True)
+            if one.tree
+        }
+        changed = place.changed_files(made.values())
+    for key, pair in made.items():
+        files = _touched(holder.path, changed[pair], uncommitted)
+        if files:
+            found[key] = _overwriting(git, holder.path, files)
+    return found
+
+
+def _overwriting(git: Git, checkout: Path, files: list[str]) -> Refused:
+    return Refused(
+        f"Landing would overwrite changes in {checkout}: {listed(files)}.",
+        hint=_aside(git, checkout, files),
+    )
 
 
 def land(git: Git, branch: str, expected: str, commit: str) -> None:
     """Move `branch` from `expected` to its descendant `commit`, files and all. Repository lock.
 
-    Raises BaseMoved where it is elsewhere by now, Refused where git cannot update the files;
-    nothing is changed then.
+    Raises BaseMoved where it is elsewhere by now, Refused where git cannot update the files.
     """
-    if git.branch(branch) != expected:
-        raise BaseMoved(f"{branch} has moved meanwhile.", hint="Run the same command again.")
-    holder = checkout_of(git, branch)
-    if holder is None:
-        git.update_refs({f"refs/heads/{branch}": (commit, expected)})
-        return
-    require_free(git, branch, expected, commit)
-    git.fast_forward(holder.path, branch, commit)
-    if git.branch(branch) != commit:
-        raise BaseMoved(
-            f"{branch} moved while {commit[:10]} landed on it.",
-            hint=f"Look at it: git log {branch}",
-        )
+    _move(
+        git, branch, expected, commit,
+        lambda index: index.fast_forward(branch, commit),
+        lambda: require_free(git, branch, expected, commit),
+    )  # fmt: skip
 
 
 def put_back(git: Git, branch: str, expected: str, commit: str) -> None:
     """Move `branch` from `expected` back to its ancestor `commit`, files and all. Repository
-    lock. Raises Refused where changes are in the way; nothing is changed then."""
-    if git.branch(branch) != expected:
+    lock. Raises what `land` does."""
+    _move(
+        git, branch, expected, commit,
+        lambda index: index.move_back(commit),
+        lambda: require_quiet(git, branch),
+    )  # fmt: skip
+
+
+def _move(
+    git: Git,
+    branch: str,
+    expected: str,
+    commit: str,
+    act: Callable[[HeldIndex], None],
+    check: Callable[[], None],
+) -> None:
+    for _ in range(TRIES):
+        _require_at(git, branch, expected)
+        holder = checkout_of(git, branch)
+        if holder is None:
+            git.update_refs({f"refs/heads/{branch}": (commit, expected)})
+            return
+        check()
+        with held_index(git, holder.path) as index:
+            # git moves whatever HEAD is on; from here on nothing else changes that.
+            there = index.is_on(branch)
+            if there:
+                _require_at(git, branch, expected)
+                _act(git, holder.path, branch, expected, commit, lambda: act(index), index)
+        if there:
+            _require_at(git, branch, commit)
+            return
+    raise Refused(
+        f"{branch} is checked out and left again all the time.",
+        hint="Leave the checkout on one branch, then run the same command again.",
+    )
+
+
+def _act(
+    git: Git,
+    checkout: Path,
+    branch: str,
+    expected: str,
+    commit: str,
+    act: Callable[[], None],
+    index: HeldIndex,
+) -> None:
+    try:
+        act()
+    except Refused as error:  # git looks at everything before it touches anything
+        if git.branch(branch) == commit:
+            return
+        _undo(git, checkout, expected, commit, index, cut_off=False)
+        files = in_the_way(git, checkout, expected, commit)
+        raise Refused(
+            error.message, hint=_aside(git, checkout, files) if files else error.hint
+        ) from error
+
+
+def settle(git: Git, branch: str, expected: str, commit: str) -> bool:
+    """Finish a move of a branch that was cut off, or undo it: the branch tells which of the two
+    it is. Repository lock. Returns whether files were put back; raises Refused where files are
+    neither the old nor the new."""
+    head, holder = git.branch(branch), checkout_of(git, branch)
+    if holder is None or head not in (expected, commit):
+        return False
+    with held_index(git, holder.path) as index:
+        if head == expected:
+            return _undo(git, holder.path, expected, commit, index, cut_off=True)
+        index.follow(expected, commit)
+        return False
+
+
+def _undo(git: Git, checkout: Path, old: str, new: str, index: HeldIndex, *, cut_off: bool) -> bool:
+    """Put files back that git wrote: each was clean before, so it is whole again when it is what
+    `old` holds. One that is neither that nor what `new` holds is the person's: it is left, and
+    after a cut-off Refused is raised. Returns whether any was put back."""
+    foreign, undone = [], False
+    changed = git.changed_between(old, new)
+    for path in in_the_way(git, checkout, old, new):
+        if path not in changed or not _is_ours(git, checkout, new, path, cut_off=cut_off):
+            foreign.append(path)
+            continue
+        undone = True
+        if changed[path] == "A":
+            (checkout / path).unlink(missing_ok=True)
+        else:
+            index.restore(old, path)
+    if foreign and cut_off:
+        raise Refused(
+            f"A landing in {checkout} was cut off, and these files there are neither the old nor "
+            f"the new: {listed(foreign)}.",
+            hint=_aside(git, checkout, foreign),
+        )
+    return undone
+
+
+def _is_ours(git: Git, checkout: Path, commit: str, path: str, *, cut_off: bool) -> bool:
+    """Whether a file is the commit's, or, after a cut-off, what git had written of it."""
+    there = checkout / path
+    if there.is_symlink():
+        return os.fsencode(there.readlink()) == git.blob(commit, path)
+    if not os.path.lexists(there):
+        return cut_off
+    new = git.blob(commit, path)
+    if new is None or not there.is_file():
+        return False
+    now = disk.read_untrusted(there, len(new) + 1) or b""
+    begun = cut_off and new.startswith(now)
+    return begun or git.hash_file(checkout, path) == git.object_id(commit, path)
+
+
+def _require_at(git: Git, branch: str, commit: str) -> None:
+    if git.branch(branch) != commit:
         raise BaseMoved(f"{branch} has moved meanwhile.", hint="Run the same command again.")
-    holder = checkout_of(git, branch)
-    if holder is None:
-        git.update_refs({f"refs/heads/{branch}": (commit, expected)})
-    else:
-        git.reset_keeping(holder.path, commit)

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from runner.adapters import landing as base_branch
 from runner.adapters import locks
-from runner.adapters.runs import Run
-from runner.controller.landing import settle
+from runner.adapters.runs import Landing, Run
+from runner.controller.landing import settle, take_back
 from runner.controller.losses import shows_again
 from runner.controller.opening import Project
 from runner.controller.own_git import kept_ref
@@ -122,6 +121,7 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
                 f"There is no branch {base} here.", hint=f"git branch {base} origin/{base}"
             )
         done, heads, refused = _prepare(works, was, wanted)
+        refused += _without_way(project, was, heads)
         order = _ordered(project, was, heads, wanted, emit)
         for id_ in order:
             warn_of_flagged(works[id_], was, heads[id_])
@@ -222,6 +222,17 @@ def _without_their_base(
                 del heads[id_]
         if len(refused) == before:
             return refused
+
+
+def _without_way(project: Project, base: str, heads: dict[str, str]) -> list[Outcome]:
+    """Take those out of `heads` that could not land as things are now: no gate has to run for
+    that to be known."""
+    from runner.adapters.landing import foreseen
+
+    found = foreseen(project.repository.git, project.base, base, heads)
+    for id_ in found:
+        del heads[id_]
+    return [Outcome(id_, "refused", why.message, hint=why.hint) for id_, why in found.items()]
 
 
 def _ready(work: ProjectWork, base: str) -> str | None:
@@ -460,7 +471,7 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
     with ProjectWork(project, "", emit).repository_locked():
         heads = {id_: c for one in landed for id_, c in one["heads"].items()}
         branches = _bring_branches_back(project, heads)
-        base_branch.put_back(repository.git, base, last, was)
+    take_back(repository, Landing("", base, last, was, {}), emit)
     run.write(undone=True)
     run.note("undone", base=base, to=was)
     return f"{base} is back at {was[:10]}; the branches are there: {', '.join(branches)}"

@@ -271,7 +271,7 @@ def test_a_landing_that_was_cut_off_over_the_files_is_undone(shop: Shop) -> None
     Journal(shop.repository.records.root).begin(Landing("", "main", before, theirs, {}))
     (shop.repo / "auth.txt").write_text("new fi")  # as far as git came
     (shop.repo / "README.md").write_text("changed by auth\n")
-    (shop.repo / ".git/index.lock").write_text("")
+    (shop.repo / ".git/index.lock").symlink_to("treedock, process 4711")
     settle(shop.repository, shop.events.append)
     assert git(shop.repo, "status", "--porcelain") == ""
     assert not (shop.repo / "auth.txt").exists()

@@ -197,3 +197,25 @@ def test_a_removal_that_was_cut_off_after_landing_is_completed(shop: Shop, land:
     assert outcomes(land("auth")) == {"auth": "landed"}
     assert shop.repository.records.ids() == []
     assert shop.engine.containers() == []
+
+
+def test_what_is_known_beforehand_is_refused_before_the_first_gate(
+    shop: Shop, land: Queue, tmp_path: Path
+) -> None:
+    gate = f"touch {tmp_path}/$TREEDOCK_ID.ran"
+    for name, path in {"dirty": "README.md", "ignored": "secret.txt", "free": "free.txt"}.items():
+        work_on(shop, name, {path: f"{name}\n"})
+    (shop.repo / "README.md").write_text("mine\n")
+    with (shop.repo / ".git/info/exclude").open("a") as file:
+        file.write("secret.txt\n")
+    (shop.repo / "secret.txt").write_text("mine\n")
+    merged = land("dirty", "ignored", gates=(gate,))
+    assert outcomes(merged) == {"dirty": "refused", "ignored": "refused"}
+    assert [*tmp_path.glob("*.ran")] == []
+    assert "mv " in outcome(merged, "ignored").hint
+    (shop.repo / ".git/MERGE_HEAD").write_text(f"{head(shop)}\n")
+    assert outcomes(land("free", gates=(gate,))) == {"free": "refused"}
+    assert [*tmp_path.glob("*.ran")] == []
+    (shop.repo / ".git/MERGE_HEAD").unlink()
+    assert outcomes(land("dirty", "free", gates=(gate,))) == {"dirty": "refused", "free": "landed"}
+    assert (shop.repo / "README.md").read_text() == "mine\n"
