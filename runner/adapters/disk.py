@@ -55,6 +55,18 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def noexec_mount(path: Path) -> str | None:
+    """The mount point of the file system that holds `path`, or its nearest parent that is there,
+    if it is mounted so that no program on it may be run; else None."""
+    while not path.exists():
+        path = path.parent
+    if not os.statvfs(path).f_flag & os.ST_NOEXEC:
+        return None
+    while not path.is_mount() and path != path.parent:
+        path = path.parent
+    return str(path)
+
+
 def open_untrusted(path: Path) -> int | None:
     """A read descriptor of a regular file that a container may have written; else None.
 
@@ -231,6 +243,29 @@ def write_below(root: Path, relative: str, data: bytes, mode: int = 0o644) -> No
                     hint="Something else lies there; move it away and try again.",
                 ) from error
             raise
+
+
+def link_below(root: Path, relative: str, target: str) -> None:
+    """Make a symlink that says `target` somewhere below `root`, as `write_below` goes there,
+    unless something is there. Raises Refused where something else than a folder is in the way."""
+    *folders, name = Path(relative).parts
+    ensure_folder_below(root, str(Path(*folders)))
+    with open_folder(root, folders) as folder, contextlib.suppress(FileExistsError):
+        os.symlink(target, name, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def open_folder(root: Path, parts: "list[str]") -> Iterator[int]:
+    """A descriptor of a folder below `root`, reached without following a symlink. Raises OSError
+    where something else lies there."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.ExitStack() as stack:
+        folder = os.open(root, flags)
+        stack.callback(os.close, folder)
+        for part in parts:
+            folder = os.open(part, flags, dir_fd=folder)
+            stack.callback(os.close, folder)
+        yield folder
 
 
 def ensure_folder_below(root: Path, relative: str) -> None:

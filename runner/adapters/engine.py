@@ -103,7 +103,10 @@ class Finished:
 def not_started(command: str, workdir: str, said: str) -> str:
     """Why a command inside could not start, and the way out; `said` are the engine's words."""
     if "permission denied" in said.lower():  # the kernel's own word, the same in every engine
-        return f"{command!r} is there in the instance, but is no program that may run: chmod +x?"
+        return (
+            f"{command!r} is there in the instance, but is no program that may run: chmod +x? "
+            "Or is its disk mounted noexec? treedock doctor tells."
+        )
     if "chdir" in said:
         return f"There is no folder {workdir} in the instance; go to another one and try again."
     return (

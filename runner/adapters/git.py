@@ -154,6 +154,7 @@ class Git:
     def __init__(self, common_dir: Path) -> None:
         self.common_dir = common_dir
         self._drivers_are_safe = False
+        self._gitlinks: dict[str, bool] = {}
 
     # --- asking ---------------------------------------------------------------------------
 
@@ -261,9 +262,17 @@ class Git:
 
     def tracked(self, worktree: Path, paths: list[str]) -> set[str]:
         """Which of `paths` are tracked in a linked worktree."""
-        git_dir = self.worktree_dir(worktree)
+        return self._tracked(worktree, paths, self.worktree_dir(worktree))
+
+    def tracked_here(self, checkout: Path, paths: list[str]) -> set[str]:
+        """The same in the user's own checkout."""
+        return self._tracked(checkout, paths, self._git_dir(checkout))
+
+    def _tracked(self, folder: Path, paths: list[str], git_dir: Path) -> set[str]:
+        if not paths:
+            return set()
         out = self._in(
-            worktree, "--literal-pathspecs", "ls-files", "-z", "--", *paths, git_dir=git_dir
+            folder, "--literal-pathspecs", "ls-files", "-z", "--", *paths, git_dir=git_dir
         )
         return set(out.split("\0")) - {""}
 
@@ -301,6 +310,15 @@ class Git:
         if done.returncode not in (0, 1):
             raise _failed(done)
         return set(os.fsdecode(done.stdout).split("\0")) - {""}
+
+    def ignored_below(self, checkout: Path, folder: str) -> list[str]:
+        """Ignored, untracked files below a folder of a checkout; a repository in it is one entry
+        that ends with a slash."""
+        found = self._in(
+            *(checkout, "--literal-pathspecs", "ls-files", "-z", "--others", "--ignored"),
+            *("--exclude-standard", "--", folder),
+        )
+        return [name for name in found.split("\0") if name]
 
     def ignored_matching(self, checkout: Path, patterns: Path) -> list[str]:
         """Ignored, untracked files of a checkout that match the patterns of a file."""
@@ -352,10 +370,10 @@ class Git:
         if done.returncode:
             raise _failed(done)
 
-    def settings(self, worktree: Path) -> dict[str, str]:
-        """The whole configuration as it counts in a linked worktree: keys in lower case except
-        their middle, the last value of each; a key without a value is true."""
-        git_dir = self.worktree_dir(worktree)
+    def settings(self, worktree: Path | None = None) -> dict[str, str]:
+        """The whole configuration as it counts in a linked worktree, or in the repository: keys in
+        lower case except their middle, the last value of each; a key without a value is true."""
+        git_dir = self.worktree_dir(worktree) if worktree else self.common_dir
         out = os.fsdecode(self._run("config", "-z", "--list", git_dir=git_dir).stdout)
         pairs = (entry.partition("\n") for entry in out.split("\0") if entry)
         return {key: value if between else "true" for key, between, value in pairs}
@@ -430,9 +448,12 @@ class Git:
         return os.fsdecode(out).split("\0")[:-1]
 
     def has_gitlinks(self, commit: str) -> bool:
-        """Whether a commit has submodules."""
-        out = self._run("ls-tree", "-r", "-z", commit).stdout
-        return any(entry.startswith(b"160000 ") for entry in out.split(b"\0"))
+        """Whether a commit, given by its id, has submodules. Looked up once for each."""
+        if commit not in self._gitlinks:
+            out = self._run("ls-tree", "-r", "-z", commit).stdout
+            entries = out.split(b"\0")
+            self._gitlinks[commit] = any(entry.startswith(b"160000 ") for entry in entries)
+        return self._gitlinks[commit]
 
     # --- changing; the caller holds the repository lock where it says so -------------------
 

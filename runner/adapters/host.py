@@ -79,6 +79,12 @@ def ephemeral_range() -> str:
     return text_of(Path("/proc/sys/net/ipv4/ip_local_port_range"))
 
 
+def watch_limit() -> int | None:
+    """fs.inotify.max_user_instances, or None where the kernel says nothing."""
+    text = text_of(Path("/proc/sys/fs/inotify/max_user_instances")).strip()
+    return int(text) if text.isdecimal() else None
+
+
 def processes_of(inodes: set[int], proc: Path = Path("/proc")) -> dict[int, str]:
     """The names of the processes that have these sockets open, as far as we may look."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}

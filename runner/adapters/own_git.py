@@ -96,7 +96,7 @@ class OwnGit:
         Refused for a repository whose objects are not all here.
         """
         config = self._git.settings(worktree)
-        _require_complete(config)
+        require_complete(config)
         for left in self.folder.parent.glob("git.new-*"):  # of one that was killed
             disk.remove_tree(left)
         new = self.folder.with_name(f"git.new-{os.getpid()}")
@@ -266,8 +266,9 @@ def _ref(folder: Path, name: str, commit: str) -> None:
     path.write_text(f"{commit}\n")
 
 
-def _require_complete(config: Mapping[str, str]) -> None:
-    """A partial clone fetches what it lacks when it is asked, and inside nobody can."""
+def require_complete(config: Mapping[str, str]) -> None:
+    """Raises Refused for a partial clone: it fetches what it lacks when it is asked, and inside
+    there is no way to."""
     partial = "extensions.partialclone" in config or any(
         key.startswith("remote.") and key.endswith((".promisor", ".partialclonefilter"))
         for key in config

@@ -10,7 +10,7 @@ from runner.adapters.committed import Committed
 from runner.controller.opening import CONFIG_FILE, Project, user_config_path
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.produces import products_of
-from runner.domain.text import below_each_other
+from runner.domain.text import below_each_other, listed
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def check(project: Project) -> list[str]:
         for key, folder, certain in _folders(project)
         if committed.kind(folder) in ("absent", "file")
     ]
+    project.copies.require_possible()
     faults = _image_faults(project, committed, base) + [text for text, sure in missing if sure]
     if faults:
         raise ConfigError(
@@ -51,7 +52,7 @@ def check(project: Project) -> list[str]:
             hint=f"Instances start from what is committed: commit it to {base}, or name another.",
         )
     doubted = [f"{text}; does a set-up step make it?" for text, _ in missing]
-    return doubted + _doubted_files(project, committed)
+    return doubted + _doubted_files(project, committed) + _doubted_copies(project)
 
 
 def _folders(project: Project) -> list[tuple[str, str, bool]]:
@@ -78,6 +79,25 @@ def _doubted_files(project: Project, committed: Committed) -> list[str]:
             if committed.kind(path) in ("absent", "folder"):
                 where = f"{CONFIG_FILE}: setup[{at}].key: {project.base} has no file {path!r}"
                 found.append(f"{where}, so every instance runs the step")
+    return found
+
+
+def _doubted_copies(project: Project) -> list[str]:
+    """Files to rewrite that are not copied at all, and links that are left out."""
+    env, copies = project.config.env, project.copies
+    checkout = project.repository.checkout
+    tracked = project.repository.git.tracked_here(checkout, env.rewrite)
+    where = f"{CONFIG_FILE}: env.rewrite"
+    found = [f"{where}: {name!r} is tracked, so it stays as it is" for name in sorted(tracked)]
+    found += [
+        f"{where}: there is no {name!r} in {checkout}"
+        for name in env.rewrite
+        if name not in tracked and disk.entry_kind(checkout, name) == "absent"
+    ]
+    if copies.left:
+        found.append(
+            f"links that lead elsewhere and repositories are not copied: {listed(copies.left)}"
+        )
     return found
 
 

@@ -129,6 +129,8 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         Mount(str(folder / "group"), "/etc/group", read_only=True),
         *(Mount(extra.source, extra.target, extra.read_only) for extra in sandbox.mounts),
     ]
+    if work.config.env.rewrite:
+        mounts += _host_path(record.worktree, folder, [mount.target for mount in mounts])
     given = env_file_values(work)
     environment = _environment(work, given)
     if authority:
@@ -170,6 +172,16 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
     )
 
 
+def _host_path(worktree: str, folder: Path, targets: list[str]) -> list[Mount]:
+    """A folder with a link in it, so that the worktree's path on the host, which env.rewrite puts
+    into files, leads to the worktree inside, too. Nothing where it would hide another mount or lie
+    in one: the path is what it is then."""
+    parent = str(Path(worktree).parent)
+    if any(Path(one).is_relative_to(parent) or Path(parent).is_relative_to(one) for one in targets):
+        return []
+    return [Mount(str(folder / "host"), parent, read_only=True)]
+
+
 def _inside(path: str) -> str:
     home = below_home(path)
     return f"{names.WORKSPACE}/{path}" if home is None else f"{names.HOME}/{home}"
@@ -207,6 +219,10 @@ def prepare_folder(work: ProjectWork) -> None:
     _keep(folder / "group", f"{group}nogroup:x:65534:\n")
     _keep(folder / "gitfile", f"gitdir: {names.GIT}\n")
     _keep(folder / "no-alternates", "")
+    link = folder / "host" / Path(work.record.worktree).name
+    if not link.is_symlink():
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(names.WORKSPACE)
 
 
 def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -> Container:

@@ -9,6 +9,7 @@ from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
 from runner.controller.layers import engine_name
 from runner.controller.opening import Project, connect
+from runner.controller.preflight import obstacles
 from runner.controller.unfinished import unfinished
 from runner.domain import health
 from runner.domain.errors import RunnerError
@@ -28,8 +29,9 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
     findings += found
     if engine:
         findings.append(_base_image(engine, fix=fix, emit=emit))
-    findings += [_disk(project, info), _ports(project), _exposed()]
+    findings += [_disk(project, info), _watches(project), _ports(project), _exposed()]
     if project:
+        findings += _repository(project)
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
         if engine and info:
@@ -159,6 +161,26 @@ def _disk(project: Project | None, info: EngineInfo | None) -> Finding:
         places[Path(root)] = f"the engine ({root})"
     free = {name: disk.free_bytes(path) for path, name in places.items()}
     return health.disk_finding(free, (project.config.limits if project else Limits()).disk_free)
+
+
+def _watches(project: Project | None) -> Finding:
+    """All instances run as one user, and share what the kernel lets that one watch."""
+    instances = len(project.repository.records.ids()) if project else 0
+    return health.watches_finding(host.watch_limit(), instances)
+
+
+def _repository(project: Project) -> list[Finding]:
+    """What of the repository itself keeps new instances from working."""
+    try:
+        errors = list(obstacles(project))
+    except RunnerError as error:  # without a base
+        errors = [error]
+    found = [_failed("repository", error) for error in errors]
+    noexec = disk.noexec_mount(project.worktrees)
+    if noexec:
+        message, _, way_out = health.noexec_sentence(noexec).partition(". ")
+        found.append(Finding("repository", "warning", f"{message}.", way_out))
+    return found or [Finding("repository", "ok", "instances can be made of it")]
 
 
 def _ports(project: Project | None) -> Finding:

@@ -3,14 +3,17 @@
 Nothing of it shows in `git status`, nothing follows a symlink, nothing tracked is touched.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from runner.adapters import disk, env_file
+from runner.controller.copies import fault
 from runner.controller.work import ProjectWork
 from runner.domain import environment
 from runner.domain.produces import folders_of
+from runner.domain.text import listed
 
 PORTS_FILE = ".ports.env"
 ENV_FILE = ".env"
@@ -23,7 +26,7 @@ def exclude_patterns(work: ProjectWork) -> list[str]:
     patterns = [f"/{config.worktrees}/", "/.treedock/", f"/{PORTS_FILE}", f"/{ENV_FILE}"]
     checkout = work.repository.checkout
     patterns += [
-        f"/{_literal(name)}" for name in config.env.copy_ if not (checkout / name).is_dir()
+        f"/{_literal(name)}" for name in config.env.copied if not (checkout / name).is_dir()
     ]
     if config.database and config.database.path:
         path = f"/{_literal(config.database.path)}"
@@ -41,11 +44,12 @@ def _literal(path: str) -> str:
 def write_files(work: ProjectWork, values: Mapping[str, str]) -> None:
     """Copy the ignored files once, and write .ports.env and .env with today's values."""
     worktree = Path(work.record.worktree)
-    names = [PORTS_FILE, ENV_FILE, *work.config.env.copy_]
-    tracked = work.git.tracked(worktree, names)
-    copied = _to_copy(work)
-    for name in copied:
+    tracked = work.git.tracked(worktree, [PORTS_FILE, ENV_FILE, *work.config.env.copied])
+    copies = work.project.copies
+    copied = [*copies.files, *copies.links]
+    for name in (*copied, *(copies.faults or ())):
         _copy(work, worktree, name)
+    _say_what_is_left(work)
     known = tuple(sorted({*work.record.copied, *copied, ENV_FILE} - tracked))
     if known != work.record.copied:
         work.change(copied=known)
@@ -60,37 +64,30 @@ def env_file_values(work: ProjectWork) -> dict[str, str]:
     return env_file.values(data.decode(errors="replace"))
 
 
-def _to_copy(work: ProjectWork) -> list[str]:
-    """Ignored files of the main checkout that instances get a copy of."""
-    checkout = work.project.repository.checkout
-    for name in work.config.env.copy_:  # git would not look behind a symlink either
-        disk.inside(checkout, str(Path(name).parent), "env.copy")
-    listed = [name for name in work.config.env.copy_ if (checkout / name).is_file()]
-    names = sorted(work.git.ignored(checkout, listed))
-    patterns = checkout / ".worktreeinclude"
-    if patterns.is_file() and not patterns.is_symlink():
-        trees = f"{work.config.worktrees}/"
-        found = work.git.ignored_matching(checkout, patterns)
-        names += [
-            name
-            for name in found
-            if not name.startswith(trees) and disk.entry_kind(checkout, name) == "file"
-        ]
-    return list(dict.fromkeys(names))
+def _say_what_is_left(work: ProjectWork) -> None:
+    """What looks as if it were copied and is not; once, when the instance is new."""
+    left = work.project.copies.left
+    if left and not work.record.ready:
+        work.warn(f"links that lead elsewhere and repositories are not copied: {listed(left)}")
 
 
 def _copy(work: ProjectWork, worktree: Path, name: str) -> None:
-    """Copy one file unless something is there already: an instance's own edits stay."""
+    """Copy one file unless something is there already: an instance's own edits stay. Raises
+    ConfigError where it cannot be copied."""
     kind = disk.entry_kind(worktree, name)
-    if kind == "symlink":
+    copies, source = work.project.copies, work.project.repository.checkout / name
+    if kind == "symlink" and name not in copies.links:
         work.warn(f"{name} is, or lies behind, a symlink in this branch; it was left alone")
     if kind != "absent":
         return
-    checkout = work.project.repository.checkout
-    source = disk.inside(checkout, name, "env.copy")
+    if copies.faults and name in copies.faults:
+        raise fault(copies.faults[name])
+    if name in copies.links:
+        disk.link_below(worktree, name, os.fspath(source.readlink()))
+        return
     data = source.read_bytes()
-    if name in work.config.env.rewrite:
-        data = data.replace(str(checkout).encode(), str(worktree).encode())
+    if work.config.env.is_rewritten(name):
+        data = environment.rewritten(data, str(work.project.repository.checkout), str(worktree))
     disk.write_below(worktree, name, data, mode=source.stat().st_mode & 0o777)
 
 

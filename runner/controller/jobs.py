@@ -3,11 +3,14 @@
 import hashlib
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
+from runner.adapters import disk
 from runner.adapters.run_folder import WRAPPER, Job, RunFolder
 from runner.controller.work import Work
 from runner.domain.container import RUN, WORKSPACE
 from runner.domain.errors import CommandFailed, LimitReached
+from runner.domain.health import noexec_sentence
 from runner.domain.text import with_last_lines
 
 START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
@@ -95,6 +98,8 @@ def failed_job(
     """The error that a job's end amounts to."""
     name = job.removeprefix("service.")
     why = f" {_WHY[code]}" if code in _WHY else ""
+    if code == 126 and (mount := disk.noexec_mount(Path(work.record.worktree))):
+        why = f" {noexec_sentence(mount)}"
     sentence = f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
     again = f"treedock up {work.id}"
     if job == "reset" and work.record.ready:

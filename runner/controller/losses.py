@@ -13,7 +13,7 @@ from runner.controller.files import PORTS_FILE
 from runner.controller.own_git import kept_ref, own_git
 from runner.controller.sync import sync
 from runner.controller.work import Work
-from runner.domain.environment import without_block
+from runner.domain.environment import rewritten, without_block
 from runner.domain.errors import (
     EngineUnavailable,
     Refused,
@@ -93,11 +93,12 @@ def edited_copies(work: Work) -> list[str]:
     edited = []
     for name in work.record.copied:
         there = disk.read_untrusted(worktree / name)
-        given = disk.read_untrusted(checkout / name) or b""
-        rewritten = given.replace(os.fsencode(checkout), os.fsencode(worktree))
+        source = Path(os.path.realpath(checkout / name))  # of the person's own link its content
+        given = disk.read_untrusted(source) or b""
+        copy = rewritten(given, str(checkout), str(worktree))
         if there is not None and len(there) == disk.BOUND:
             edited.append(name)  # more than is looked at
-        elif there is not None and _own(there) not in (_own(given), _own(rewritten)):
+        elif there is not None and _own(there) not in (_own(given), _own(copy)):
             edited.append(name)
     return edited
 

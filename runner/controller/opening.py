@@ -19,6 +19,7 @@ from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.instance import Record, check_id
 
 if TYPE_CHECKING:  # pydantic is not paid for by `list`
+    from runner.controller.copies import Copies
     from runner.domain.config import Config, UserConfig
 
 CONFIG_FILE = "treedock.yaml"
@@ -123,6 +124,13 @@ class Project:
 
     def _own_branches(self) -> set[str]:
         return {record.branch for record in self.repository.records.all()}
+
+    @cached_property
+    def copies(self) -> "Copies":
+        """What a new instance gets a copy of."""
+        from runner.controller.copies import copies_of
+
+        return copies_of(self)
 
     @property
     def worktrees(self) -> Path:

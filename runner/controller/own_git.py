@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from runner.adapters.git import Git
 from runner.adapters.own_git import OwnGit, Start
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
@@ -43,6 +44,15 @@ def ensure_own_git(work: ProjectWork, *, head: str | None = None) -> bool:
     return made
 
 
+def require_no_submodules(git: Git, commit: str, name: str) -> None:
+    """Raises Refused where a commit, which people know as `name`, has submodules."""
+    if git.has_gitlinks(commit):
+        raise Refused(
+            f"{name} has submodules, and instances cannot have them yet.",
+            hint="Put their files into the repository itself (git subtree), or use another base.",
+        )
+
+
 def git_mounts(work: Work) -> list[Mount]:
     """The own git directory, and the objects that it borrows, read-only. What these in turn
     borrow from is beside them; their own lists of that hold paths of the host and are covered."""
@@ -64,11 +74,7 @@ def _make(work: ProjectWork, own: OwnGit, head: str | None) -> None:
     base = git.newest(record.base)[0] or record.base_commit
     if head is None:
         raise NotFound(f"{work.id}: there is no branch {record.branch}.")
-    if git.has_gitlinks(head):
-        raise Refused(
-            f"{record.branch} has submodules, and instances cannot have them yet.",
-            hint="Put their files into the repository itself (git subtree), or use another base.",
-        )
+    require_no_submodules(git, head, record.branch)
     with work.repository_locked():
         kept = git.refs(kept_ref(work, "base"), kept_ref(work, "head"))
         wanted = {kept_ref(work, "base"): base, kept_ref(work, "head"): head}

@@ -14,8 +14,9 @@ from runner.controller.files import write_files
 from runner.controller.golden_states import first_reset
 from runner.controller.layers import drop_layers
 from runner.controller.opening import Project
-from runner.controller.own_git import ensure_own_git
+from runner.controller.own_git import ensure_own_git, require_no_submodules
 from runner.controller.parallel import side_by_side
+from runner.controller.preflight import require_possible
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
@@ -26,7 +27,8 @@ from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases
 from runner.domain.container import WORKSPACE
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
-from runner.domain.events import Emit
+from runner.domain.events import Emit, Warned
+from runner.domain.health import noexec_sentence
 from runner.domain.instance import Failure, View, check_id
 from runner.domain.text import sentences
 
@@ -69,14 +71,20 @@ def up(
     repository.engine.prepare()
     base = project.base
     repository.git.require_safe_drivers()
+    known = repository.records.ids()
+    new = [wish for wish in wishes if wish.id not in known]
+    if new:
+        require_possible(project)
+        noexec = disk.noexec_mount(project.worktrees)
+        if noexec:
+            emit(Warned("", noexec_sentence(noexec)))
     _require_disk(project)
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
     containers = repository.engine.containers()
-    known = repository.records.ids()
-    new = [wish for wish in wishes if wish.id not in known]
     if fetch and new and repository.git.has_remote():
         fetch_bases(project, new, emit)
     _bring_out_bases(project, new, emit)
+    _require_no_submodules(project, new)
     authority = images.host_ca(project.config.network.ca)
     image = images.ensure_image_at(project, lambda: _head(project, base), authority, emit)
     repository.engine.ensure_network()
@@ -161,6 +169,15 @@ def _bring_commits(work: ProjectWork, *, remade: bool) -> None:
     else:
         if remade and synced.moved == "inside":
             work.git.check_out(Path(work.record.worktree))
+
+
+def _require_no_submodules(project: Project, new: list[Wish]) -> None:
+    """Of what new instances start from; one that takes an existing branch is looked at later."""
+    git = project.repository.git
+    for name in {wish.base or project.base for wish in new if not wish.attach}:
+        commit = git.newest(name)[0]
+        if commit:
+            require_no_submodules(git, commit, name)
 
 
 def _head(project: Project, base: str) -> str:

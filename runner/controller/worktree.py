@@ -8,6 +8,7 @@ from runner.adapters.records import now
 from runner.controller.containers import choose_ports
 from runner.controller.files import exclude_patterns
 from runner.controller.opening import Project
+from runner.controller.own_git import require_no_submodules
 from runner.controller.sidecars import require_nothing_left
 from runner.controller.work import ProjectWork
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
@@ -56,6 +57,7 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
         base, commit = _start_point(work, wish)
         branch = project.config.branch.replace("{id}", wish.id)
         existing = _require_free_branch(work, branch, attach=wish.attach)
+        require_no_submodules(work.git, existing or commit, branch if existing else base)
         worktree = project.worktrees / wish.id
         if worktree.exists() or worktree.is_symlink():
             raise Refused(

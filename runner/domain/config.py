@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from runner.domain.environment import port_variable
+from runner.domain.environment import values_of
 from runner.domain.errors import ConfigError
 from runner.domain.ports import PortRange
 from runner.domain.produces import folders_of, overlap
@@ -146,12 +146,23 @@ class Image(Model):
 
 class Env(Model):
     copy_: list[FilePath] = Field(default=[".env", ".env.local"], alias="copy")
-    """Ignored files copied from the main checkout into a new instance. Missing ones are skipped.
-    Files that match a pattern in `.worktreeinclude` are copied too."""
-    rewrite: list[Path] = []
-    """Copied files in which the main checkout's absolute path becomes the instance's worktree."""
+    """Ignored files copied from the main checkout into a new instance, of a folder those in it.
+    Missing ones are skipped. Of a link the content is taken. Files that match a pattern in
+    `.worktreeinclude` are copied too."""
+    rewrite: list[FilePath] = []
+    """Files that are copied as well, in which the main checkout's absolute path becomes the
+    instance's worktree. That path leads there inside, too."""
     set_: dict[Variable, Line] = Field(default={}, alias="set")
     """Variables for the app. `${BACKEND_PORT}` and the like are filled in."""
+
+    @property
+    def copied(self) -> list[str]:
+        """Everything that is copied, each path once."""
+        return list(dict.fromkeys([*self.copy_, *self.rewrite]))
+
+    def is_rewritten(self, name: str) -> bool:
+        """Whether a copied file is one of `rewrite`, or lies in a folder of it."""
+        return any(name == one or name.startswith(f"{one}/") for one in self.rewrite)
 
 
 class Step(Model):
@@ -409,11 +420,7 @@ class Config(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
         _ranges_fit(self.ports)
-        beside = {sidecar.publish for sidecar in self.sidecars.values()}
-        own = {"TREEDOCK_ID", *(port_variable(name) for name in self.ports if name not in beside)}
-        for key in self.env.set_:
-            if key in own:
-                raise ValueError(f"env.set.{key}: this one is treedock's to set")
+        _values_fit(self)
         for name, service in self.services.items():
             if service.port is not None and service.port not in self.ports:
                 known = ", ".join(self.ports)
@@ -430,6 +437,19 @@ class Config(Model):
     @property
     def slots(self) -> int:
         return len(next(iter(self.ports.values())))
+
+
+def _values_fit(config: Config) -> None:
+    beside = {sidecar.publish for sidecar in config.sidecars.values()}
+    ports = {name: 0 for name in config.ports if name not in beside}
+    own = values_of("", ports, {})
+    for key in config.env.set_:
+        if key in own:
+            raise ValueError(f"env.set.{key}: this one is treedock's to set")
+    try:
+        values_of("", ports, config.env.set_)
+    except ConfigError as error:
+        raise ValueError(f"{error.message} {error.hint}") from None
 
 
 def _database_fits(config: Config) -> None:

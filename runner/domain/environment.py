@@ -49,6 +49,13 @@ def expand(template: str, values: Mapping[str, str], where: str) -> str:
     return _VARIABLE.sub(replace, template)
 
 
+def rewritten(data: bytes, checkout: str, worktree: str) -> bytes:
+    """`data` with the path of the checkout turned into the worktree's. A longer name that begins
+    the same (`shop2` for `shop`) stays."""
+    old, new = (path.encode(errors="surrogateescape") for path in (checkout, worktree))
+    return re.sub(re.escape(old) + rb"(?![\w\x80-\xff-]|\.\w)", lambda match: new, data)
+
+
 def render_ports_env(values: Mapping[str, str]) -> str:
     """The text of `.ports.env`: one assignment a line, for shells and dotenv readers alike."""
     return "".join(f"{key}={_quoted(value)}\n" for key, value in values.items())

@@ -9,6 +9,9 @@ from runner.domain.ports import PortRange
 
 GIT_WANTED = (2, 39)  # Debian 12's; `merge-tree --write-tree` came with 2.38
 API_WANTED = (1, 41)  # Docker 20.10, Debian 12's
+INOTIFY_EACH = 16  # file watchers of one instance: a backend and a frontend that reload, editors
+INOTIFY_USUAL = 5  # instances that are counted on where there are fewer
+INOTIFY_WANTED = 1024
 # Where clouds tell a machine's own secrets, to whoever asks from it.
 METADATA = "169.254.169.254"
 # The engine never touches rules in this chain: https://docs.docker.com/network/iptables/
@@ -168,6 +171,33 @@ def disk_finding(places: Mapping[str, int], wanted: int) -> Finding:
         "problem",
         f"Too little disk space is free: {said}; limits.disk_free wants {_gib(wanted)}.",
         "Free some (treedock clean, docker system df) or lower limits.disk_free.",
+    )
+
+
+def noexec_sentence(mount: str) -> str:
+    """What it means for worktrees that lie below a mount point from which nothing may be run, and
+    the way out."""
+    return (
+        f"{mount} is mounted noexec: scripts and programs in a worktree there cannot be run. "
+        f"Allow it: mount -o remount,exec {mount} (for good in /etc/fstab)."
+    )
+
+
+def watches_finding(limit: int | None, instances: int) -> Finding:
+    """`limit` is fs.inotify.max_user_instances, which all processes of a user share, inside and
+    out; a development server that reloads takes one or more."""
+    if limit is None:
+        return Finding("inotify", "ok", "the kernel names no limit of inotify instances here")
+    has = f"fs.inotify.max_user_instances is {limit}, for {instances} instances"
+    if limit >= INOTIFY_EACH * max(instances, INOTIFY_USUAL):
+        return Finding("inotify", "ok", has)
+    return Finding(
+        "inotify",
+        "warning",
+        f"{has}: file watchers (vite, uvicorn --reload) may fail with EMFILE, "
+        '"too many open files".',
+        f"sysctl -w fs.inotify.max_user_instances={INOTIFY_WANTED} (as root; for good in "
+        "/etc/sysctl.d)",
     )
 
 

@@ -24,8 +24,8 @@ from runner.domain.health import Finding
 from runner.domain.instance import Record
 
 EMPTY_IMAGE = "treedock/test-doctor:empty"
-CHECKS = ["git", "engine", "base-image", "disk", "port-range", "exposed-services"]
-OF_A_PROJECT = [*CHECKS, "stale-locks", "leftovers", "unfinished"]
+CHECKS = ["git", "engine", "base-image", "disk", "inotify", "port-range", "exposed-services"]
+OF_A_PROJECT = [*CHECKS, "repository", "stale-locks", "leftovers", "unfinished"]
 
 
 def quietly(event: Event) -> None:

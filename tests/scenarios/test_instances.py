@@ -389,6 +389,19 @@ def test_no_process_of_an_instance_becomes_a_zombie(app: App) -> None:
     assert not [state for state in states if state.startswith("Z")]
 
 
+def test_a_path_that_is_rewritten_leads_to_the_worktree_on_both_sides(app: App) -> None:
+    commit(app.folder, {".gitignore": "*.json\n", "tools/serve": "a tool\n"}, "tools")
+    (app.folder / ".mcp.json").write_text(f"{app.folder}/tools/serve")
+    app.configure(env={"rewrite": [".mcp.json"]}, services=None, database=None)
+    app.up("auth")
+    named = (app.tree("auth") / ".mcp.json").read_text()
+    assert Path(named).read_text() == "a tool\n"
+    script = f'cat "$(cat .mcp.json)"; cd {app.tree("auth")} && git status --short && touch new'
+    answer = app.inside("auth", script)
+    assert (answer.exit_code, answer.stdout) == (0, "a tool\n"), answer.stderr
+    assert (app.tree("auth") / "new").exists()
+
+
 def test_completion_and_td_work_in_bash(app: App, tmp_path: Path) -> None:
     app.up("auth")
     binary = Path(sys.executable).parent

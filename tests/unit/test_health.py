@@ -47,6 +47,20 @@ def whole(
     return Parts(record, folder, worktree, registered, container, busy)
 
 
+@pytest.mark.parametrize(
+    ("limit", "instances", "status"),
+    [(None, 20, "ok"), (128, 3, "ok"), (128, 9, "warning"), (64, 0, "warning"), (1024, 60, "ok")],
+)
+def test_what_the_kernel_lets_watch_is_told_beside_the_instances(
+    limit: int | None, instances: int, status: str
+) -> None:
+    finding = health.watches_finding(limit, instances)
+    assert (finding.check, finding.status) == ("inotify", status)
+    if limit is not None:
+        assert f"{limit}, for {instances} instances" in finding.message
+    assert ("sysctl -w fs.inotify.max_user_instances" in finding.way_out) == (status != "ok")
+
+
 def test_a_finding_is_plain_json() -> None:
     finding = health.Finding("git", "ok", "git 2.39.5")
     assert finding.to_json() == {
