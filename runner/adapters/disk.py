@@ -324,14 +324,18 @@ def holds_anything(folder: Path) -> bool:
         return True
 
 
-def remove_tree(path: Path) -> None:
-    """Delete a folder and all below it, unwritable folders too; a missing one is no error.
+def remove_tree(path: Path, *, last: str | None = None) -> None:
+    """Delete a folder and all below it, unwritable folders too; a missing one is no error. The
+    entry `last` of it goes when nothing else is left.
 
     By `rm`: code in a container can nest folders deeper than Python's recursion goes.
     """
     if path.is_symlink() or not path.is_dir():
         return
-    _remove(path)
+    if last:
+        others = ["-mindepth", "1", "-maxdepth", "1", "!", "-name", last]
+        _remove(path, ["find", os.fspath(path), *others, "-exec", "rm", "-rf", "--", "{}", "+"])
+    _remove(path, ["rm", "-rf", "--", os.fspath(path)])
     step(f"remove {path.name}")
 
 
@@ -343,8 +347,8 @@ def remove_entry(path: Path) -> None:
         remove_tree(path)
 
 
-def _remove(path: Path) -> None:
-    remove = ["rm", "-rf", "--", os.fspath(path)]
+def _remove(path: Path, remove: list[str]) -> None:
+    """Run a command that deletes things below `path`, writable or not."""
     if subprocess.run(remove, capture_output=True, check=False).returncode:
         writable = ["chmod", "-R", "u+rwX", "--", os.fspath(path)]
         subprocess.run(writable, capture_output=True, check=False)

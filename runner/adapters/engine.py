@@ -29,13 +29,15 @@ class EngineInfo:
 @dataclass(frozen=True)
 class Container:
     """A container of treedock's, read from its labels. `image` is the name it was made from, or
-    an id ('sha256:...') where that name means another image by now."""
+    an id ('sha256:...') where that name means another image by now. `sources` are the paths of
+    this host that it was made to mount; they may have been moved since."""
 
     id: str
     name: str
     status: ContainerStatus
     labels: Mapping[str, str]
     image: str = ""
+    sources: tuple[str, ...] = ()
 
     @property
     def instance(self) -> str:
@@ -84,6 +86,7 @@ def container_of(item: Mapping[str, Any]) -> Container:
         status=_STATUS.get(item["State"], "exited"),
         labels=item["Labels"] or {},
         image=item["Image"],
+        sources=tuple(m["Source"] for m in item.get("Mounts") or () if m["Type"] == "bind"),
     )
 
 

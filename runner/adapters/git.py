@@ -125,6 +125,23 @@ def locate(folder: Path) -> Place | None:
     return Place(checkout=top, common_dir=Path(lines[0]).resolve())
 
 
+def common_dir_of(checkout: Path) -> Path | None:
+    """The git common directory that the .git of a folder leads to, looked up without git; None
+    where there is none (any more)."""
+    found = checkout / ".git"
+    try:
+        if not found.is_dir():
+            text = os.fsdecode(disk.read_untrusted(found, 4096) or b"")
+            if not text.startswith("gitdir: "):
+                return None
+            found = checkout / text.removeprefix("gitdir: ").removesuffix("\n")
+            if found.parent.name == "worktrees":
+                found = found.parent.parent
+        return found.resolve() if (found / "HEAD").exists() else None
+    except PermissionError:
+        return found  # there, and another user's
+
+
 def create(folder: Path, message: str) -> None:
     """Make `folder` a repository with one commit of all its files on main. Raises GitFailed.
 
@@ -492,7 +509,7 @@ class Git:
         new = ["--no-track", "-b", branch] if commit else []
         # Twice --force: take over the entry of a worktree whose folder somebody deleted, or that
         # git itself had no time to finish (it locks such an entry).
-        again = ["--force", "--force"] if self._registered(path) else []
+        again = ["--force", "--force"] if self._entries(path) else []
         self._run(
             *("worktree", "add", "--quiet", "--no-checkout", *again, *new),
             *("--", str(path), commit or branch),
@@ -543,11 +560,39 @@ class Git:
         arguments = ["-c", "checkout.workers=0", "reset", "--quiet", "--hard"]
         self._in(worktree, *arguments, git_dir=git_dir)
 
-    def remove_worktree(self, path: Path) -> None:
-        """Delete a worktree's files and its entry; each may be gone already. Repository lock."""
-        disk.remove_tree(path)
-        if self._registered(path):
-            self._run("worktree", "remove", "--force", "--force", "--", str(path))
+    def remove_worktree(self, path: Path) -> bool:
+        """Delete a worktree's files and its entry; each may be gone already. A folder that is no
+        worktree of this repository stays. Returns whether the folder is gone. Repository lock."""
+        gone = self._delete_files(path)
+        for entry in self._entries(path):
+            if gone:
+                self._run("worktree", "remove", "--force", "--force", "--", str(path))
+            else:  # git itself refuses where the two do not name each other
+                disk.remove_tree(entry)
+        return gone
+
+    def owns(self, worktree: Path) -> bool:
+        """Whether a folder is a worktree of this repository: its .git file names an entry here,
+        and that leads back to it."""
+        try:
+            self.worktree_dir(worktree)
+        except Refused:
+            return False
+        return not worktree.is_symlink()
+
+    def repair_worktrees(self, paths: Sequence[Path]) -> None:
+        """Have worktrees that were moved, or whose repository was, and their entries name each
+        other again. Repository lock."""
+        self._run("worktree", "repair", "--", *map(str, paths))
+
+    def _delete_files(self, path: Path) -> bool:
+        """Whether nothing is left of a worktree. What it is known by goes last, so that one that
+        was cut off can be gone on with."""
+        if self.owns(path):
+            disk.remove_tree(path, last=".git")
+        elif path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
+        return not os.path.lexists(path)
 
     def delete_branch(self, branch: str, commit: str) -> None:
         """Delete a local branch if it still is at `commit`. Repository lock."""
@@ -584,7 +629,8 @@ class Git:
         if not (genuine and _leads_back(found, worktree)):
             raise Refused(
                 f"{worktree / '.git'} is not the file that git wrote there.",
-                hint="Look at it before you run git there; treedock clean ID --force removes it.",
+                hint="Look at it before you run git there. treedock clean ID --force removes the "
+                "instance and leaves this folder.",
             )
         return found
 
@@ -592,14 +638,14 @@ class Git:
     def _linked(self) -> Path:
         return self.common_dir / "worktrees"
 
-    def _registered(self, path: Path) -> bool:
-        """Whether git has an entry for a worktree at `path`, be it there or not.
+    def _entries(self, path: Path) -> list[Path]:
+        """git's own folders for a worktree at `path`, be it there or not.
 
-        Its layout is git's own promise (gitrepository-layout: worktrees/<id>/gitdir).
+        Their layout is git's own promise (gitrepository-layout: worktrees/<id>/gitdir).
         """
         wanted = os.fsencode(path / ".git")
         entries = self._linked.glob("*/gitdir")
-        return any(entry.read_bytes().rstrip(b"\n") == wanted for entry in entries)
+        return [file.parent for file in entries if file.read_bytes().rstrip(b"\n") == wanted]
 
     def require_safe_drivers(self) -> None:
         """Refuse filter, diff and merge commands of the configuration that a branch can steer:

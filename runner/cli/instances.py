@@ -74,11 +74,14 @@ def up_command(
 def down_command(ids: tuple[str, ...], everything: bool, timings: bool, json_: bool) -> int:
     """Stop instances. Container, slot, worktree, branch and database stay."""
     from runner.controller.down import down
+    from runner.controller.moved import require_none_left
 
     repository = open_repository()
     chosen = choosing.several(repository, ids, everything=everything)
     with narration(timings=timings) as emit:
         answers = _each(chosen, lambda instance: down(repository, instance, emit))
+        if everything and not any(_errors(answers)):
+            require_none_left(repository)
     for instance, answer in zip(chosen, answers, strict=True):
         if answer is False and not json_:
             click.echo(f"{instance}: was not running", err=True)

@@ -118,7 +118,9 @@ def _read(folder: Path) -> Archive | None:
     except FileNotFoundError:
         return None
     listed = {key: tuple(data[key]) for key in ("deleted", "left_out", "restore")}
-    return Archive(**{**data, **listed})
+    # Not where it was when it was written: the repository may have been copied or moved since.
+    placed = {key: data[key] and str(folder / Path(data[key]).name) for key in ("tar", "git")}
+    return Archive(**{**data, **listed, **placed, "folder": str(folder)})
 
 
 def forget_unfinished(work: Work) -> None:

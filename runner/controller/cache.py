@@ -105,7 +105,7 @@ def _remove(repository: Repository, key: str) -> bool:
         if snapshot is None or _users(repository, key):
             return False
         snapshots.remove(key)
-        for volume in snapshot.volumes.values():
+        for volume in repository.engine.volumes(repository=repository.key, snapshot=key):
             with suppress(EngineFailed):  # doctor finds what is left
                 repository.engine.remove_volume(volume)
     return True

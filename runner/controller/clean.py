@@ -5,6 +5,7 @@ Look, refuse; stop, look again; claim; archive; remove. The record goes last, so
 """
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,10 +73,10 @@ def clean(
     All or nothing: raises UncommittedChanges, UnmergedCommits or Refused first, naming what would
     be lost; what is forced away stays in the archive. A dry run syncs, and touches nothing else.
     """
-    work = Work(repository, instance, emit)
+    work = Work(repository, instance, emit, or_copied=True)
     if not dry_run and _was_almost_done(work):
         return _finish(work)
-    repository.record(instance)
+    repository.record(instance, or_copied=True)
     allowed = Force(force or force_dirty, force or force_unmerged, keep_ignored)
     with work.locked():
         stake = _look(work, allowed)
@@ -219,7 +220,7 @@ def _parts(work: Work) -> list[str]:
     named = [snapshot.name for snapshot in snapshots_of(work, work.id)]
     if named:
         parts.append(f"the snapshots of its database: {', '.join(named)}")
-    if Path(record.worktree).exists():
+    if work.git.owns(Path(record.worktree)):
         parts.append(f"worktree {record.worktree}")
     if going_branch(work):
         parts.append(f"branch {record.branch}")
@@ -260,6 +261,9 @@ def _remove(work: Work, kept: list[Archive]) -> None:
         if branch:
             refs[f"refs/heads/{record.branch}"] = branch
         work.git.remove_worktree(Path(record.worktree))
+        for folder in {record.worktree, str(work.repository.here_of(record))}:
+            if os.path.lexists(folder):
+                work.warn(f"the folder {folder} stays: it is no worktree of this repository")
         if holder and record.created_branch:
             work.warn(f"the branch {record.branch} stays: it is checked out in {holder}")
         keeping.drop(work.git, refs)

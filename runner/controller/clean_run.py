@@ -135,12 +135,13 @@ def _made(
 
 def _begin_near(inner: GateWork, kin: str, caches: dict[str, str], image: str) -> None:
     """Let download caches begin with what the last run for another lock file downloaded."""
-    engine, snapshots = inner.engine, inner.repository.snapshots
+    repository = inner.repository
+    snapshots = repository.snapshots
     for near in snapshots.all():
         # One that is not whole may be in the making, by somebody who waits for the one we make.
-        if near.kin == kin and near.volumes.keys() & caches and whole(engine, snapshots, near.key):
+        if near.kin == kin and near.volumes.keys() & caches and whole(repository, near.key):
             with locks.hold(snapshots.lock(near.key)):
-                if whole(engine, snapshots, near.key):
+                if whole(repository, near.key):
                     for path in near.volumes.keys() & caches:
                         copy_volume(inner, near.volumes[path], caches[path], image)
             return

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters import disk, sockets
@@ -127,6 +127,9 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         Mount(str(folder / "home"), names.HOME),
         Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
         Mount(str(folder / "group"), "/etc/group", read_only=True),
+    ]
+    mounts = [replace(mount, inode=_inode(mount.source)) for mount in mounts]
+    mounts += [
         *(Mount(extra.source, extra.target, extra.read_only) for extra in sandbox.mounts),
     ]
     if work.config.env.rewrite:
@@ -180,6 +183,14 @@ def _host_path(worktree: str, folder: Path, targets: list[str]) -> list[Mount]:
     if any(Path(one).is_relative_to(parent) or Path(parent).is_relative_to(one) for one in targets):
         return []
     return [Mount(str(folder / "host"), parent, read_only=True)]
+
+
+def _inode(source: str) -> int:
+    """0 for what is missing, which _require_source reports."""
+    try:
+        return Path(source).stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _inside(path: str) -> str:

@@ -152,7 +152,8 @@ def _snapshot(instance: str, path: Path) -> Snapshot:
 
 
 def _folder(work: Work, instance: str) -> Path:
-    work.repository.record(instance)
+    if instance != work.id:
+        work.repository.record(instance)
     return work.records.folder(instance) / "snapshots"
 
 

@@ -53,7 +53,7 @@ def _supplied(
     snapshots, key = work.repository.snapshots, steps.key(number)
     waited: list[str] = []
     with locks.hold(snapshots.lock(key), waiting=waited.append):
-        there = found = whole(work.engine, snapshots, key)
+        there = found = whole(work.repository, key)
         if found is None and not waited:
             found = made_clean(work, number, steps, image, authority)
         if found and not found.unfit:
@@ -70,7 +70,7 @@ def _start_near(work: ProjectWork, number: int, steps: Steps, image: str) -> Non
     for near in snapshots.all():
         if near.kin == kin and not near.unfit:
             with locks.hold(snapshots.lock(near.key)):
-                found = whole(work.engine, snapshots, near.key)
+                found = whole(work.repository, near.key)
                 if found:
                     _have(work, number, steps, found, None, image)
                     return

@@ -8,6 +8,7 @@ from runner.adapters import disk, git, host, lazy_engine, locks
 from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
 from runner.controller.layers import engine_name
+from runner.controller.moved import moved
 from runner.controller.opening import Project, connect
 from runner.controller.preflight import obstacles
 from runner.controller.unfinished import unfinished
@@ -32,6 +33,7 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
     findings += [_disk(project, info), _watches(project), _ports(project), _exposed()]
     if project:
         findings += _repository(project)
+        findings += moved(project.repository, engine, fix=fix)
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
         if engine and info:

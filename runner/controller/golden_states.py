@@ -162,7 +162,7 @@ def _server(work: ProjectWork, database: Database, authority: Path | None) -> st
 
 def _whole(work: ProjectWork, key: str) -> Snapshot | None:
     snapshots = work.repository.snapshots
-    found = whole(work.engine, snapshots, key)
+    found = whole(work.repository, key)
     return found if found and (found.volumes or snapshots.file(key).exists()) else None
 
 

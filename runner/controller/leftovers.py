@@ -116,6 +116,8 @@ def _look(project: Project, instance: str, world: _World) -> _Remains | None:
     record is damaged."""
     records = project.repository.records
     folder, record = records.folder(instance), records.read(instance)
+    if record and project.repository.standing(record) != "own":
+        return None  # of another repository, or to be repaired first
     worktree = Path(record.worktree) if record else project.worktrees / instance
     own = [c for c in world.containers or () if c.owner == instance]
     if record:  # a sidecar alone does not make the instance whole
@@ -193,7 +195,7 @@ def _sentences(remains: _Remains) -> tuple[str, str]:
         case "unregistered":
             return (
                 f"git no longer knows the worktree of {id_}, {worktree}.",
-                f"Save what you need of it, then: treedock clean {id_} --force",
+                f"Save what you need of it and delete it, then: treedock clean {id_} --force",
             )
         case "lost-container":
             return f"{id_} has no container.", f"treedock up {id_} makes it; {rest}."

@@ -43,6 +43,10 @@ def bring_out(work: Work) -> RunnerError | None:
     """Sync; returns why that is impossible. Raises EngineUnavailable: without an engine nothing
     can be removed either."""
     git, record = work.git, work.record
+    try:
+        work.repository.require_own(record)
+    except Refused as error:
+        return error
     gone = git.branch(record.branch) is None and not git.refs(kept_ref(work, "")[:-1])
     if gone and (record.cleaning or not own_git(work).folder.exists()):
         return None  # a clean that was cut off had removed both, or there never was any
@@ -58,8 +62,8 @@ def bring_out(work: Work) -> RunnerError | None:
 def uncommitted(work: Work, *, begun: bool) -> list[str]:
     """Paths with uncommitted changes. After a clean that had `begun` to delete files only those
     that are there. Raises Refused or GitFailed where git cannot tell."""
-    worktree = Path(work.record.worktree)
-    if not worktree.is_dir() or not work.record.checked_out:
+    worktree = _going_worktree(work)
+    if worktree is None:
         return []
     dirty = work.git.dirty(worktree)
     if begun:
@@ -67,19 +71,26 @@ def uncommitted(work: Work, *, begun: bool) -> list[str]:
     return dirty
 
 
+def _going_worktree(work: Work) -> Path | None:
+    """The worktree that goes with the instance, where files were written into it."""
+    worktree = Path(work.record.worktree)
+    has_files = worktree.is_dir() and work.record.checked_out
+    return worktree if has_files and not work.is_copied() else None
+
+
 def inner_repositories(work: Work) -> list[str]:
     """Folders of the worktree that are repositories of their own with commits of their own, and
     that git does not see there: below an ignored folder, or around tracked files."""
-    worktree = Path(work.record.worktree)
-    if not worktree.is_dir() or not work.record.checked_out:
+    worktree = _going_worktree(work)
+    if worktree is None:
         return []
     return nested.repositories(work.git, worktree)
 
 
 def ignored(work: Work) -> list[str]:
     """Ignored files that go with the worktree, but for what treedock wrote there itself."""
-    worktree = Path(work.record.worktree)
-    if not worktree.is_dir() or not work.record.checked_out:
+    worktree = _going_worktree(work)
+    if worktree is None:
         return []
     own = {PORTS_FILE, *work.record.copied}
     found = work.git.all_ignored(worktree)
@@ -91,7 +102,7 @@ def edited_copies(work: Work) -> list[str]:
     them: nobody else may know what stands in them."""
     checkout, worktree = Path(work.record.checkout), Path(work.record.worktree)
     edited = []
-    for name in work.record.copied:
+    for name in () if work.is_copied() else work.record.copied:
         there = disk.read_untrusted(worktree / name)
         source = Path(os.path.realpath(checkout / name))  # of the person's own link its content
         given = disk.read_untrusted(source) or b""

@@ -1,21 +1,21 @@
 """Opening a project: which repository a folder belongs to, and what its configuration says."""
 
 import difflib
-import hashlib
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-from runner.adapters import disk, git
+from runner.adapters import disk, git, identity, locks
 from runner.adapters.engine import Engine
 from runner.adapters.git import Git
 from runner.adapters.lazy_engine import LazyEngine
 from runner.adapters.records import Records
 from runner.adapters.snapshots import Snapshots
-from runner.domain.errors import ConfigError, NotFound, Refused
+from runner.domain.errors import ConfigError, NotFound, Refused, RunnerError
 from runner.domain.instance import Record, check_id
 
 if TYPE_CHECKING:  # pydantic is not paid for by `list`
@@ -23,6 +23,11 @@ if TYPE_CHECKING:  # pydantic is not paid for by `list`
     from runner.domain.config import Config, UserConfig
 
 CONFIG_FILE = "treedock.yaml"
+
+Standing = Literal["own", "moved", "copied", "mounted"]
+"""Whose an instance is that a record here describes: this repository's; also, but the repository
+was somewhere else then; that of the repository that this one is a copy of; that of this one, which
+is shown under a further path (a bind mount)."""
 
 
 def connect() -> Engine:
@@ -59,11 +64,70 @@ class Repository:
 
     @cached_property
     def key(self) -> str:
-        """Whose a container is: two clones may bear one name, but not one git directory."""
-        return hashlib.sha256(os.fsencode(self.common_dir)).hexdigest()[:12]
+        """Whose a container is: two clones may bear one name, but not one git directory.
 
-    def record(self, instance: str) -> Record:
-        """The record of an instance that has to exist. Raises NotFound."""
+        Before `claim` it is one that nothing has: what another repository left at this place, or
+        has at the place that this one is a copy of, is not ours.
+        """
+        known = self.known_as
+        if known and known.common_dir == str(self.common_dir):
+            return known.key
+        from_before = known is None and self.records.folder("").is_dir()
+        return identity.key_of(self.common_dir, "" if from_before else "unclaimed")
+
+    @property
+    def known_as(self) -> identity.Identity | None:
+        """What this repository, or the one that it is a copy of, was known as when it was used
+        last; None where it never was. Raises Unavailable where that is damaged."""
+        return identity.read(self.records.root)
+
+    def standing(self, record: Record) -> Standing:
+        """Whose the instance of a record is: no path in it is worth anything before that."""
+        known, there = self.known_as, None
+        if known and known.common_dir != str(self.common_dir):
+            was = Path(known.common_dir)
+            there = was if (was / "HEAD").exists() else None
+        elif record.checkout == str(self.checkout):
+            return "own"
+        else:
+            there = git.common_dir_of(Path(record.checkout))
+        if there is None:
+            return "moved"
+        if there == self.common_dir:
+            return "own"
+        return "mounted" if there.samefile(self.common_dir) else "copied"
+
+    def here_of(self, record: Record) -> Path:
+        """Where the worktree of a record would lie if its checkout were this one."""
+        worktree, was = Path(record.worktree), Path(record.checkout)
+        inside = worktree.is_relative_to(was)
+        return self.checkout / worktree.relative_to(was) if inside else worktree
+
+    def require_own(self, record: Record, *, or_copied: bool = False) -> None:
+        """Raises Refused where the instance is not this repository's, or this was moved."""
+        match self.standing(record):
+            case "moved":
+                raise Refused(
+                    f"This repository was moved: the instance {record.id!r} was made when it was "
+                    f"{record.checkout}.",
+                    hint="Repair its instances with: treedock doctor --fix",
+                )
+            case "copied" if not or_copied:
+                raise Refused(
+                    f"The instance {record.id!r} belongs to {record.checkout}, and "
+                    f"{self.checkout} is a copy of that.",
+                    hint="Work on it there. To forget it here, which touches nothing there: "
+                    f"treedock clean {record.id} --force-unmerged",
+                )
+            case "mounted":
+                raise Refused(
+                    f"{self.checkout} is {record.checkout}, mounted at another place.",
+                    hint=f"Run this there: cd {record.checkout}",
+                )
+
+    def record(self, instance: str, *, or_copied: bool = False) -> Record:
+        """The record of an instance that has to exist. Raises NotFound, and Refused where it is
+        not this repository's; `or_copied` it may be that of the one which this is a copy of."""
         record = self.records.read(check_id(instance))
         if record is None:
             known = self.records.ids()
@@ -73,7 +137,38 @@ class Repository:
                 f"There is no instance {instance!r}.",
                 hint=f"{hint} Did you mean {near[0]!r}?" if near else hint,
             )
+        self.require_own(record, or_copied=or_copied)
         return record
+
+    def claim(self) -> None:
+        """Write down where this repository is, and as what the engine knows it: under a key that
+        nothing there has yet. Whoever makes containers or volumes calls this first. Raises
+        Refused in a repository that was moved and not repaired."""
+        for record in self.records.all():
+            self.require_own(record, or_copied=True)
+        known = self.known_as
+        if known and known.common_dir == str(self.common_dir):
+            return
+        with locks.hold(self.records.repository_lock):
+            key = self.key
+            if known or not self.records.ids():
+                keys = (identity.key_of(self.common_dir, salt) for salt in _salts())
+                key = next(key for key in keys if not self._is_used(key))
+            self.be(key)
+
+    def be(self, key: str) -> None:
+        """Write down that the repository with this key is here. Repository lock."""
+        identity.write(self.records.root, identity.Identity(str(self.common_dir), key))
+        self.__dict__["key"] = key
+
+    def _is_used(self, key: str) -> bool:
+        engine = self.engine
+        return bool(engine.containers(repository=key) or engine.volumes(repository=key))
+
+
+def _salts() -> Iterator[str]:
+    yield ""
+    yield from map(str, itertools.count(1))
 
 
 @dataclass(frozen=True)
@@ -155,12 +250,10 @@ def open_repository(
         record = Records(common_dir).of_worktree(worktree)
         if record:
             return Repository(Path(record.checkout), common_dir, here=record.id, connect=connect)
+        _require_no_instance(worktree, common_dir)
     place = git.locate(around[0] if around else folder)
     if place is None:
-        raise NotFound(
-            f"{folder} is not in a git repository.",
-            hint="Go to your repository, or make one with: git init",
-        )
+        raise _not_opened(folder)
     if place.checkout is None and place.common_dir.name == ".git":
         raise Refused(
             f"{folder} lies in the repository's git directory, which is no checkout.",
@@ -208,6 +301,49 @@ def user_config() -> "UserConfig":
 
     path = user_config_path()
     return config.validate_user(yaml_file.load(path) if path.exists() else None, str(path))
+
+
+def _require_no_instance(worktree: Path, common_dir: Path) -> None:
+    """Raises Refused in what is no checkout of the person's own: a copy of a worktree, and an
+    instance's that was moved, where a treedock.yaml is not theirs."""
+    own = Git(common_dir)
+    if not own.owns(worktree):
+        raise Refused(
+            f"{worktree} is a copy of a worktree of {common_dir}, and not that worktree.",
+            hint="Run treedock in the checkout that you mean.",
+        )
+    entry = own.worktree_dir(worktree)
+    head = (entry / "HEAD").read_text().strip().removeprefix("ref: refs/heads/")
+    for record in Records(common_dir).all():
+        if record.branch == head or (
+            record.id == entry.name and not Path(record.worktree).exists()
+        ):
+            raise was_moved(record, worktree)
+
+
+def was_moved(record: Record, to: Path) -> Refused:
+    """The error for a worktree that a person has moved."""
+    return Refused(
+        f"The worktree of {record.id}, {record.worktree}, was moved to {to}.",
+        hint=f"Move it back: git -C {record.checkout} worktree move {to} {record.worktree}",
+    )
+
+
+def _not_opened(folder: Path) -> RunnerError:
+    """Why git finds no repository that `folder` lies in."""
+    for candidate in [folder, *folder.parents]:
+        text = os.fsdecode(disk.read_untrusted(candidate / ".git", 4096) or b"")
+        named = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
+        if text.startswith("gitdir: ") and not (candidate / named).exists():
+            return Refused(
+                f"{candidate} is a worktree of the repository {named.parent.parent}, and there "
+                "is none.",
+                hint="If that was moved, run in its main checkout: treedock doctor --fix",
+            )
+    return NotFound(
+        f"{folder} is not in a git repository.",
+        hint="Go to your repository, or make one with: git init",
+    )
 
 
 def _worktree_around(folder: Path) -> tuple[Path, Path] | None:

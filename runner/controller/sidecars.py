@@ -150,7 +150,7 @@ def _claimed(work: ProjectWork, volume: str, golden: Snapshot) -> str | None:
     """The volume of the golden state, which nobody removes any more; None where it is gone."""
     snapshots = work.repository.snapshots
     with locks.hold(snapshots.lock(golden.key)):
-        found = whole(work.engine, snapshots, golden.key)
+        found = whole(work.repository, golden.key)
         if found is None or "" not in found.volumes:
             return None
         claim_data(work, volume, golden.key)

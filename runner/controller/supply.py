@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters import disk, locks
-from runner.adapters.engine import Engine
-from runner.adapters.snapshots import Snapshot, Snapshots
+from runner.adapters.snapshots import Snapshot
 from runner.controller.layers import claim, copy_into, ensure_layers
+from runner.controller.opening import Repository
 from runner.controller.work import ProjectWork
 from runner.domain.config import Step
 from runner.domain.produces import (
@@ -77,12 +77,14 @@ def open_numbers(work: ProjectWork, steps: Steps) -> Iterator[int]:
                 yield number
 
 
-def whole(engine: Engine, snapshots: Snapshots, key: str) -> Snapshot | None:
-    """The snapshot if the engine still has all of it."""
-    found = snapshots.read(key)
+def whole(repository: Repository, key: str) -> Snapshot | None:
+    """The snapshot if the engine still has all of it, and it is this repository's: a copy of a
+    repository has records of the other's."""
+    found = repository.snapshots.read(key)
     if found is None:
         return None
-    return found if set(found.volumes.values()) <= set(engine.volumes(snapshot=key)) else None
+    there = repository.engine.volumes(repository=repository.key, snapshot=key)
+    return found if set(found.volumes.values()) <= set(there) else None
 
 
 def take(work: ProjectWork, snapshot: Snapshot, supplied: str | None) -> None:
@@ -118,7 +120,7 @@ def take_known(work: ProjectWork, steps: Steps) -> None:
     snapshots = work.repository.snapshots
     for number in open_numbers(work, steps):
         with locks.hold(snapshots.lock(steps.key(number))):
-            found = whole(work.engine, snapshots, steps.key(number))
+            found = whole(work.repository, steps.key(number))
             if found and not found.unfit:
                 take(work, found, steps.done(number))
 

@@ -80,6 +80,7 @@ def up(
             emit(Warned("", noexec_sentence(noexec)))
     _require_disk(project)
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
+    repository.claim()
     containers = repository.engine.containers()
     if fetch and new and repository.git.has_remote():
         fetch_bases(project, new, emit)

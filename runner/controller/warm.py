@@ -26,6 +26,8 @@ def warm(project: Project, emit: Emit) -> list[Cached]:
     if commit is None:
         raise Refused(f"There is no commit of {project.base}.", hint="Commit something first.")
     repository.engine.prepare()
+    repository.records.root.mkdir(mode=0o700, exist_ok=True)
+    repository.claim()
     authority = images.host_ca(project.config.network.ca)
     image = images.ensure_image_at(project, lambda: commit, authority, emit)
     for sidecar in project.config.sidecars.values():

@@ -25,12 +25,16 @@ class Work:
     """One verb at work on one instance. The record in it is always the one on disk.
 
     It needs no treedock.yaml: `down` and `clean` have to work when that file is broken.
+    `or_copied`: see Repository.record.
     """
 
-    def __init__(self, repository: Repository, instance: str, emit: Emit) -> None:
+    def __init__(
+        self, repository: Repository, instance: str, emit: Emit, *, or_copied: bool = False
+    ) -> None:
         self.repository = repository
         self.id = instance
         self.emit = emit
+        self._or_copied = or_copied
         self._record: Record | None = None
 
     @property
@@ -48,8 +52,12 @@ class Work:
     @property
     def record(self) -> Record:
         if self._record is None:
-            self._record = self.repository.record(self.id)
+            self._record = self.repository.record(self.id, or_copied=self._or_copied)
         return self._record
+
+    def is_copied(self) -> bool:
+        """Whether its worktree and container are another repository's, that this is a copy of."""
+        return self.repository.standing(self.record) == "copied"
 
     def reread(self) -> Record:
         """The record from disk, where something else may have changed it."""
@@ -136,7 +144,9 @@ class ProjectWork(Work):
     @property
     def container_name(self) -> str:
         """The name of its container, which those of its sidecars begin with."""
-        return f"treedock-{self.project.name}-{self.id}-{self.project.repository.key[:6]}"
+        # By the name of when it was made: its data lies in volumes that are named after this.
+        project = self.record.project
+        return f"treedock-{project}-{self.id}-{self.project.repository.key[:6]}"
 
     def told_ports(self) -> dict[str, int]:
         """The ports that the app is told. Those at which a sidecar is published are the host's

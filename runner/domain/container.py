@@ -64,11 +64,16 @@ while :; do sleep 2147483 & wait $!; done
 
 @dataclass(frozen=True)
 class Mount:
-    """A bind mount. The source must exist: a missing one is an error, never an empty folder."""
+    """A bind mount. The source must exist: a missing one is an error, never an empty folder.
+
+    A container has what lay at `source` when it was started. `inode` is that of the source, where
+    another one put in its place (a restored backup) has to reach it: it wants another container.
+    """
 
     source: str
     target: str
     read_only: bool = False
+    inode: int = 0
 
 
 @dataclass(frozen=True)

@@ -378,7 +378,8 @@ class FakeEngine:
         if made.status == "running" and made.spec.command and made.processes[0].poll() is not None:
             made.status = "exited"  # its own process ended
         labels = {**made.spec.labels, names.LABEL_SPEC: made.spec.fingerprint}
-        return Container(made.id, made.spec.name, made.status, labels, made.spec.image)
+        sources = tuple(mount.source for mount in made.spec.mounts)
+        return Container(made.id, made.spec.name, made.status, labels, made.spec.image, sources)
 
     def _spawn(
         self,

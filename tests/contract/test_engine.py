@@ -5,6 +5,7 @@ import io
 import os
 import socket
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +112,16 @@ def test_a_missing_bind_source_is_an_error_and_no_empty_folder(
         engine.create(replace(spec, mounts=(*spec.mounts, missing)))
     assert not (tmp_path / "absent").exists()
     assert own(engine, spec) == []
+
+
+def test_a_container_tells_what_of_the_host_it_was_made_to_mount(
+    engine: Engine, spec: ContainerSpec, create: Callable[[ContainerSpec], str], tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    mounts = (*spec.mounts, Mount(str(tmp_path / "there"), "/extra"))
+    create(replace(spec, mounts=mounts))
+    (found,) = own(engine, spec)
+    assert sorted(found.sources) == sorted(mount.source for mount in mounts)
 
 
 def test_a_missing_image_fails_the_creation(engine: Engine, spec: ContainerSpec) -> None:
