@@ -25,6 +25,7 @@ from runner.adapters.engine import (
     Finished,
     container_of,
     not_started,
+    require_own_volume,
 )
 from runner.adapters.lazy_engine import HINT, ICC
 from runner.adapters.steps import step
@@ -173,7 +174,8 @@ class DockerEngine:
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         with _translated():
-            self._api.create_volume(name, labels=dict(labels))
+            made = self._api.create_volume(name, labels=dict(labels))
+        require_own_volume(name, made["Labels"] or {}, labels)
         step("engine volume")
 
     def ensure_overlay(self, name: str, lower: str, upper: str, labels: Mapping[str, str]) -> None:
@@ -183,7 +185,8 @@ class DockerEngine:
             folders = f"lowerdir={below},upperdir={above}/upper,workdir={above}/work"
             folders += ",redirect_dir=on"
             options = {"type": "overlay", "device": "overlay", "o": folders}
-            self._api.create_volume(name, "local", options, dict(labels))
+            made = self._api.create_volume(name, "local", options, dict(labels))
+        require_own_volume(name, made["Labels"] or {}, labels)
         step("engine overlay")
 
     def put(self, container: str, folder: str, tar: bytes) -> None:

@@ -11,9 +11,22 @@ from typing import Any, BinaryIO, Protocol
 
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
+from runner.domain.errors import Refused
 from runner.domain.instance import ContainerStatus
 
 NO_COMMAND = 127  # a shell's exit code for it
+
+
+def require_own_volume(name: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Raises Refused where a volume of that name has the labels `found`, and is not one of the
+    repository that wants it."""
+    key = names.LABEL_REPOSITORY
+    if found.get(key) != wanted.get(key):
+        raise Refused(
+            f"There is a volume {name} that treedock did not make.",
+            hint=f"See what is in it (docker volume inspect {name}), and if you do not need it: "
+            f"docker volume rm {name}",
+        )
 
 
 @dataclass(frozen=True)
@@ -153,7 +166,8 @@ class Engine(Protocol):
         """The end of what a container's own process has printed."""
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a volume of the engine's; one that is there is left alone."""
+        """Make a volume of the engine's; one that is there is left alone. Raises Refused for one
+        that does not carry the label of this repository: it is not treedock's to use."""
 
     def ensure_overlay(self, name: str, lower: str, upper: str, labels: Mapping[str, str]) -> None:
         """Make a volume that shows what the volume `lower` holds and keeps what is written to it

@@ -14,6 +14,7 @@ from runner.controller.own_git import git_mounts
 from runner.controller.sidecars import stop_sidecars
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
+from runner.domain import managers
 from runner.domain.container import ContainerSpec, Mount, VolumeMount
 from runner.domain.container import Limits as ContainerLimits
 from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused
@@ -199,9 +200,10 @@ def _inside(path: str) -> str:
 
 
 def _environment(work: ProjectWork, given: Mapping[str, str]) -> dict[str, str]:
-    """What treedock itself puts into the container's environment; where the database is only as
-    far as `.env`, which has `given`, does not say so itself."""
-    found = {k: v for k, v in variables(work.config).items() if k not in given}
+    """What treedock itself puts into the container's environment; where the database and a store
+    of downloads are only as far as `.env`, which has `given`, does not say so itself."""
+    told = {**variables(work.config), **managers.variables(work.config.lines, names.HOME)}
+    found = {k: v for k, v in told.items() if k not in given}
     own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
     return found | own | work.values()
 

@@ -42,6 +42,8 @@ def view(
     up = status == "running"
     services = _services(records, record.id, record.services, up=up)
     beside = [_sidecar(one) for one in sidecars]
+    lost = sorted(record.sidecars.keys() - {one.name for one in beside}) if container else []
+    beside += [ServiceView(name, "missing") for name in lost]
     if busy is None:
         busy = locks.is_held(records.lock(record.id))
     error = record.error
@@ -71,7 +73,10 @@ def view(
         container=container.id[:12] if container else None,
         error=error,
         merge=record.merge,
-        missing=[] if (Path(record.worktree) / ".git").exists() else ["worktree"],
+        missing=[
+            *([] if (Path(record.worktree) / ".git").exists() else ["worktree"]),
+            *(f"sidecar {name}" for name in lost),
+        ],
     )
 
 

@@ -40,9 +40,9 @@ def ensure_layers(work: ProjectWork, image: str) -> None:
         return
     if can_overlay(work, image):
         inside = [part for at in range(len(missing)) for part in (f"v{at}/upper", f"v{at}/work")]
-        put_folders(work, [_own(name) for name in missing], inside, image)
+        put_folders(work, [own_name(name) for name in missing], inside, image)
         for name in missing:
-            work.engine.ensure_overlay(name, lowers[name], _own(name), labels(work))
+            work.engine.ensure_overlay(name, lowers[name], own_name(name), labels(work))
     else:
         with work.step("copying what set-up makes"):
             for name in missing:
@@ -53,13 +53,13 @@ def ensure_layers(work: ProjectWork, image: str) -> None:
 
 def claim_data(work: ProjectWork, name: str, key: str) -> None:
     """From now on the golden state `key` is in use, below the volume `name`."""
-    work.engine.ensure_volume(_own(name), {**labels(work), names.LABEL_LOWER: key})
+    work.engine.ensure_volume(own_name(name), {**labels(work), names.LABEL_LOWER: key})
 
 
 def make_data_layer(work: ProjectWork, name: str, lower: str, image: str) -> None:
     """Have the volume `name` show the golden state in the volume `lower`, which is claimed."""
-    put_folders(work, [_own(name)], ["v0/upper", "v0/work"], image)
-    work.engine.ensure_overlay(name, lower, _own(name), labels(work))
+    put_folders(work, [own_name(name)], ["v0/upper", "v0/work"], image)
+    work.engine.ensure_overlay(name, lower, own_name(name), labels(work))
 
 
 def data_mounts(work: ProjectWork, name: str) -> tuple[VolumeMount, ...]:
@@ -70,7 +70,7 @@ def data_mounts(work: ProjectWork, name: str) -> tuple[VolumeMount, ...]:
         return ()
     return (
         VolumeMount(lower, f"{names.LAYERS}/lower", read_only=True),
-        VolumeMount(_own(name), f"{names.LAYERS}/own", read_only=True),
+        VolumeMount(own_name(name), f"{names.LAYERS}/own", read_only=True),
     )
 
 
@@ -79,7 +79,7 @@ def is_lost(work: ProjectWork) -> bool:
     record = work.record
     if not record.lowers:
         return False
-    needed = {*record.lowers.values(), *map(_own, record.lowers), *record.layered}
+    needed = {*record.lowers.values(), *map(own_name, record.lowers), *record.layered}
     return not needed <= set(work.engine.volumes(repository=work.repository.key))
 
 
@@ -92,7 +92,7 @@ def drop_layers(work: ProjectWork) -> None:
         work.engine.remove(container.id)
     for name in work.record.mounts.values():
         work.engine.remove_volume(name)
-        work.engine.remove_volume(_own(name))
+        work.engine.remove_volume(own_name(name))
     work.change(mounts={}, lowers={}, layered=(), copying=(), supplied=(), setup_done=())
 
 
@@ -118,12 +118,12 @@ def engine_name(info: EngineInfo) -> str:
 def _tried(work: ProjectWork, image: str) -> bool:
     name = f"{work.container_name}.try"
     lower = f"{name}.lower"
-    made = [name, lower, _own(name)]
+    made = [name, lower, own_name(name)]
     try:
         for volume in made[1:]:
             work.engine.ensure_volume(volume, labels(work))
-        put_folders(work, [_own(name)], ["v0/upper", "v0/work"], image)
-        work.engine.ensure_overlay(name, lower, _own(name), labels(work))
+        put_folders(work, [own_name(name)], ["v0/upper", "v0/work"], image)
+        work.engine.ensure_overlay(name, lower, own_name(name), labels(work))
         with _helper(work, [name], image) as container:
             work.engine.start(container)
         return True
@@ -235,6 +235,6 @@ def _helper(
         work.engine.remove(made)
 
 
-def _own(name: str) -> str:
+def own_name(name: str) -> str:
     """The volume that keeps what is written to the layer."""
     return f"{name}.own"

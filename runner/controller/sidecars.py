@@ -115,6 +115,9 @@ def ensure_sidecars(
                     f"in it (new ones: treedock clean {work.id}, then up)"
                 )
             started[name] = _recreate(work, spec, there)
+    made = tuple(sorted(filter(None, (data_of(work, name) for name in wanted))))
+    if work.record.data_volumes != made:
+        work.change(data_volumes=made)
     for name, container in started.items():
         with work.step(f"starting {name}"):
             work.engine.start(container)
@@ -244,15 +247,19 @@ def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -
     below = {volume.name for volume in spec.volumes if volume.read_only}
     lost = below - set(work.engine.volumes(repository=work.repository.key)) if below else ()
     for name in sorted(lost):
-        raise Refused(
-            f"{work.id}: the volume {name}, above which its data lies, is gone.",
-            hint=f"That data cannot be read without it. Begin anew: treedock clean {work.id}, "
-            "then up",
-        )
+        raise unreadable(work, name)
     for volume in spec.volumes:
         if volume.name not in below:
             work.engine.ensure_volume(volume.name, spec.labels)
     return work.engine.create(spec)
+
+
+def unreadable(work: ProjectWork, lower: str) -> Refused:
+    """The golden state in the volume `lower` is gone from below the instance's data."""
+    return Refused(
+        f"{work.id}: the volume {lower}, above which its data lies, is gone.",
+        hint=f"That data cannot be read without it. Begin again: treedock clean {work.id}, then up",
+    )
 
 
 def await_ready(work: ProjectWork, owner: str, name: str) -> None:

@@ -13,6 +13,7 @@ from runner.controller.describing import describe
 from runner.controller.files import write_files
 from runner.controller.golden_states import first_reset
 from runner.controller.layers import drop_layers
+from runner.controller.lost_data import forget_lost_data
 from runner.controller.opening import Project
 from runner.controller.own_git import ensure_own_git, require_no_submodules
 from runner.controller.parallel import side_by_side
@@ -136,6 +137,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
         if ensure_own_git(work):
             ensure_stopped(work)
         require_own_data(work)
+        forget_lost_data(work)
         ensure_dependencies(work, ground.image, ground.authority)
         running = ensure_running(work, ground.image, ground.authority)
         with first_reset(work, ground.authority, untouched=untouched, fresh=ground.fresh) as first:

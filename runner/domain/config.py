@@ -435,6 +435,14 @@ class Config(Model):
         return self
 
     @property
+    def lines(self) -> list[str]:
+        """Every command line of the project's own."""
+        database = self.database.reset if self.database else None
+        found = [step.run for step in self.setup] + [one.run for one in self.services.values()]
+        found += [gate.run for gate in self.gates]
+        return found + [line for line in (self.verify, database, self.test) if line]
+
+    @property
     def slots(self) -> int:
         return len(next(iter(self.ports.values())))
 

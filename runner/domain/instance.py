@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 State = Literal["absent", "stopped", "starting", "running", "degraded", "failed"]
 ContainerStatus = Literal["absent", "created", "running", "paused", "exited"]
 Unsynced = Literal["inside", "host", "both"]
-ServiceState = Literal["stopped", "starting", "running", "failed", "exited"]
+ServiceState = Literal["stopped", "starting", "running", "failed", "exited", "missing"]
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?")
 
@@ -73,6 +73,8 @@ class Record:
     """The key of the golden state that it has of its database."""
     data_lowers: dict[str, str] = field(default_factory=dict)
     """Volumes of sidecars that show a golden state until written to: their name -> its volume."""
+    data_volumes: tuple[str, ...] = ()
+    """Volumes with the data of its sidecars that were made."""
     copied: tuple[str, ...] = ()
     """Ignored files of the main checkout that it got a copy of, and `.env`."""
     services: dict[str, str] = field(default_factory=dict)
@@ -111,6 +113,7 @@ class Record:
         known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
         for key in ("setup_done", "sidecar_ports", "copied", "layered", "copying", "supplied"):
             known[key] = tuple(known.get(key, ()))
+        known["data_volumes"] = tuple(known.get("data_volumes", ()))
         if known.get("error"):
             known["error"] = Failure(**known["error"])
         return cls(**known)
@@ -212,7 +215,8 @@ def state_of(
         return "stopped"
     if not ready:
         return "failed"
-    down = [service for service in services if service.state in ("failed", "exited", "stopped")]
+    ended = ("failed", "exited", "stopped", "missing")
+    down = [service for service in services if service.state in ended]
     if any(service.state == "failed" for service in services) and len(down) == len(services):
         return "failed"
     return "degraded" if down else "running"

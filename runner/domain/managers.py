@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from runner.domain import local_sources
@@ -241,6 +241,17 @@ def folders(line: str) -> list[str]:
     found |= {VENV} if managers & {"uv", "poetry"} else set()
     found |= {folder for words in calls if (folder := _venv_folder(words))}
     return sorted(found)
+
+
+def variables(lines: Iterable[str], home: str) -> dict[str, str]:
+    """What a manager that these lines name has to be told in the environment, so that every call
+    finds what the first one made: pnpm keeps one store per project (its documentation, 'storeDir',
+    and of the environment, which version 11 has renamed). Not told to others: npm 11 warns of it.
+    """
+    if not any(re.search(r"\bpnpm\b", line) for line in lines):
+        return {}
+    store = f"{home}/{_DOWNLOADS['pnpm']}"
+    return {"npm_config_store_dir": store, "pnpm_config_store_dir": store}
 
 
 def downloads(line: str) -> tuple[str, ...]:

@@ -21,7 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.adapters.engine import NO_COMMAND, Container, EngineInfo, Finished, not_started
+from runner.adapters.engine import (
+    NO_COMMAND,
+    Container,
+    EngineInfo,
+    Finished,
+    not_started,
+    require_own_volume,
+)
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
@@ -349,6 +356,7 @@ class FakeEngine:
             folder = self._logs() / f"volume-{_new_id()}"
             folder.mkdir()
             self._volumes[name] = _Volume(dict(labels), folder, overlay)
+        require_own_volume(name, self._volumes[name].labels, labels)
         return self._volumes[name].folder
 
     def _answer(self, call: str) -> None:

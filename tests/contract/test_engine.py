@@ -15,7 +15,7 @@ from runner.adapters import sockets
 from runner.adapters.engine import Container, Engine
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Mount, VolumeMount
-from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
+from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed, Refused
 from tests.contract.conftest import IMAGE, NEW_IMAGE, Create
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.tiny_image import tiny_image
@@ -189,6 +189,8 @@ def test_a_volume_is_made_once_found_by_its_labels_and_stays_while_it_is_used(
     assert engine.users("/data") == []
     with pytest.raises(EngineFailed):
         engine.remove_volume(name)
+    with pytest.raises(Refused, match=f"volume {name} that treedock did not make"):
+        engine.ensure_volume(name, {**labels, names.LABEL_REPOSITORY: "another"})
     engine.remove(made)
     assert engine.volumes(repository=key) == [name]
     engine.remove_volume(name)

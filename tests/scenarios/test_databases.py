@@ -115,6 +115,17 @@ def test_that_somebody_removed_what_its_data_lies_above_is_said(shop: App) -> No
     ok(shop, "clean", "pay")
     shop.up("pay")
     assert ask(shop, "SELECT count(*) FROM item", "pay") == "1000"
+    ask(shop, "DELETE FROM item", "pay")
+    ok(shop, "down", "pay")
+    for container in shop.engine.containers(repository=key, beside="pay"):
+        shop.engine.remove(container.id)
+    gone = [name for name in volumes(shop) if "-pay-" in name]
+    for name in gone:  # as `docker system prune --volumes` does
+        shop.engine.remove_volume(name)
+    answer = shop.cli("up", "pay")
+    assert answer.exit_code == 0, answer.stderr
+    assert f"the volume {min(gone)} with the data of postgres is gone" in answer.stderr
+    assert ask(shop, "SELECT count(*) FROM item", "pay") == "1000"
 
 
 def test_a_script_learns_of_an_error_in_the_shell_of_the_database(shop: App) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from runner.controller.database import url_of, variables
-from runner.domain.config import validate
+from runner.controller.gates import run_gates
+from runner.domain.config import Gate, validate
 from runner.domain.errors import ConfigError, Refused
+from tests.real_git import git
 from tests.shop import Shop
 
 SIDECAR = {
@@ -63,6 +65,28 @@ def test_every_command_inside_gets_it_and_what_env_says_counts_more(shop: Shop) 
     shop.configure(database={"path": "app.db", "reset": f"{tell} 2>&1"})
     shop.up("pay")
     assert (shop.tree("pay") / "told").read_text() == "sqlite:///elsewhere.db\n"
+
+
+def test_every_call_of_pnpm_finds_the_store_of_the_first(shop: Shop) -> None:
+    tell = 'echo "$npm_config_store_dir $pnpm_config_store_dir $HOME" > told'
+    shop.configure(setup=[{"run": tell}])
+    shop.up("auth")
+    assert len((shop.tree("auth") / "told").read_text().split()) == 1
+    shop.configure(setup=[{"run": f"{tell}; echo npx pnpm@9 install"}])
+    shop.up("pay")
+    *stores, home = (shop.tree("pay") / "told").read_text().split()
+    assert stores == [f"{home}/.pnpm-store"] * 2
+    (shop.repo / ".env").write_text("npm_config_store_dir=/mine\n")
+    shop.up("search")
+    assert (shop.tree("search") / "told").read_text().split()[0] == "/mine"
+    fails = 'test "$npm_config_store_dir" = "$HOME/.pnpm-store"'
+    (shop.repo / ".env").unlink()
+    head = git(shop.repo, "rev-parse", "main").strip()
+    verdict = run_gates(
+        shop.project, "new", head, [Gate(run=fails)], base_commit=head,
+        log=shop.repo.parent / "log", emit=shop.events.append,
+    )  # fmt: skip
+    assert verdict.green, verdict.message
 
 
 def test_a_client_on_the_host_finds_it_where_it_is_published(shop: Shop) -> None:

@@ -226,6 +226,66 @@ def test_data_that_a_clean_could_not_remove_is_not_taken_for_ones_own(beside: Sh
     assert beside.engine.volumes(left="over") == []
 
 
+def take_away(shop: Shop, instance: str = "auth") -> str:
+    """What `docker system prune --volumes` does to an instance that is down. Returns the volume."""
+    shop.down(instance)
+    (volume,) = shop.engine.volumes(repository=shop.repository.key, beside=instance)
+    for one in shop.engine.containers(beside=instance):
+        shop.engine.remove(one.id)
+    shop.engine.remove_volume(volume)
+    return volume
+
+
+def test_data_whose_volume_is_gone_is_named_and_the_database_reset_again(beside: Shop) -> None:
+    database = {"engine": "command", "sidecar": "cache", "reset": "echo x >> reset.log"}
+    beside.configure(setup=[{"run": "echo x >> set-up.log"}], database=database)
+    beside.up("auth")
+    volume = take_away(beside)
+    logs = [beside.tree("auth") / name for name in ("reset.log", "set-up.log")]
+    assert [log.read_text().split() for log in logs] == [["x"], ["x"]]
+    beside.up("auth")
+    assert beside.warnings == [
+        f"the volume {volume} with the data of cache is gone; it begins empty"
+    ]
+    assert [log.read_text().split() for log in logs] == [["x", "x"], ["x", "x"]]
+    beside.up("auth")
+    assert beside.warnings == []
+    assert logs[0].read_text().split() == ["x", "x"]
+
+
+def test_data_of_a_sidecar_that_has_changed_meanwhile_is_named_too(beside: Shop) -> None:
+    beside.up("auth")
+    volume = take_away(beside)
+    beside.configure(sidecars={"cache": {**CACHE, "env": {"A": "b"}}})
+    beside.up("auth")
+    assert [text for text in beside.warnings if volume in text]
+
+
+def test_a_volume_that_treedock_did_not_make_is_never_taken(beside: Shop) -> None:
+    beside.up("auth")
+    volume = take_away(beside)
+    beside.engine.ensure_volume(volume, {})
+    refused = beside.refusal("auth")
+    assert f"volume {volume} that treedock did not make" in refused.message
+    assert f"docker volume rm {volume}" in refused.hint
+    beside.engine.remove_volume(volume)
+    beside.up("auth")
+    assert [text for text in beside.warnings if volume in text]
+
+
+def test_a_sidecar_that_is_missing_is_shown(beside: Shop) -> None:
+    beside.up("auth")
+    for one in beside.engine.containers(beside="auth"):
+        beside.engine.remove(one.id)
+    (listed,), (seen,) = beside.list(), status(beside.project, ["auth"], beside.events.append)
+    for view in (listed, seen):
+        assert view.state == "degraded"
+        assert view.missing == ["sidecar cache"]
+        assert [(one.name, one.state) for one in view.sidecars] == [("cache", "missing")]
+    beside.up("auth")
+    assert beside.list()[0].state == "running"
+
+
 def test_clean_refuses_while_another_container_runs_on_the_data(beside: Shop) -> None:
     beside.up("auth")
     (volume,) = beside.engine.volumes(repository=beside.repository.key, beside="auth")
