@@ -44,6 +44,7 @@ check: venv
 test: venv
 	@tests/install-browser
 	@tests/install-compose
+	@tests/install-lfs
 	$(PYTEST) -q -n 2 -m "not engine and not browser and not long"
 	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -n 2 --dist loadfile -m "(engine or browser) and not long"
 

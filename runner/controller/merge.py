@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from runner.adapters import locks
+from runner.adapters import lfs, locks
 from runner.adapters.runs import Landing, Run
 from runner.controller.landing import settle, take_back
 from runner.controller.losses import shows_again
@@ -120,7 +120,7 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
             raise NotFound(
                 f"There is no branch {base} here.", hint=f"git branch {base} origin/{base}"
             )
-        done, heads, refused = _prepare(works, was, wanted)
+        done, heads, refused = _prepare(works, was, wanted, push=push)
         refused += _without_way(project, was, heads)
         order = _ordered(project, was, heads, wanted, emit)
         for id_ in order:
@@ -183,13 +183,16 @@ def _pushes(project: Project, wanted: Wanted) -> bool:
 
 
 def _prepare(
-    works: dict[str, ProjectWork], base: str, wanted: Wanted
+    works: dict[str, ProjectWork], base: str, wanted: Wanted, *, push: bool
 ) -> tuple[list[str], dict[str, str], list[Outcome]]:
     """(landed before, head by id, what is refused)."""
 
     def look(work: ProjectWork) -> str | RunnerError | None:
         try:
-            return _ready(work, base)
+            head = _ready(work, base)
+            if push and head:
+                lfs.require_here(work.git, "origin", head)
+            return head
         except EngineUnavailable:
             raise
         except RunnerError as error:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runner.adapters import diffs, github, remotes
+from runner.adapters import diffs, github, lfs, remotes
 from runner.adapters.diffs import Commit
 from runner.adapters.github import Forge, Request
 from runner.controller.opening import Repository
@@ -68,6 +68,7 @@ def pr(
     commits = _require_ahead(work, base, commit)
     warn_of_flagged(work, base, commit)
     with work.step(f"pushing {record.branch} to {REMOTE}"):
+        lfs.push(work.git, REMOTE, commit)
         pushed = remotes.push(work.git, REMOTE, commit, record.branch)
     work.note("pushed", remote=REMOTE, branch=record.branch, commit=commit)
     forge = next(filter(None, map(github.forge_of, addresses)), None)

@@ -253,11 +253,12 @@ class Queue:
 
     def _push_first(self, base: str, expected: str, commit: str) -> None:
         """The origin decides: nothing is landed here that it has rejected."""
-        from runner.adapters import landing, remotes
+        from runner.adapters import landing, lfs, remotes
 
         if self._git.branch(base) != expected:
             raise BaseMoved(f"{base} has moved meanwhile.")
         landing.require_free(self._git, base, expected, commit)
+        lfs.push(self._git, "origin", commit)
         try:
             remotes.push(self._git, "origin", commit, base)
         except Refused as error:

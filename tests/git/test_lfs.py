@@ -1,0 +1,106 @@
+"""Git LFS: commits hold pointers, and the files themselves are neither lost nor left behind."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runner.controller.merge import Merged, Outcome, Wanted, merge
+from runner.controller.pr import pr
+from tests.real_git import commit, git, write
+from tests.running import CHECKOUT
+from tests.shop import Shop
+
+pytestmark = pytest.mark.deep
+
+POINTER = "version https://git-lfs.github.com/spec/v1"
+
+
+@pytest.fixture
+def large(shop: Shop, origin: Path) -> Shop:
+    """The shop with `*.bin` under Git LFS, at an origin that has its files."""
+    subprocess.run([CHECKOUT / "tests" / "install-lfs"], check=True)
+    for key, value in {
+        "clean": "git-lfs clean -- %f",
+        "smudge": "git-lfs smudge -- %f",
+        "required": "true",
+    }.items():
+        git(shop.repo, "config", f"filter.lfs.{key}", value)
+    commit(shop.repo, {".gitattributes": "*.bin filter=lfs -text\n", "a.bin": "first\n"})
+    git(shop.repo, "lfs", "push", "origin", "main")
+    git(shop.repo, "push", "--quiet", "--no-verify", "origin", "main")
+    return shop
+
+
+def landed(shop: Shop, **wanted: object) -> tuple[Merged, Outcome]:
+    options = Wanted(no_gate=True, **wanted)  # type: ignore[arg-type]
+    merged = merge(shop.project, ["auth"], options, shop.events.append)
+    (outcome,) = merged.outcomes
+    return merged, outcome
+
+
+def files_at(origin: Path) -> int:
+    return sum(path.is_file() for path in (origin / "lfs/objects").rglob("*"))
+
+
+def fresh_clone(shop: Shop, origin: Path, branch: str = "main") -> Path:
+    """A clone on another machine, as it were, which has git-lfs."""
+    clone = shop.repo.parent / "fresh"
+    settings = ["filter.lfs.smudge=git-lfs smudge -- %f", "filter.lfs.required=true"]
+    options = [part for setting in settings for part in ("-c", setting)]
+    git(shop.repo.parent, *options, "clone", "--quiet", "-b", branch, str(origin), "fresh")
+    return clone
+
+
+def test_what_a_merge_pushes_is_whole(large: Shop, origin: Path) -> None:
+    large.up("auth")
+    commit(large.tree("auth"), {"model.bin": "second\n", "b.bin": "third\n"})
+    merged, outcome = landed(large)
+    assert (outcome.state, merged.pushed, files_at(origin)) == ("landed", True, 3)
+    assert (fresh_clone(large, origin) / "model.bin").read_text() == "second\n"
+
+
+def test_what_a_pull_request_pushes_is_whole(large: Shop, origin: Path) -> None:
+    large.up("auth")
+    commit(large.tree("auth"), {"model.bin": "second\n"})
+    assert pr(large.repository, "auth", large.events.append).pushed
+    assert (fresh_clone(large, origin, "feature/auth") / "model.bin").read_text() == "second\n"
+
+
+def test_where_the_origin_does_not_take_a_file_nothing_lands(large: Shop, origin: Path) -> None:
+    large.up("auth")
+    commit(large.tree("auth"), {"model.bin": "second\n"})
+    before = git(origin, "rev-parse", "main")
+    (origin / "lfs").rename(origin / "elsewhere")
+    (origin / "lfs").write_text("in the way")
+    _, outcome = landed(large)
+    assert outcome.state == "refused"
+    assert "did not take the files of Git LFS" in outcome.message
+    assert git(origin, "rev-parse", "main") == git(large.repo, "rev-parse", "main") == before
+    (origin / "lfs").unlink()
+    (origin / "elsewhere").rename(origin / "lfs")
+    assert landed(large)[1].state == "landed"
+
+
+def test_a_pointer_to_a_file_that_is_nowhere_is_refused_before_a_gate(
+    large: Shop, tmp_path: Path
+) -> None:
+    large.up("auth")
+    pointer = f"{POINTER}\noid sha256:{'1' * 64}\nsize 12\n"
+    write(large.tree("auth"), {"model.bin": pointer})
+    git(large.tree("auth"), "add", "model.bin")
+    git(large.tree("auth"), "commit", "--quiet", "--message", "only its pointer")
+    touched = tmp_path / "gate"
+    wanted = Wanted(gates=(f"touch {touched}",))
+    (outcome,) = merge(large.project, ["auth"], wanted, large.events.append).outcomes
+    assert outcome.state == "refused"
+    assert "neither here nor at origin: 1111111111" in outcome.message
+    assert not touched.exists()
+
+
+def test_text_like_a_pointer_where_nothing_is_under_git_lfs_is_a_text(
+    shop: Shop, origin: Path
+) -> None:
+    shop.up("auth")
+    commit(shop.tree("auth"), {"t": f"{POINTER}\noid sha256:{'1' * 64}\nsize 12\n" + "x" * 20})
+    assert landed(shop)[1].state == "landed"
