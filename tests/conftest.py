@@ -110,7 +110,7 @@ def cli(repo: Path) -> Cli:
 @pytest.fixture
 def shop(repo: Path) -> Iterator[Shop]:
     """The project in `repo` on a fake engine, with port ranges of its own for 5 slots."""
-    engine = FakeEngine(images=["tiny"])
+    engine = FakeEngine(images=["tiny"], own=["treedock/fullstack:test"])
     shop = Shop(repo, engine)
     first = free_block(10)
     ports = {"backend": f"{first}-{first + 4}", "frontend": f"{first + 5}-{first + 9}"}

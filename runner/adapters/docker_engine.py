@@ -40,7 +40,7 @@ BUILD_MEMORY = 4 * 2**30
 BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
 STAGE = "treedock.stage"  # label of stages that nobody needs once the image is made
-EXEC_TIMEOUT = 30.0  # seconds, and
+EXEC_TIMEOUT = 10.0  # seconds, and
 EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
 
 # An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
@@ -164,7 +164,7 @@ class DockerEngine:
                 if error.status_code != 409:
                     raise
                 # Somebody else, killed perhaps, has begun to remove it.
-                self._api.wait(container, condition="removed", timeout=int(EXEC_TIMEOUT))
+                self._api.wait(container, condition="removed", timeout=CALL_TIMEOUT)
         step("engine remove")
 
     def last_lines(self, container: str, lines: int) -> list[str]:
@@ -428,7 +428,9 @@ def _frames(connection: _Connection, timeout: float | None) -> Iterator[tuple[in
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:  # it never is silent
+                raise TimeoutError
             connection.socket.settimeout(left)  # without one a command may be silent for hours
             head = connection.reader.read(8)
             if len(head) < 8:

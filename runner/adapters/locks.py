@@ -4,18 +4,35 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+GLANCE = 0.02  # seconds between two tries to get a lock that is waited for with a limit
+
+
+class Held(Exception):
+    """Another process holds the lock: `holder` is 'process 4711'."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
 
 @contextlib.contextmanager
-def hold(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+def hold(
+    path: Path,
+    *,
+    waiting: Callable[[str], None] | None = None,
+    patience: float | None = None,
+) -> Iterator[None]:
     """Hold the exclusive lock `path` for the block; parents are made.
 
-    When somebody else holds it, `waiting` is told once who ('process 4711'), then it waits.
+    When somebody else holds it, `waiting` is told once who ('process 4711'), then it waits: for
+    `patience` seconds, then raises Held, or without an end.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock(path, waiting)
+    descriptor = _lock(path, waiting, patience)
     held().append(descriptor)
     try:
         yield
@@ -60,16 +77,16 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _lock(path: Path, waiting: Callable[[str], None] | None) -> int:
+def _lock(path: Path, waiting: Callable[[str], None] | None, patience: float | None) -> int:
+    deadline = None if patience is None else time.monotonic() + patience
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting:
-                waiting(os.pread(descriptor, 100, 0).decode(errors="replace") or "another process")
-                waiting = None
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _await(descriptor, waiting, deadline)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        waiting = None
         # Whoever removed the file between open and flock leaves us with a lock nobody sees.
         if _is_still(path, descriptor):
             with contextlib.suppress(OSError):  # a courtesy; the disk may be full
@@ -79,6 +96,30 @@ def _lock(path: Path, waiting: Callable[[str], None] | None) -> int:
                 )
             return descriptor
         os.close(descriptor)
+
+
+def _await(descriptor: int, waiting: Callable[[str], None] | None, deadline: float | None) -> None:
+    """Lock it. Raises Held where another process has it at `deadline` (time.monotonic) still."""
+    if _try(descriptor):
+        return
+    holder = os.pread(descriptor, 100, 0).decode(errors="replace") or "another process"
+    if waiting:
+        waiting(holder)
+    if deadline is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    while not _try(descriptor):
+        if time.monotonic() > deadline:
+            raise Held(holder)
+        time.sleep(GLANCE)
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

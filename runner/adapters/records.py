@@ -28,6 +28,31 @@ class Records:
     def lock(self, instance: str) -> Path:
         return self.root / "locks" / f"instance-{instance}.lock"
 
+    def tell_stopped(self, instance: str) -> None:
+        """Tell the operation that holds the instance's lock that this process stops the instance.
+
+        By a symlink, which needs no block of a disk that may be full; where it cannot be made
+        the operation ends with the error of its own command.
+        """
+        self.forget_stop(instance)
+        with contextlib.suppress(OSError):
+            self._stop(instance).symlink_to(f"process {os.getpid()}")
+
+    def stopped_by(self, instance: str) -> str | None:
+        """'process 4711': which process stopped the instance under the holder of its lock."""
+        try:
+            return str(self._stop(instance).readlink())
+        except OSError:
+            return None
+
+    def forget_stop(self, instance: str) -> None:
+        """Remove that note; the caller holds the lock, or is about to write another one."""
+        with contextlib.suppress(OSError):
+            self._stop(instance).unlink()
+
+    def _stop(self, instance: str) -> Path:
+        return self.lock(instance).with_suffix(".stop")
+
     @property
     def repository_lock(self) -> Path:
         """For what changes refs, the worktree list or who has which slot."""

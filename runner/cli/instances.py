@@ -72,7 +72,11 @@ def up_command(
 @click.option("--timings", is_flag=True, help="Print how long each step took.")
 @output.as_json
 def down_command(ids: tuple[str, ...], everything: bool, timings: bool, json_: bool) -> int:
-    """Stop instances. Container, slot, worktree, branch and database stay."""
+    """Stop instances. Container, slot, worktree, branch and database stay.
+
+    Another operation gets 2 seconds, then its instance is stopped all the same. Afterwards commits
+    are brought out; exit code 5 where that fails, and they stay inside.
+    """
     from runner.controller.down import down
     from runner.controller.moved import require_none_left
 

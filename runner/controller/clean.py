@@ -17,6 +17,7 @@ from runner.controller.archive import Archive, Stake
 from runner.controller.archiving import require_room, write
 from runner.controller.containers import ensure_stopped
 from runner.controller.database import snapshots_of
+from runner.controller.down import halt
 from runner.controller.losses import going_branch
 from runner.controller.opening import Repository
 from runner.controller.own_git import kept_ref
@@ -55,6 +56,11 @@ class Force:
     unmerged: bool = False
     ignored: bool = False
 
+    @property
+    def everything(self) -> bool:
+        """Whether nothing that a look could find is a reason to refuse."""
+        return self.dirty and self.unmerged
+
 
 def clean(
     repository: Repository,
@@ -72,20 +78,34 @@ def clean(
 
     All or nothing: raises UncommittedChanges, UnmergedCommits or Refused first, naming what would
     be lost; what is forced away stays in the archive. A dry run syncs, and touches nothing else.
+    With everything forced the instance is stopped first, under another operation too.
     """
     work = Work(repository, instance, emit, or_copied=True)
+    work.apart = True
     if not dry_run and _was_almost_done(work):
         return _finish(work)
     repository.record(instance, or_copied=True)
     allowed = Force(force or force_dirty, force or force_unmerged, keep_ignored)
-    with work.locked():
-        stake = _look(work, allowed)
-        if dry_run:
-            going = _going_ignored(work, stake)
-            return Cleaned(instance, _parts(work), would_keep=_sentences(stake), ignored=going)
+    with contextlib.ExitStack() as held:
+        if allowed.everything and not dry_run:
+            _require_halted(work, held)
+        else:
+            held.enter_context(work.locked())
+            stake = _look(work, allowed)
+            if dry_run:
+                going = _going_ignored(work, stake)
+                kept = _sentences(stake)
+                return Cleaned(instance, _parts(work), would_keep=kept, ignored=going)
         cleaned = _clear(work, allowed)
     _expire(repository, cleaned.archives, emit)
     return cleaned
+
+
+def _require_halted(work: Work, held: contextlib.ExitStack) -> None:
+    """Stop the instance and have `held` keep its lock. Raises why that is impossible."""
+    problem = halt(work, held).problem
+    if problem:
+        raise problem
 
 
 def _was_almost_done(work: Work) -> bool:
@@ -111,6 +131,7 @@ def retire(work: Work) -> list[str]:
 
     Nothing is refused: what turns out not to be in base is put into the archive, and said.
     """
+    work.apart = True
     cleaned = _clear(work, Force(dirty=True, unmerged=True))
     for archive in cleaned.archives:
         if archive.holds_work:

@@ -17,7 +17,7 @@ from runner.domain import container as names
 from runner.domain import managers
 from runner.domain.container import ContainerSpec, Mount, VolumeMount
 from runner.domain.container import Limits as ContainerLimits
-from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused
+from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused, Stopped
 from runner.domain.ports import choose_slot, ports_of_slot
 from runner.domain.produces import below_home
 
@@ -256,14 +256,17 @@ def _start_or_move(work: ProjectWork, container: str) -> bool:
     The engine is the arbiter. What it says is prose, so the ports are probed instead.
     """
     RunFolder(work.records.folder(work.id) / "run").forget_all()
+    work.require_not_stopped()
     try:
         work.engine.start(container)
-        return True
     except EngineFailed:
         taken = [port for port in work.record.ports.values() if not sockets.is_free(port)]
         if not taken:
             raise
         work.engine.remove(container)
+    else:
+        _require_still_wanted(work, container)
+        return True
     with work.repository_locked():
         slot, ports = choose_ports(work, work.engine.containers())
         work.change(slot=slot, ports=ports)
@@ -271,6 +274,16 @@ def _start_or_move(work: ProjectWork, container: str) -> bool:
     work.warn(f"port {taken[0]} is taken by another process; {work.id} moved to {where}")
     write_files(work, work.values())
     return False
+
+
+def _require_still_wanted(work: ProjectWork, container: str) -> None:
+    """A `down` of another process looked for what runs just before this ran: raises Stopped, and
+    it runs no more."""
+    try:
+        work.require_not_stopped()
+    except Stopped:
+        work.engine.stop(container, STOP_TIMEOUT)
+        raise
 
 
 def _is_own(work: ProjectWork, container: Container) -> bool:

@@ -10,8 +10,8 @@ from runner.controller.sidecars import restart_sidecar
 from runner.controller.up import Brought, up
 from runner.controller.work import ProjectWork, require_running
 from runner.controller.worktree import Wish
-from runner.domain.errors import NotFound
-from runner.domain.events import Emit
+from runner.domain.errors import NotFound, NotSynced
+from runner.domain.events import Emit, Warned
 from runner.domain.instance import View
 from runner.domain.service import job_of
 
@@ -44,5 +44,8 @@ def restart_service(project: Project, instance: str, service: str, emit: Emit) -
 def restart(project: Project, instance: str, emit: Emit) -> Brought:
     """Stop and start the whole instance. Raises NotFound."""
     project.repository.record(instance)
-    down(project.repository, instance, emit)
+    try:
+        down(project.repository, instance, emit)
+    except NotSynced as error:  # its git directory stays, and `up` tries again
+        emit(Warned(instance, error.message))
     return up(project, [Wish(instance)], emit, fetch=False)[0]

@@ -36,6 +36,7 @@ def stale(repository: Repository, emit: Emit) -> list[str]:
 
 def _is_merged(work: Work) -> bool:
     """After a sync, so that what was committed inside just now counts."""
+    work.apart = True
     try:
         with work.locked():
             error = losses.bring_out(work)

@@ -16,6 +16,7 @@ from runner.adapters.engine import Container
 from runner.adapters.snapshots import Snapshot
 from runner.controller import images
 from runner.controller.layers import claim_data, data_mounts, make_data_layer
+from runner.controller.parallel import side_by_side
 from runner.controller.supply import whole
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
@@ -27,6 +28,7 @@ from runner.domain.listening import listeners
 from runner.domain.text import with_last_lines
 
 STOP_TIMEOUT = 10  # seconds; a database writes down what it has in memory
+DOWN_TIMEOUT = 5  # seconds; `down` has ten for everything
 GLANCE = 0.05  # seconds between two looks
 LAST_LINES = 20
 READY = "treedock-ready"  # in images of treedock's own: ends with 0 once it can be used
@@ -169,9 +171,8 @@ def sidecar_key(sidecar: Sidecar) -> str:
 
 def stop_sidecars(work: Work) -> bool:
     """Stop those that run. Returns whether any did."""
-    running = [one for one in work.sidecars().values() if one.is_up]
-    for one in running:
-        work.engine.stop(one.id, STOP_TIMEOUT)
+    running = [one.id for one in work.sidecars().values() if one.is_up]
+    side_by_side(lambda one: work.engine.stop(one, DOWN_TIMEOUT), running)
     return bool(running)
 
 

@@ -288,7 +288,7 @@ def _take_in(work: Work, inside: Inside, theirs: str, ours: str, last: str, *, n
     """Move the branch inside to what was committed here. False: it is not running; `up` will.
     Unless it has to be `now`: then in a container of git's own."""
     container = work.container()
-    if (container is None or container.status != "running") and not now:
+    if (work.apart or container is None or container.status != "running") and not now:
         return False
     if inside.busy:
         raise Refused(

@@ -89,6 +89,7 @@ def up(
     _require_no_submodules(project, new)
     authority = images.host_ca(project.config.network.ca)
     image = images.ensure_image_at(project, lambda: _head(project, base), authority, emit)
+    _prepare_git(project, emit)
     repository.engine.ensure_network()
     ground = _Ground(image, authority, containers, fresh)
     with space_watched(project, emit):
@@ -112,14 +113,14 @@ def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
 
 def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:
     work = ProjectWork(project, wish.id, emit)
-    with work.locked():
-        try:
+    try:
+        with work.locked():
             changed = _work_on(work, wish, ground)
             return Brought(describe(work), changed)
-        except OSError as error:
-            return Brought(None, changed=True, error=unavailable(error))
-        except RunnerError as error:
-            return Brought(None, changed=True, error=error)
+    except OSError as error:
+        return Brought(None, changed=True, error=unavailable(error))
+    except RunnerError as error:
+        return Brought(None, changed=True, error=error)
 
 
 def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
@@ -151,8 +152,9 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
             reset = ensure_reset(work, running.id, running.env, first)
         started = ensure_services(work, running)
     except RunnerError as error:
-        work.change(ready=False, error=Failure(error.code, error.message, error.hint))
-        work.note("failed", code=error.code, message=error.message)
+        cause = work.cause_of(error)
+        work.change(ready=False, error=Failure(cause.code, cause.message, cause.hint))
+        work.note("failed", code=cause.code, message=cause.message)
         raise
     if not work.record.ready or work.record.error:
         work.change(ready=True, error=None)
@@ -181,6 +183,15 @@ def _require_no_submodules(project: Project, new: list[Wish]) -> None:
         commit = git.newest(name)[0]
         if commit:
             require_no_submodules(git, commit, name)
+
+
+def _prepare_git(project: Project, emit: Emit) -> None:
+    """Have the image with treedock's own git, so that `down` need not wait for it."""
+    if project.config.image != "fullstack":
+        try:
+            images.ensure_git_image(project.repository.engine, emit)
+        except RunnerError as error:  # it is only needed later
+            emit(Warned("", f"commits of stopped instances cannot be brought out: {error.message}"))
 
 
 def _head(project: Project, base: str) -> str:

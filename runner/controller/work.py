@@ -13,7 +13,7 @@ from runner.adapters.records import Records
 from runner.controller.opening import Project, Repository
 from runner.domain.container import LABEL_SIDECAR
 from runner.domain.environment import values_of
-from runner.domain.errors import Refused
+from runner.domain.errors import Refused, RunnerError, Stopped
 from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
 from runner.domain.instance import Record
 
@@ -35,6 +35,9 @@ class Work:
         self.id = instance
         self.emit = emit
         self._or_copied = or_copied
+        self.apart = False
+        """Whether git is to run beside the instance and never in it, for a few seconds at most:
+        so do `down` and `clean`, which nothing inside may hold up or mislead."""
         self._record: Record | None = None
 
     @property
@@ -86,18 +89,49 @@ class Work:
         return {one.labels.get(LABEL_SIDECAR, ""): one for one in found}
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the instance's lock; waiting for another treedock is said once."""
+    def locked(self, patience: float | None = None) -> Iterator[None]:
+        """Hold the instance's lock; waiting for another treedock is said once. With `patience`
+        it raises locks.Held after so many seconds.
+
+        An error that leaves the block is Stopped where `down` stopped the instance meanwhile.
+        """
         with locks.hold(
             self.records.lock(self.id),
             waiting=lambda who: self.say(f"waiting for {who}, which works on {self.id}"),
+            patience=patience,
         ):
+            self.records.forget_stop(self.id)
             try:
                 yield
+            except RunnerError as error:
+                cause = self.cause_of(error)
+                if cause is error:
+                    raise
+                raise cause from error
             finally:
+                self.records.forget_stop(self.id)
                 # While it is held: whoever waits for it notices that the file is another one.
                 if not (self.records.folder(self.id) / "record.json").exists():
                     self.records.lock(self.id).unlink(missing_ok=True)
+
+    def cause_of(self, error: RunnerError) -> RunnerError:
+        """The error itself, or Stopped where it comes of a `down` of another process."""
+        by = self.records.stopped_by(self.id)
+        if by is None or isinstance(error, Stopped):
+            return error
+        return self._stopped(by, f" It ended with: {error.message}")
+
+    def require_not_stopped(self) -> None:
+        """Raises Stopped where another process stopped the instance since the lock is held."""
+        by = self.records.stopped_by(self.id)
+        if by:
+            raise self._stopped(by)
+
+    def _stopped(self, by: str, ended: str = "") -> Stopped:
+        return Stopped(
+            f"{self.id} was stopped by {by} (treedock down) while this was at work on it.{ended}",
+            hint=f"Start it again with: treedock up {self.id}",
+        )
 
     @contextlib.contextmanager
     def repository_locked(self) -> Iterator[None]:

@@ -11,13 +11,15 @@
     │   ├── MergeConflict
     │   ├── NoFreeSlot
     │   ├── NothingNew
+    │   ├── Stopped
     │   ├── UncommittedChanges
     │   └── UnmergedCommits
     ├── Unavailable                     5   something outside does not do its part
     │   ├── GitFailed
     │   ├── EngineUnavailable
     │   ├── EngineFailed
-    │   └── ImageBuildFailed
+    │   ├── ImageBuildFailed
+    │   └── NotSynced
     └── CommandFailed                   1   the user's own command failed
 
 Anything else that escapes is a bug and keeps its traceback.
@@ -98,6 +100,12 @@ class NothingNew(Refused):
     code = "nothing_new"
 
 
+class Stopped(Refused):
+    """`down` stopped the instance while an operation was at work on it."""
+
+    code = "stopped"
+
+
 class UncommittedChanges(Refused):
     code = "uncommitted_changes"
 
@@ -127,6 +135,12 @@ class EngineFailed(Unavailable):
 
 class ImageBuildFailed(Unavailable):
     code = "image_build_failed"
+
+
+class NotSynced(Unavailable):
+    """An instance is stopped, and its commits could not be brought out of its git directory."""
+
+    code = "not_synced"
 
 
 class CommandFailed(RunnerError):

@@ -67,18 +67,21 @@ class _Volume:
 
 
 class FakeEngine:
-    """Implements runner.adapters.engine.Engine. `registry` holds the images that can be pulled.
+    """Implements runner.adapters.engine.Engine. `registry` holds the images that can be pulled,
+    `own` those that treedock has built.
 
     Without `overlays` no volume can be mounted above another one. `calls` names every call so
     far; after `vanish(n)` the engine answers n more and then no more.
     """
 
-    def __init__(self, images: Iterable[str] = (), registry: Iterable[str] = ()) -> None:
+    def __init__(
+        self, images: Iterable[str] = (), registry: Iterable[str] = (), own: Iterable[str] = ()
+    ) -> None:
         self.calls: list[str] = []
         self.overlays = True
-        self._images = {name: _new_id() for name in images}
+        self._own_images = set(own)
+        self._images = {name: _new_id() for name in [*images, *self._own_images]}
         self._registry = set(registry)
-        self._own_images: set[str] = set()
         self._containers: dict[str, _Made] = {}
         self._volumes: dict[str, _Volume] = {}
         self._left: int | None = None

@@ -324,6 +324,19 @@ def test_an_attached_command_that_does_not_end_in_time_is_an_error(
         )  # fmt: skip
 
 
+def test_an_attached_command_that_never_stops_printing_ends_at_its_time_limit(
+    engine: Engine, spec: ContainerSpec, create: Create, tmp_path: Path
+) -> None:
+    (tmp_path / "workspace" / "much").write_bytes(bytes(2**20))
+    made = create(spec)
+    engine.start(made)
+    with (tmp_path / "said").open("wb") as said, pytest.raises(EngineFailed, match="did not end"):
+        engine.exec_attached(
+            made, ["sh", "-c", "while :; do cat much much much much; done"],
+            env={}, workdir=names.WORKSPACE, stdin=None, stdout=said, stderr=said, timeout=0.5,
+        )  # fmt: skip
+
+
 def test_commands_inside_leave_no_connection_open(
     engine: Engine, spec: ContainerSpec, create: Create
 ) -> None:

@@ -1,6 +1,5 @@
 """Commits travel out of an instance and into it; the side that moved wins, and nothing is lost."""
 
-import io
 import multiprocessing
 import os
 import shutil
@@ -226,7 +225,6 @@ def test_the_host_can_be_kept_and_what_was_inside_stays_as_a_ref(auth: Inside) -
 
 
 def test_the_host_can_be_kept_while_the_instance_is_down(auth: Inside) -> None:
-    auth.shop.engine.import_image(io.BytesIO(), "treedock/fullstack:test")
     inside, here = both_moved(auth)
     auth.shop.down("auth")
     synced = auth.sync("host")
