@@ -18,8 +18,9 @@ from typing import BinaryIO
 
 from runner.adapters import disk, locks, status
 from runner.adapters.steps import step
+from runner.domain.drivers import is_steady, program_of
 from runner.domain.errors import GitFailed, NotFound, Refused
-from runner.domain.text import with_words
+from runner.domain.text import printable, with_words
 
 TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk
 LOOK_TIMEOUT = 120  # seconds; git reads a file of hundreds of gigabytes that code inside made
@@ -44,7 +45,6 @@ _DRIVERS = (
     r"^(filter\..*\.(clean|smudge|process)|diff\..*\.(command|textconv)|diff\.external"
     r"|merge\..*\.driver)$"
 )
-_STEADY = frozenset({"git-lfs", "git-crypt", "cat"})
 # Commands that change something; the kill points of the tests come after them.
 _CHANGING = {
     "update-ref",
@@ -655,13 +655,30 @@ class Git:
         out = self._run("config", "-z", "--get-regexp", _DRIVERS, check=False).stdout
         for entry in os.fsdecode(out).split("\0"):
             key, _, command = entry.partition("\n")
-            if command and not _is_steady(command):
-                raise Refused(
-                    f"git's configuration has the command {key} = {command}, and a branch could "
-                    "bring the files that decide what it does on this machine.",
-                    hint=f"Give it as an absolute path with options only: git config {key} ...",
-                )
+            if command and not is_steady(command, os.path.realpath):
+                raise self._steered(key, command)
+            path = program_of(command)
+            if path.startswith("/") and any(self._holds(Path(path), top) for top in self._tops()):
+                raise self._steered(key, command)
         self._drivers_are_safe = True
+
+    def _tops(self) -> list[Path]:
+        """The folders that what a branch brings is checked out in."""
+        return [worktree.path for worktree in self.worktrees() if not worktree.bare]
+
+    @staticmethod
+    def _holds(path: Path, top: Path) -> bool:
+        return path.is_relative_to(top) or path.resolve().is_relative_to(top.resolve())
+
+    @staticmethod
+    def _steered(key: str, command: str) -> Refused:
+        return Refused(
+            f"git's configuration has the command {key} = {printable(command)}, and a branch could "
+            "bring the files that decide what it does on this machine.",
+            hint="Name one program by its absolute path outside of the checkout, with options "
+            "like --name and words like %f only (a script of yours may call others): "
+            f"git config {key} ...",
+        )
 
     def shield_hooks(self, worktree: Path) -> str | None:
         """With a relative core.hooksPath (husky), turn hooks off for git commands that are run in
@@ -816,23 +833,6 @@ def _leads_back(git_dir: Path, worktree: Path) -> bool:
     return back.name == ".git" and back.parent.resolve() == worktree.resolve()
 
 
-def _is_steady(command: str) -> bool:
-    """Whether no file of the current folder decides what a command does.
-
-    That takes a known program with words of its own, or an absolute path with options only:
-    `npm run x`, `make` and `python -m x` all look into the folder they are run in.
-    """
-    program, *words = [word.strip("'\"") for word in command.split()]
-    if program == "git" and words[:1] == ["lfs"]:
-        program, words = "git-lfs", words[1:]
-    if program in _STEADY:
-        return all(re.fullmatch(r"[\w%=-]+", word) for word in words)
-    options = (
-        word.startswith(("/", "%", "-")) and not re.search(r"=[^/]*/", word) for word in words
-    )
-    return program.startswith("/") and all(options)
-
-
 def _flags() -> list[str]:
     return [part for setting in _SAFE for part in ("-c", setting)]
 
@@ -840,7 +840,9 @@ def _flags() -> list[str]:
 def _environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not _FOREIGN.fullmatch(key)}
     quiet = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-    return {**kept, **quiet, "SSH_ASKPASS_REQUIRE": "never"}
+    # git starts filters from the top of a worktree, where a branch could bring their namesakes.
+    absolute = (entry for entry in kept.get("PATH", os.defpath).split(":") if entry[:1] == "/")
+    return {**kept, **quiet, "PATH": ":".join(absolute), "SSH_ASKPASS_REQUIRE": "never"}
 
 
 def _quoted_path(path: Path) -> str:

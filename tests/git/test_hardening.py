@@ -1,5 +1,6 @@
 """What a branch could bring along, and host git must not run; and work that must not get lost."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -139,11 +140,44 @@ def test_a_refused_up_leaves_no_lock(shop: Shop) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", ["npm run -s strip", "make", "/usr/bin/npm run x", "sh"])
+@pytest.mark.parametrize(
+    "command",
+    ["npm run -s strip", "make", "/usr/bin/npm run x", "sh", "/usr/bin/python3 -mjsonfmt"],
+)
 def test_a_driver_that_looks_into_its_folder_is_refused(shop: Shop, command: str) -> None:
     git(shop.repo, "config", "filter.x.clean", command)
     with pytest.raises(Refused, match=r"filter\.x\.clean"):
         shop.bring("auth")
+
+
+def test_a_driver_that_lies_in_a_checkout_is_refused(shop: Shop, tmp_path: Path) -> None:
+    strip = shop.repo / "strip"
+    strip.write_text("#!/bin/sh\ncat\n")
+    outside = tmp_path / "strip"
+    outside.symlink_to(strip)
+    for path in (strip, outside, shop.repo / "trees/auth/strip"):
+        git(shop.repo, "config", "filter.x.clean", f"{path} --quiet")
+        with pytest.raises(Refused, match=r"filter\.x\.clean"):
+            shop.bring("auth")
+    git(shop.repo, "config", "filter.x.clean", "/usr/bin/tac")
+    shop.up("auth")
+
+
+def test_a_known_program_is_not_looked_for_in_the_worktree(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = tmp_path / "canary"
+    fake = f"#!/bin/sh\ntouch {canary}\nexec cat\n"
+    commit(shop.repo, {"git-crypt": fake, "bin/git-crypt": fake, "one.bin": "1\n"})
+    for name in ("git-crypt", "bin/git-crypt"):
+        (shop.repo / name).chmod(0o755)
+    commit(
+        shop.repo, {"git-crypt": fake, "bin/git-crypt": fake, ".gitattributes": "*.bin filter=x\n"}
+    )
+    git(shop.repo, "config", "filter.x.smudge", "git-crypt smudge")
+    monkeypatch.setenv("PATH", f".:bin:{os.environ['PATH']}:")
+    shop.up("auth")
+    assert not canary.exists()
 
 
 def test_commits_that_differ_in_white_space_only_are_not_taken_for_merged(shop: Shop) -> None:
