@@ -553,12 +553,25 @@ class Git:
         """Whether the checkout was finished: git writes the index after the last file."""
         return (self.worktree_dir(worktree) / "index").exists()
 
-    def check_out(self, worktree: Path) -> None:
-        """Write the files of HEAD into a worktree that add_worktree registered."""
+    def check_out(self, worktree: Path, *, download: bool = True) -> None:
+        """Write the files of HEAD into a worktree that add_worktree registered. Without
+        `download` a Git LFS file whose content is not here yet stays a pointer."""
         git_dir = self.worktree_dir(worktree)
         (git_dir / "index.lock").unlink(missing_ok=True)  # of a killed one
         arguments = ["-c", "checkout.workers=0", "reset", "--quiet", "--hard"]
-        self._in(worktree, *arguments, git_dir=git_dir)
+        env = {} if download else {"GIT_LFS_SKIP_SMUDGE": "1"}
+        self._in(worktree, *arguments, git_dir=git_dir, env=env)
+
+    def is_lfs_of(self, worktree: Path, base: str) -> bool:
+        """Whether the addresses that git-lfs finds in a worktree's .lfsconfig are those of the
+        commit `base`: else a branch decides where this machine sends requests, and as who."""
+        head, name = self.head_of(worktree), ".lfsconfig"
+        there = os.path.lexists(worktree / name)
+        found = disk.read_untrusted(worktree / name) if there else self.blob(head, name)
+        if found is None:
+            return not there
+        landed = found == self.blob(head, name) and self.is_ancestor(head, base)
+        return landed or found == self.blob(base, name)
 
     def remove_worktree(self, path: Path) -> bool:
         """Delete a worktree's files and its entry; each may be gone already. A folder that is no
@@ -770,11 +783,12 @@ class Git:
         *arguments: str,
         git_dir: Path | None = None,
         timeout: float = TIMEOUT,
+        env: dict[str, str] | None = None,
     ) -> str:
         """The output of a command about the files of a checkout, main or linked."""
         self.require_safe_drivers()
         where = git_dir or self._git_dir(checkout)
-        done = self._run(*arguments, git_dir=where, work_tree=checkout, timeout=timeout)
+        done = self._run(*arguments, git_dir=where, work_tree=checkout, timeout=timeout, env=env)
         return os.fsdecode(done.stdout)
 
     def _git_dir(self, checkout: Path) -> Path:

@@ -8,6 +8,7 @@ from runner.controller.opening import Project, Repository
 from runner.controller.own_git import ensure_own_git
 from runner.controller.sidecars import remove_sidecars
 from runner.controller.work import ProjectWork
+from runner.controller.worktree import fill
 from runner.domain.container import GATE_PREFIX
 from runner.domain.instance import Record
 
@@ -81,7 +82,7 @@ def lay_out(work: GateWork, commit: str) -> None:
         work.git.exclude(exclude_patterns(work))
         work.git.add_detached_worktree(worktree, commit)
     with work.step("checking out the candidate"):
-        work.git.check_out(worktree)
+        fill(work)
         work.git.shield_hooks(worktree)
     prepare_folder(work)
     write_files(work, work.values())

@@ -25,7 +25,7 @@ from runner.controller.sidecars import ensure_sidecars, require_own_data
 from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.work import ProjectWork
-from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases
+from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases, fill
 from runner.domain.container import WORKSPACE
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
 from runner.domain.events import Emit, Warned
@@ -173,7 +173,7 @@ def _bring_commits(work: ProjectWork, *, remade: bool) -> None:
         work.warn(sentences(error.message, error.hint))
     else:
         if remade and synced.moved == "inside":
-            work.git.check_out(Path(work.record.worktree))
+            fill(work)
 
 
 def _require_no_submodules(project: Project, new: list[Wish]) -> None:

@@ -113,7 +113,7 @@ def _check_out(work: ProjectWork, path: Path) -> None:
     """Write the files, unless an `up` that was cut off did so already."""
     if not work.git.is_checked_out(path):
         with work.step("checking out the files"):
-            work.git.check_out(path)
+            fill(work)
     hooks = work.git.shield_hooks(path)
     if hooks:
         work.say(
@@ -137,6 +137,21 @@ def _require_unmoved(work: ProjectWork, path: Path) -> None:
         f"{there}.",
         hint=f"Switch that to another branch first: git -C {there} switch --detach",
     )
+
+
+def fill(work: ProjectWork) -> None:
+    """Check the files of its worktree out, with what git-lfs may download for them."""
+    worktree, git = Path(work.record.worktree), work.git
+    others = {record.branch for record in work.records.all()}
+    base = work.project.base if work.record.base in others else work.record.base
+    commit = git.newest(base)[0]
+    download = git.is_lfs_of(worktree, commit or work.record.base_commit)
+    if not download:
+        work.warn(
+            f".lfsconfig is not that of {base}: files of Git LFS that are not on this machine yet "
+            "stay pointers, so that no branch decides where it sends requests"
+        )
+    git.check_out(worktree, download=download)
 
 
 def _require_empty(work: ProjectWork, path: Path) -> None:

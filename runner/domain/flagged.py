@@ -78,6 +78,7 @@ _RULES: Mapping[str, str] = {
     "/.github/copilot-instructions.md": "Copilot follows its instructions",
     # git
     ".gitattributes": "it names the filters, diff and merge drivers that git runs on files",
+    ".lfsconfig": "git-lfs sends requests, with your credentials, to the addresses that it names",
     ".gitmodules": "it names where git fetches submodules from",
     ".gitconfig": "git runs commands from it where it is included",
     ".husky/": "husky makes git run it as a hook",

@@ -14,7 +14,7 @@ from runner.domain.flagged import SUBMODULE, SYMLINK, case_twins, leads_out, rea
         *("web/.claude/hooks/run.sh", ".cursor/mcp.json", ".mcp.json", "AGENTS.md"),
         *(".husky/pre-commit", ".githooks/post-merge", ".pre-commit-config.yaml", "lefthook.yml"),
         *("Makefile", "GNUmakefile", "api/Makefile", "rules.mk", "justfile", "Taskfile.yml"),
-        *(".envrc", ".gitattributes", "sub/.gitattributes", ".gitmodules", "setup.py"),
+        *(".envrc", ".gitattributes", ".lfsconfig", ".gitmodules", "setup.py"),
         *("treedock.yaml", ".worktreeinclude", "Dockerfile", "api/Dockerfile.dev", "compose.yaml"),
         *("MAKEFILE", ".GitHub/Workflows/ci.yml", ".VSCode/Tasks.json"),
         *(".github/workflows/a\nb.yml", ".husky/\x1b[2J"),
