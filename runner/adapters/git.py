@@ -91,6 +91,22 @@ class Merged:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """The text of an attributes file and of an ignore file."""
+
+    attributes: bytes
+    ignore: bytes
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """The text of info/sparse-checkout, and whether it is in cone mode."""
+
+    patterns: bytes
+    cone: bool
+
+
+@dataclass(frozen=True)
 class Bounds:
     """What a command may use: bytes of memory, seconds of a processor, bytes of each file."""
 
@@ -394,6 +410,37 @@ class Git:
         out = os.fsdecode(self._run("config", "-z", "--list", git_dir=git_dir).stdout)
         pairs = (entry.partition("\n") for entry in out.split("\0") if entry)
         return {key: value if between else "true" for key, between, value in pairs}
+
+    def personal_rules(self, worktree: Path) -> Rules:
+        """The attributes and ignore rules that the person's configuration names for a linked
+        worktree, or that lie where git looks by itself."""
+        arguments = ["-z", "--type=path", "--get-regexp", r"^core\.(attributes|excludes)file$"]
+        where = self.worktree_dir(worktree)
+        out = os.fsdecode(self._run("config", *arguments, git_dir=where, check=False).stdout)
+        named = dict(entry.partition("\n")[::2] for entry in out.split("\0") if entry)
+        home = os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '')}/.config"
+        return Rules(
+            _content(worktree, named.get("core.attributesfile", f"{home}/git/attributes")),
+            _content(worktree, named.get("core.excludesfile", f"{home}/git/ignore")),
+        )
+
+    def sparse(self, worktree: Path) -> Sparse | None:
+        """What the sparse checkout of a linked worktree shows, or None where it shows all."""
+        git_dir = self.worktree_dir(worktree)
+        path = git_dir / "info/sparse-checkout"
+        if not path.exists():
+            return None
+        arguments = ["-z", "--type=bool", "--get-regexp", r"^core\.sparsecheckout(cone)?$"]
+        out = os.fsdecode(self._run("config", *arguments, git_dir=git_dir, check=False).stdout)
+        named = dict(entry.partition("\n")[::2] for entry in out.split("\0") if entry)
+        if named.get("core.sparsecheckout") != "true":
+            return None
+        return Sparse(path.read_bytes(), cone=named.get("core.sparsecheckoutcone") == "true")
+
+    def skipped(self, worktree: Path) -> set[str]:
+        """The paths that the index of a linked worktree marks skip-worktree."""
+        out = self._in(worktree, "ls-files", "-t", "-z", git_dir=self.worktree_dir(worktree))
+        return {entry[2:] for entry in out.split("\0") if entry.startswith("S ")}
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """The ids of all refs with these full names or below them, by full name."""
@@ -832,6 +879,13 @@ class Git:
         return done
 
 
+def _content(worktree: Path, path: str) -> bytes:
+    """What a file of the person's holds; a relative path leads into the worktree, as for git."""
+    if path.startswith("/"):
+        return Path(path).read_bytes() if Path(path).is_file() else b""
+    return (path and disk.reader(worktree)(path)) or b""
+
+
 def _paths(entries: list[str]) -> list[str]:
     """The paths of what `status --porcelain=v2 -z` prints."""
     # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
@@ -853,7 +907,12 @@ def _flags() -> list[str]:
 
 def _environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not _FOREIGN.fullmatch(key)}
-    quiet = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    quiet = {
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_ATTR_NOSYSTEM": "1",  # instances do not see them either
+    }
     # git starts filters from the top of a worktree, where a branch could bring their namesakes.
     absolute = (entry for entry in kept.get("PATH", os.defpath).split(":") if entry[:1] == "/")
     return {**kept, **quiet, "PATH": ":".join(absolute), "SSH_ASKPASS_REQUIRE": "never"}

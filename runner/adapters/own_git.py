@@ -33,8 +33,13 @@ _BUSY = {
 # Of the main configuration, what decides how files look or what they are called.
 _TAKEN_OVER = re.compile(
     r"core\.(autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode"
-    r"|sparsecheckout|sparsecheckoutcone|longpaths)|user\.(name|email)|i18n\.commitencoding"
+    r"|checkroundtripencoding|sparsecheckout|sparsecheckoutcone|longpaths)|user\.(name|email)"
+    r"|i18n\.commitencoding"
 )
+# And what holds where it says nothing, lest the image's /etc/gitconfig say something else.
+_PLAIN = {"core.autocrlf": "false", "core.eol": "native"}
+ATTRIBUTES = "attributes"
+IGNORE = "ignore"
 
 # In place of a filter that is not inside: what is as committed (checked out there, where nothing
 # turns it into something else) passes, and everything else fails rather than be committed raw.
@@ -55,6 +60,15 @@ class Start:
     base: str
     """Name of the base branch; inside it is refs/remotes/origin/<base>."""
     base_commit: str
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files, the main objects and the rules of the person lie inside."""
+
+    workspace: str
+    objects: str
+    rules: str
 
 
 @dataclass(frozen=True)
@@ -88,13 +102,10 @@ class OwnGit:
         """Whether there is a git directory with a HEAD."""
         return self.folder.is_dir() and not self.folder.is_symlink() and self._head() is not None
 
-    def make(self, start: Start, worktree: Path, workspace: str, objects: str) -> list[str]:
+    def make(self, start: Start, worktree: Path, places: Places) -> list[str]:
         """Make it, whole or not at all; one that was there is kept aside, because it may hold
-        commits. Returns what the person should know, as sentences.
-
-        `workspace` and `objects` are where the files and the main objects lie inside. Raises
-        Refused for a repository whose objects are not all here.
-        """
+        commits. Returns what the person should know, as sentences. Raises Refused for a
+        repository whose objects are not all here."""
         config = self._git.settings(worktree)
         require_complete(config)
         for left in self.folder.parent.glob("git.new-*"):  # of one that was killed
@@ -102,25 +113,25 @@ class OwnGit:
         new = self.folder.with_name(f"git.new-{os.getpid()}")
         sha256 = config.get("extensions.objectformat") == "sha256"
         self._git.init_bare(new, start.branch, sha256=sha256)
-        alternates = [objects, *(a.target for a in self.alternates(objects))]
+        borrowed = self.alternates(places.objects)
+        alternates = [places.objects, *(a.target for a in borrowed)]
         (new / "objects/info/alternates").write_text("".join(f"{a}\n" for a in alternates))
         _ref(new, f"refs/heads/{start.branch}", start.head)
         _ref(new, f"refs/remotes/origin/{start.base}", start.base_commit)
         hooks = self._git.relative_hooks()
-        (new / "config").write_text(_configuration(config, workspace, hooks, sha256=sha256))
+        (new / "config").write_text(_configuration(config, places, hooks, sha256=sha256))
         (new / "info").mkdir(exist_ok=True)
         linked = self._git.worktree_dir(worktree)
         for name, source in {
             "index": linked / "index",
             "info/sparse-checkout": linked / "info/sparse-checkout",
-            "info/exclude": self._git.common_dir / "info/exclude",
             "shallow": self._git.common_dir / "shallow",
         }.items():
             if source.exists():
                 shutil.copy2(source, new / name)  # with its time: the index is racy without
         for shared in linked.glob("sharedindex.*"):
             shutil.copy2(shared, new / shared.name)
-        filters = _required_filters(config)
+        filters = _filters(config)
         if filters and (new / "index").exists():
             # Else git asks the filter about every file written in the second of the checkout.
             os.utime(new / "index", (time.time() + 1, time.time() + 1))
@@ -164,10 +175,10 @@ class OwnGit:
             for n, path in enumerate(found)
         ]
 
-    def exclude(self, data: bytes) -> None:
-        """Keep info/exclude as it is outside."""
-        if disk.read_untrusted(self.folder / "info/exclude") != data:
-            disk.write_below(self.folder, "info/exclude", data)
+    def keep(self, name: str, data: bytes) -> None:
+        """Have this in a file of it, e.g. info/exclude, as it is outside."""
+        if (disk.read_untrusted(self.folder / name) or b"") != data:
+            disk.write_below(self.folder, name, data)
 
     def look(self) -> Inside:
         """What it claims now. Raises Refused where it is no git directory any more."""
@@ -281,33 +292,46 @@ def require_complete(config: Mapping[str, str]) -> None:
         )
 
 
-def _required_filters(config: Mapping[str, str]) -> list[str]:
-    """Filters that git has to apply (lfs, git-crypt): without them it would commit the raw file."""
-    ends = ".required"
-    return [
-        key.removeprefix("filter.").removesuffix(ends)
-        for key, value in config.items()
-        if key.startswith("filter.") and key.endswith(ends) and value.lower() in ("true", "1", "")
-    ]
+def rules_at(folder: str) -> dict[str, str]:
+    """The settings by which git finds the person's attributes and ignore rules there."""
+    return {
+        "core.attributesfile": f"{folder}/{ATTRIBUTES}",
+        "core.excludesfile": f"{folder}/{IGNORE}",
+    }
+
+
+def _filters(config: Mapping[str, str]) -> list[str]:
+    """Filters that change files here, or that git has to apply (lfs, git-crypt): without them
+    git inside would commit the raw file."""
+    found = []
+    for key, value in config.items():
+        name, _, what = key.removeprefix("filter.").rpartition(".")
+        changes = what in ("clean", "smudge", "process") and value not in ("", "cat")
+        needed = what == "required" and value.lower() in ("true", "1", "yes", "on")
+        if key.startswith("filter.") and (changes or needed):
+            found.append(name)
+    return list(dict.fromkeys(found))
 
 
 def _configuration(
-    config: Mapping[str, str], workspace: str, hooks: str | None, *, sha256: bool
+    config: Mapping[str, str], places: Places, hooks: str | None, *, sha256: bool
 ) -> str:
     """The text of the own git directory's `config`. `hooks`: the project's own, which run inside
     as anywhere."""
     values = {
         "core.repositoryformatversion": "1" if sha256 else "0",
         "core.bare": "false",
-        "core.worktree": workspace,
+        "core.worktree": places.workspace,
         "core.logallrefupdates": "true",
         "gc.auto": "0",
         "maintenance.auto": "false",
         **({"extensions.objectformat": "sha256"} if sha256 else {}),
         **({"core.hookspath": hooks} if hooks else {}),
+        **rules_at(places.rules),
+        **_PLAIN,
         **{key: value for key, value in config.items() if _TAKEN_OVER.fullmatch(key)},
     }
-    for name in _required_filters(config):
+    for name in _filters(config):
         values |= {
             f"filter.{name}.clean": _AS_COMMITTED,
             f"filter.{name}.smudge": "cat",

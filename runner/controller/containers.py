@@ -205,6 +205,7 @@ def _environment(work: ProjectWork, given: Mapping[str, str]) -> dict[str, str]:
     told = {**variables(work.config), **managers.variables(work.config.lines, names.HOME)}
     found = {k: v for k, v in told.items() if k not in given}
     own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
+    own["GIT_ATTR_NOSYSTEM"] = "1"  # as on this side
     return found | own | work.values()
 
 

@@ -1,16 +1,29 @@
 """The instance's own git directory: made by `up`, mounted, and what git inside has to be told."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from runner.adapters import disk
 from runner.adapters.git import Git
-from runner.adapters.own_git import OwnGit, Start
+from runner.adapters.own_git import ATTRIBUTES, IGNORE, OwnGit, Places, Start, rules_at
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain.container import Mount
 from runner.domain.errors import NotFound, Refused
 
+
+def settings(values: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which git has these settings, whatever its files say."""
+    found = {"GIT_CONFIG_COUNT": str(len(values))}
+    for n, (key, value) in enumerate(values.items()):
+        found |= {f"GIT_CONFIG_KEY_{n}": key, f"GIT_CONFIG_VALUE_{n}": value}
+    return found
+
+
 # Said again for every git that treedock runs inside, whatever code there wrote into its config.
 ENVIRONMENT = {
+    **settings(rules_at(names.RULES)),
+    "GIT_ATTR_NOSYSTEM": "1",
     "GIT_DIR": names.GIT,
     "GIT_WORK_TREE": names.WORKSPACE,
     "GIT_ALTERNATE_OBJECT_DIRECTORIES": names.OBJECTS,
@@ -40,7 +53,7 @@ def ensure_own_git(work: ProjectWork, *, head: str | None = None) -> bool:
     if made:
         with work.step("making its own git directory"):
             _make(work, own, head or work.git.branch(work.record.branch))
-    own.exclude((work.repository.common_dir / "info/exclude").read_bytes())
+    hand_in_rules(work)
     return made
 
 
@@ -53,6 +66,22 @@ def require_no_submodules(git: Git, commit: str, name: str) -> None:
         )
 
 
+def hand_in_rules(work: Work) -> None:
+    """Have git inside see the attributes and ignore rules that git on this side sees: those of
+    the person, and those of the main repository's own folder. Those of the system count on
+    neither side."""
+    folder, own, common = work.records.folder(work.id), own_git(work), work.repository.common_dir
+    person = work.git.personal_rules(Path(work.record.worktree))
+    # A folder is mounted: a container would go on showing a file that was replaced.
+    for name, data in ((ATTRIBUTES, person.attributes), (IGNORE, person.ignore)):
+        path = folder / "rules" / name
+        if not path.exists() or path.read_bytes() != data:
+            disk.write_atomically(path, data)
+    for name in ("exclude", "attributes"):
+        path = common / "info" / name
+        own.keep(f"info/{name}", path.read_bytes() if path.exists() else b"")
+
+
 def git_mounts(work: Work) -> list[Mount]:
     """The own git directory, and the objects that it borrows, read-only. What these in turn
     borrow from is beside them; their own lists of that hold paths of the host and are covered."""
@@ -60,13 +89,14 @@ def git_mounts(work: Work) -> list[Mount]:
     objects = work.repository.common_dir / "objects"
     shown = [Mount(str(own.folder), names.GIT), Mount(str(objects), names.OBJECTS, read_only=True)]
     empty = str(work.records.folder(work.id) / "no-alternates")
+    rules = Mount(str(work.records.folder(work.id) / "rules"), names.RULES, read_only=True)
     shown += [Mount(str(a.source), a.target, read_only=True) for a in own.alternates(names.OBJECTS)]
     covers = [
         Mount(empty, f"{mount.target}/info/alternates", read_only=True)
         for mount in shown[1:]
         if (Path(mount.source) / "info/alternates").exists()
     ]
-    return shown + covers
+    return [*shown, *covers, rules]
 
 
 def _make(work: ProjectWork, own: OwnGit, head: str | None) -> None:
@@ -80,5 +110,6 @@ def _make(work: ProjectWork, own: OwnGit, head: str | None) -> None:
         wanted = {kept_ref(work, "base"): base, kept_ref(work, "head"): head}
         git.update_refs({name: (new, kept.get(name)) for name, new in wanted.items()})
     start = Start(record.branch, head, record.base, base)
-    for sentence in own.make(start, Path(record.worktree), names.WORKSPACE, names.OBJECTS):
+    places = Places(names.WORKSPACE, names.OBJECTS, names.RULES)
+    for sentence in own.make(start, Path(record.worktree), places):
         work.warn(sentence)

@@ -16,7 +16,8 @@ from runner.adapters import quarantine
 from runner.adapters.own_git import Inside
 from runner.controller.containers import require_cover
 from runner.controller.inside_git import run_git
-from runner.controller.own_git import kept_ref, own_git
+from runner.controller.own_git import hand_in_rules, kept_ref, own_git
+from runner.controller.sparse import hand_in_patterns, require_none_hidden
 from runner.controller.work import ProjectWork, Work
 from runner.domain.errors import (
     BothMoved,
@@ -80,6 +81,9 @@ def sync(work: Work, *, prefer: Side | None = None, now: bool = False) -> Synced
     last = here.get(kept_ref(work, "head"))
     if not own.folder.exists() or last is None:
         return Synced(work.id, ours)
+    if (Path(work.record.worktree) / ".git").exists():
+        hand_in_rules(work)
+        hand_in_patterns(work)
     inside = own.look()
     theirs = inside.refs.get(f"refs/heads/{work.record.branch}", last)
     moved = _who_moved(work, last, ours, theirs, prefer)
@@ -153,6 +157,8 @@ def _bring_out(work: Work, here: Mapping[str, str], changes: Changes) -> None:
     grown = bool(new and old) and _has_grown(work, str(old), str(new))
     if new and old and not grown:
         _require_no_rewrite_of_base(work, old, new)
+    if new and old:
+        require_none_hidden(work, old, new)
     given_up = _given_up(work, here, changes, held={old} if grown else set())
     with work.repository_locked(), _index_moved(work, old, new):
         # First what vanishes: where there was `a` there may now be `a/b`.

@@ -13,6 +13,7 @@ HOME = "/home/treedock"
 RUN = "/run/treedock/run"
 GIT = "/run/treedock/git"
 OBJECTS = "/run/treedock/objects"
+RULES = "/run/treedock/rules"  # the person's own attributes and ignore rules
 LAYERS = "/run/treedock/layers"  # in a sidecar: what its data lies above
 CA_BUNDLE = "/etc/treedock/ca.pem"
 

@@ -42,9 +42,17 @@ def inside(app: App, script: str) -> str:
     return answer.stdout.strip()
 
 
-def test_git_inside_works_as_anywhere_and_its_commits_come_out(plain: App) -> None:
+def test_git_inside_works_as_anywhere_and_its_commits_come_out(plain: App, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.write_text("*.md eol=crlf\n*.secret\n")
+    for name in ("attributes", "excludes"):
+        git(plain.folder, "config", f"core.{name}File", str(rules))
+    commit(plain.folder, {"crlf.md": "one\ntwo\n"})
     plain.up("auth")
     assert inside(plain, "git status --porcelain; git fsck --strict") == ""
+    seen = inside(plain, "cat -A crlf.md; touch *; echo x > a.secret; git add -A; git status -s")
+    assert seen == "one^M$\ntwo^M$"
+    assert plain.inside("auth", "echo > $(git config core.excludesFile)").exit_code != 0
     made = inside(plain, f"{COMMIT}; git rev-parse HEAD")
     answer = plain.cli("sync", "auth", "--json")
     (synced,) = answer.json["instances"]
