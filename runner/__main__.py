@@ -1,6 +1,6 @@
 """`python -m runner` is the `treedock` command."""
 
-from runner.cli.main import main
+from runner.cli.start import main
 
 if __name__ == "__main__":
     main()

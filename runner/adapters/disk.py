@@ -347,6 +347,14 @@ def remove_entry(path: Path) -> None:
         remove_tree(path)
 
 
+def remove_oldest(folder: Path, *, beyond: int) -> None:
+    """Delete all but the newest `beyond` files of a folder of treedock's own."""
+    with contextlib.suppress(OSError):
+        paths = sorted(folder.iterdir(), key=lambda path: path.lstat().st_mtime, reverse=True)
+        for path in paths[beyond:]:
+            path.unlink(missing_ok=True)
+
+
 def _remove(path: Path, remove: list[str]) -> None:
     """Run a command that deletes things below `path`, writable or not."""
     if subprocess.run(remove, capture_output=True, check=False).returncode:

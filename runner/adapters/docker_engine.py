@@ -18,6 +18,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount
 from docker.utils import kwargs_from_env
 
+from runner.adapters.ending import MARK, end_marked, new_mark
 from runner.adapters.engine import (
     NO_COMMAND,
     Container,
@@ -278,23 +279,39 @@ class DockerEngine:
         timeout: float | None = None,
     ) -> int:
         with _translated():
+            # The caller may have set a mark, to find the command itself.
+            marked = {MARK: new_mark(), **env}
             made = self._api.exec_create(
-                container, list(argv), environment=dict(env), workdir=workdir,
+                container, list(argv), environment=marked, workdir=workdir,
                 stdin=stdin is not None,
             )  # fmt: skip
-            with self._started(made["Id"]) as connection:
-                if stdin is not None:
-                    pump = threading.Thread(
-                        target=_pump, args=(stdin, connection.socket), daemon=True
-                    )
-                    pump.start()
-                frames = _frames(connection, timeout)
-                for kind, data in self._if_started(made["Id"], frames, argv[0], workdir):
-                    target = stderr if kind == 2 else stdout
-                    target.write(data)
-                    target.flush()
+            try:
+                self._join_streams(made["Id"], argv[0], workdir, (stdin, stdout, stderr), timeout)
+            except BaseException as why:
+                end_marked(self, container, marked[MARK], why)
+                raise
             ended = self._api.exec_inspect(made["Id"])
             return NO_COMMAND if _never_started(ended) else cast(int, ended["ExitCode"])
+
+    def _join_streams(
+        self,
+        made: str,
+        command: str,
+        workdir: str,
+        streams: tuple[BinaryIO | None, BinaryIO, BinaryIO],
+        timeout: float | None,
+    ) -> None:
+        """Run what exec_create made to its end."""
+        stdin, stdout, stderr = streams
+        with self._started(made) as connection:
+            if stdin is not None:
+                pump = threading.Thread(target=_pump, args=(stdin, connection.socket), daemon=True)
+                pump.start()
+            frames = _frames(connection, timeout)
+            for kind, data in self._if_started(made, frames, command, workdir):
+                target = stderr if kind == 2 else stdout
+                target.write(data)
+                target.flush()
 
     def _if_started(
         self, made: str, frames: Iterator[tuple[int, bytes]], command: str, workdir: str

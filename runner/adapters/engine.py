@@ -226,7 +226,8 @@ class Engine(Protocol):
     ) -> int:
         """Run a command with its streams joined to these files; returns its exit code. Of one
         that cannot start `stderr` is told why, and the code is 127. Raises EngineFailed where it
-        is silent for, or takes, more than `timeout` seconds."""
+        is silent for, or takes, more than `timeout` seconds. Whatever ends the wait early ends
+        the command, too, and what it started: see `runner.adapters.ending`."""
 
     def image(self, name: str) -> str | None:
         """The id of the image of this name, or None."""

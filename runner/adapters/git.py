@@ -7,7 +7,6 @@ submodules, and asks in git's machine voice: exit codes, porcelain -z, object id
 import contextlib
 import os
 import re
-import shlex
 import signal
 import stat
 import subprocess
@@ -20,7 +19,7 @@ from runner.adapters import disk, locks, status
 from runner.adapters.steps import step
 from runner.domain.drivers import is_steady, program_of
 from runner.domain.errors import GitFailed, NotFound, Refused
-from runner.domain.text import printable, with_words
+from runner.domain.text import printable, shell_word, with_words
 
 TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk
 LOOK_TIMEOUT = 120  # seconds; git reads a file of hundreds of gigabytes that code inside made
@@ -989,7 +988,7 @@ def _require_files_that_end(worktree: Path) -> None:
                 if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
                     raise Refused(
                         f"{entry.path} is no regular file: git waits for it without end.",
-                        hint=f"Remove it: rm {shlex.quote(entry.path)}",
+                        hint=f"Remove it: rm {shell_word(entry.path)}",
                     )
 
 

@@ -1,7 +1,6 @@
 """Moving base to a candidate, where base is checked out and where it is not."""
 
 import os
-import shlex
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +9,7 @@ from runner.adapters.git import Git, Worktree
 from runner.adapters.held_index import HeldIndex, held_index, require_unlocked
 from runner.adapters.merges import rehearsal
 from runner.domain.errors import BaseMoved, Refused
-from runner.domain.text import listed
+from runner.domain.text import listed, shell_word
 
 TRIES = 3  # how often a checkout may go to another branch while we look
 NAMED = 10  # files in one command
@@ -56,15 +55,15 @@ def _aside(git: Git, checkout: Path, files: Sequence[str]) -> str:
     """The way out: commands that take these files out of the way and lose nothing. git does not
     stash what it ignores."""
     ignored = git.ignored(checkout, [path for path in files if os.path.lexists(checkout / path)])
-    rest = [shlex.quote(path) for path in files if path not in ignored]
+    rest = [shell_word(path) for path in files if path not in ignored]
     commands = []
     if rest:
         named = " ".join(rest[:NAMED]) + (" ..." if len(rest) > NAMED else "")
-        where = shlex.quote(str(checkout))
+        where = shell_word(str(checkout))
         commands.append(f"git -C {where} stash push --include-untracked -- {named}")
     for path in sorted(ignored)[:NAMED]:
         whole = checkout / path
-        commands.append(f"mv {shlex.quote(str(whole))} {shlex.quote(f'{whole}.kept')}")
+        commands.append(f"mv {shell_word(str(whole))} {shell_word(f'{whole}.kept')}")
     if len(ignored) > NAMED:
         commands.append("and so on")
     todo = "; ".join(commands)

@@ -5,6 +5,7 @@ from click.shell_completion import CompletionItem
 
 from runner.controller.opening import Repository, open_repository
 from runner.domain.errors import RunnerError
+from runner.domain.text import listed
 
 
 def one(repository: Repository, instance: str | None) -> str:
@@ -60,4 +61,4 @@ def complete_service(
 
 def _known(repository: Repository) -> str:
     ids = repository.records.ids()
-    return f"There are: {', '.join(ids)}." if ids else "There are none yet."
+    return f"There are: {listed(ids)}." if ids else "There are none yet."

@@ -1,16 +1,15 @@
 """exec, shell, db: things that happen inside an instance."""
 
-import os
-import shutil
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
 import click
 
-from runner.adapters.lazy_engine import SOCKET
 from runner.cli import choosing, output
 from runner.cli.progress import narration
 from runner.controller.opening import Repository, open_project, open_repository
@@ -38,7 +37,11 @@ class _Exec(click.Command):
 @output.as_json
 @click.pass_context
 def exec_command(ctx: click.Context, instance: str | None, json_: bool) -> int:
-    """Run a command in an instance; its exit code is this command's."""
+    """Run a command in an instance; its exit code is this command's.
+
+    A signal that ends treedock ends the command too, and what it started. With --json the last
+    MiB of each stream is printed; "files" names where up to 64 MiB of a longer one are.
+    """
     command: list[str] = ctx.obj
     if not command:
         raise click.UsageError("Say what to run: treedock exec ID -- CMD...")
@@ -179,45 +182,76 @@ def _run(instance: str | None, command: list[str], *, json_: bool = False) -> in
 def _run_at(
     repository: Repository, chosen: str, place: "Place", command: list[str], *, json_: bool = False
 ) -> int:
-    """On a terminal hand over to the docker command, which has a raw tty; else join streams."""
-    from runner.controller.inside import can_start, run
+    """On a terminal through the docker command, which has a raw tty; else streams are joined.
 
-    docker = shutil.which("docker")
+    A signal that ends treedock ends the command inside; the exit code is that of a shell then.
+    """
+    from runner.adapters.ending import Signalled
+    from runner.controller.inside import can_start, has_terminal, run, run_on_terminal
+
     if json_:
-        import io
+        return _run_captured(repository, chosen, place, command)
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and has_terminal()
+    try:
+        with _signals_raised():
+            # The docker command has no words of treedock's for a command that is not there.
+            if on_terminal and can_start(repository, place, command[0]):
+                return run_on_terminal(repository, place, command)
+            streams = {"stdin": sys.stdin.buffer, "stdout": sys.stdout.buffer}
+            return run(repository, place, command, **streams, stderr=sys.stderr.buffer)
+    except Signalled as signalled:
+        return 128 + signalled.number
 
-        out, err = io.BytesIO(), io.BytesIO()
-        code = run(repository, place, command, stdin=None, stdout=out, stderr=err)
-        texts = {
-            "stdout": out.getvalue().decode(errors="replace"),
-            "stderr": err.getvalue().decode(errors="replace"),
+
+def _run_captured(repository: Repository, chosen: str, place: "Place", command: list[str]) -> int:
+    """Print the end of what a command says as JSON, and where more of it is."""
+    from runner.adapters.ending import Signalled
+    from runner.controller.inside import capturing, run
+
+    with capturing(repository, chosen) as (out, err):
+        try:
+            with _signals_raised():
+                streams = {"stdout": cast(BinaryIO, out), "stderr": cast(BinaryIO, err)}
+                code = run(repository, place, command, stdin=None, **streams)
+        except Signalled as signalled:
+            code = 128 + signalled.number
+    both = {"stdout": out, "stderr": err}
+    long = {name: one for name, one in both.items() if one.truncated}
+    output.show_json(
+        {
+            "id": chosen,
+            "exit_code": code,
+            **{name: one.text() for name, one in both.items()},
+            "truncated": bool(long),
+            "bytes": {name: one.size for name, one in both.items()},
+            "files": {name: str(one.path) for name, one in long.items()},
+            "dropped": {name: one.dropped for name, one in long.items()},
         }
-        output.show_json({"id": chosen, "exit_code": code, **texts})
-        return code
-    on_terminal = sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()
-    # The docker command has no words of treedock's for a command that is not there.
-    if on_terminal and docker and can_start(repository, place, command[0]):
-        terminal = os.environ.get("TERM", "xterm")
-        host = [] if os.environ.get("DOCKER_HOST") else ["--host", f"unix://{SOCKET}"]
-        words = ["docker", *host, "exec", "-it", "-e", f"TERM={terminal}", "-w", place.workdir]
-        words += ["--env-file", f"/proc/self/fd/{_env_file(place.env)}"]
-        os.execv(docker, [*words, place.container, *command])
-    return run(
-        repository,
-        place,
-        command,
-        stdin=sys.stdin.buffer if sys.stdin else None,  # it may be closed
-        stdout=sys.stdout.buffer,
-        stderr=sys.stderr.buffer,
     )
+    return code
 
 
-def _env_file(env: Mapping[str, str]) -> int:
-    """A descriptor that the docker command reads the environment from: on its command line
-    everybody on this machine could read it, and in its own environment it would steer docker.
-    Such a file has no place for a value of several lines; that of the container stays."""
-    descriptor = os.memfd_create("environment", 0)
-    lines = (f"{key}={value}\n" for key, value in env.items() if "\n" not in value)
-    os.write(descriptor, "".join(lines).encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """A signal that would end treedock is raised as Signalled, once: the next one ends it. One
+    that was to be ignored (nohup) stays so."""
+    from runner.adapters.ending import Signalled
+
+    kinds = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def restore() -> None:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+    def signalled(number: int, _: object) -> NoReturn:
+        restore()
+        raise Signalled(number)
+
+    for kind, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(kind, signalled)
+    try:
+        yield
+    finally:
+        restore()

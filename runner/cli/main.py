@@ -2,12 +2,15 @@
 
 import importlib
 import os
+import signal
 import sys
+from typing import Any, NoReturn
 
 import click
 
 from runner import __version__
 from runner.cli import output
+from runner.cli.process import interrupted
 from runner.domain.errors import RunnerError, unavailable
 
 # Command -> module; the function has the command's name, '-' as '_', and an underscore behind
@@ -56,8 +59,20 @@ _ELSEWHERE = {
 }
 
 
+class _ReaderGone(Exception):
+    """What reads our output has ended. click would make exit code 1 of it, a command's own."""
+
+
 class _Commands(click.Group):
     """Imports one module per call: `list` does not pay for what `up` needs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -96,23 +111,30 @@ def main() -> None:
     """Run the command and exit: errors once, on stderr (or as JSON), with their exit code."""
     # Looking for plug-ins of pydantic costs 25 ms at every start, and there are none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if signal.getsignal(signal.SIGINT) == interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = treedock.main(standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
     except RunnerError as error:
         output.show_error(error)
         sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        click.echo("interrupted; the same command goes on from here", err=True)
-        sys.stdout.flush()
-        os._exit(130)  # not sys.exit: that would wait for the threads at work
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        interrupted(signal.SIGINT, None)  # not sys.exit: that would wait for the threads at work
     except click.ClickException as error:
         output.show_usage_error(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    except (_ReaderGone, BrokenPipeError):
+        _exit_without_reader()
     except OSError as error:  # a full disk, a missing right
         translated = unavailable(error)
         output.show_error(translated)
         sys.exit(translated.exit_code)
+
+
+def _exit_without_reader() -> NoReturn:
+    """As a program that SIGPIPE ends; what is still to be written goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    sys.exit(128 + signal.SIGPIPE)

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -38,7 +38,7 @@ class _Plain:
     def __call__(self, event: Event) -> None:
         text = _sentence(event, timings=self._timings)
         if text:
-            with self._lock:
+            with self._lock, suppress(OSError):  # that nothing reads it does not end the verb
                 click.echo(text, err=True)
 
 

@@ -5,7 +5,6 @@ import heapq
 import json
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ from runner.controller.archive import (
 from runner.controller.losses import going_branch
 from runner.controller.work import Work
 from runner.domain.errors import Refused, RunnerError, unavailable
+from runner.domain.text import shell_word
 
 LOG = 16 * 2**20  # bytes of one log that are kept, the newest
 LOGS = 16 * LOG  # bytes of all together; code inside can make as many as it likes
@@ -158,13 +158,13 @@ def _ways_back(work: Work, prefix: str, stake: Stake, tar: Path | None) -> list[
         own = re.sub("^inside[-/](heads/)?", "", place.name).replace("/", "-")
         name = record.branch if place.name == "head" else f"{record.id}-{own}"
         kind = "branch" if place.commit else "tag"
-        commands.append(f"git {kind} {shlex.quote(name)} {shlex.quote(f'{prefix}/{place.name}')}")
+        commands.append(f"git {kind} {shell_word(name)} {shell_word(f'{prefix}/{place.name}')}")
     if tar:
         head = going_branch(work)
         anew = head and not any(place.name == "head" for place in stake.places)
         commands.append(f"treedock up {record.id} " + (f"--base {head}" if anew else "--attach"))
-        where = shlex.quote(record.worktree)
-        commands.append(f"tar -xf {shlex.quote(str(tar))} -C {where}")
+        where = shell_word(record.worktree)
+        commands.append(f"tar -xf {shell_word(str(tar))} -C {where}")
     return commands
 
 

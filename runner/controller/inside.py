@@ -1,9 +1,16 @@
 """`exec`, `shell`, `db shell`: where in an instance a command runs, and running it."""
 
+import contextlib
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from runner.adapters import disk, docker_command
+from runner.adapters.captured import Captured
+from runner.adapters.ending import MARK, end_marked, new_mark
 from runner.controller.containers import exec_env
 from runner.controller.database import required_adapter, site_of
 from runner.controller.opening import Project, Repository, open_project
@@ -11,10 +18,13 @@ from runner.controller.work import ProjectWork, Work, require_running
 from runner.domain.container import WORKSPACE
 from runner.domain.errors import ConfigError
 
+KEPT = 6  # files of earlier commands; each of at most 64 MiB
+
 
 @dataclass(frozen=True)
 class Place:
-    """A running container, the folder inside it, and what to add to its environment."""
+    """A running container, the folder inside it, and what to add to its environment: with a mark
+    by which the command is found again."""
 
     container: str
     workdir: str
@@ -32,7 +42,8 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
         env = exec_env(ProjectWork(open_project(repository), instance, lambda event: None))
     except ConfigError:  # a look inside must be possible with a faulty treedock.yaml, too
         env = {}
-    return Place(container.id, str(PurePosixPath(WORKSPACE) / inner), env)
+    marked = {**env, MARK: new_mark()}
+    return Place(container.id, str(PurePosixPath(WORKSPACE) / inner), marked)
 
 
 def client_of(project: Project, instance: str) -> tuple[Place, list[str]]:
@@ -45,7 +56,7 @@ def client_of(project: Project, instance: str) -> tuple[Place, list[str]]:
     container, command = adapter.shell(site)
     if container == place.container:
         return place, command
-    return Place(container, "/", adapter.variables()), command
+    return Place(container, "/", {**adapter.variables(), MARK: new_mark()}), command
 
 
 def can_start(repository: Repository, place: Place, command: str) -> bool:
@@ -75,3 +86,32 @@ def run(
         stdout=stdout,
         stderr=stderr,
     )
+
+
+def has_terminal() -> bool:
+    """Whether a command can get a terminal: the docker command is what has a raw one."""
+    return docker_command.is_installed()
+
+
+def run_on_terminal(repository: Repository, place: Place, command: list[str]) -> int:
+    """Run a command there on our terminal; returns its exit code. Whatever ends the wait early
+    ends the command, too, and what it started."""
+    return docker_command.exec_on_terminal(
+        place.container,
+        command,
+        env=place.env,
+        workdir=place.workdir,
+        end=partial(end_marked, repository.engine, place.container, place.env[MARK]),
+    )
+
+
+@contextlib.contextmanager
+def capturing(repository: Repository, instance: str) -> Iterator[tuple[Captured, Captured]]:
+    """Where the two streams of a command go that no person reads; of what does not fit into
+    memory there are files, the newest of which stay until the instance is cleaned."""
+    folder = repository.records.folder(instance) / "exec"
+    disk.remove_oldest(folder, beyond=KEPT)
+    name = secrets.token_hex(4)
+    out, err = Captured(folder / f"{name}.stdout"), Captured(folder / f"{name}.stderr")
+    with contextlib.closing(out), contextlib.closing(err):
+        yield out, err

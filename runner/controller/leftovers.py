@@ -15,6 +15,7 @@ from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.events import Emit
 from runner.domain.health import Finding, Leftover, Parts, leftover_of
 from runner.domain.instance import check_id
+from runner.domain.text import listed
 
 _CHECK = "leftovers"
 
@@ -45,7 +46,7 @@ def stale_locks(repository: Repository, *, fix: bool) -> Finding:
     stale = [*old_locks, *trash]
     if not stale:
         return Finding("stale-locks", "ok", "no lock is left of an instance that is gone")
-    said = ", ".join(path.name for path in stale)
+    said = listed([path.name for path in stale])
     if not fix:
         message = f"Left of instances that are gone: {said}."
         return Finding("stale-locks", "warning", message, "treedock doctor --fix removes them.")
@@ -147,11 +148,11 @@ def _mended(project: Project, remains: _Remains, emit: Emit) -> Finding:
         now = _look(project, remains.id, _observe(project, repository.engine))
         if now and now.kind == "stripped":  # an `up` may have been quicker
             removed = clean(repository, remains.id, emit).removed
-            return Finding(_CHECK, "ok", f"removed: {', '.join(removed)}", fixed=True)
+            return Finding(_CHECK, "ok", f"removed: {listed(removed)}", fixed=True)
     # A git directory of the instance's own may hold commits that nobody else has.
     if remains.kind == "unrecorded" and not (remains.folder / "git").exists():
         removed = _remove_unrecorded(Work(repository, remains.id, emit))
-        return Finding(_CHECK, "ok", f"removed: {', '.join(removed)}", fixed=True)
+        return Finding(_CHECK, "ok", f"removed: {listed(removed)}", fixed=True)
     return _told(remains)
 
 

@@ -12,6 +12,7 @@ from runner.controller.opening import Repository
 from runner.controller.work import Work
 from runner.domain.errors import EngineFailed, NotFound
 from runner.domain.service import job_of
+from runner.domain.text import listed
 
 LONGEST_LINE = 2**20  # bytes; a longer one is shown in pieces
 GLANCE = 0.2  # seconds between two looks at a followed log
@@ -35,7 +36,7 @@ def tails(
             there = [*found, *_sidecars(repository, instance)]
             raise NotFound(
                 f"{instance} has no log of {name!r}.",
-                hint=f"There are: {', '.join(there) or 'none yet'}.",
+                hint=f"There are: {listed(there) or 'none yet'}.",
             )
         found = {name: found[name]}
     else:

@@ -2,7 +2,6 @@
 else holds, on its branch and on whatever else git inside it knows."""
 
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from runner.domain.errors import (
     UncommittedChanges,
     UnmergedCommits,
 )
-from runner.domain.text import below_each_other, listed, sentences
+from runner.domain.text import below_each_other, listed, sentences, shell_word
 
 OWN_FOLDER = ".treedock/"
 NAMED = 10  # paths or commits that an error names before it counts the rest
@@ -188,10 +187,10 @@ def shows_again(work: Work, dirty: Sequence[str]) -> str:
     if not marked:
         return ""
     path, option = next(iter(marked.items()))
-    command = f"git -C {shlex.quote(work.record.worktree)} update-index {option}"
+    command = f"git -C {shell_word(work.record.worktree)} update-index {option}"
     return (
         f"git was told to pass over {listed(list(marked))}; it shows them again after: "
-        f"{command} {shlex.quote(path)}"
+        f"{command} {shell_word(path)}"
     )
 
 

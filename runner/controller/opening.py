@@ -17,6 +17,7 @@ from runner.adapters.records import Records
 from runner.adapters.snapshots import Snapshots
 from runner.domain.errors import ConfigError, NotFound, Refused, RunnerError
 from runner.domain.instance import Record, check_id
+from runner.domain.text import listed
 
 if TYPE_CHECKING:  # pydantic is not paid for by `list`
     from runner.controller.copies import Copies
@@ -132,7 +133,7 @@ class Repository:
         if record is None:
             known = self.records.ids()
             near = difflib.get_close_matches(instance, known, n=1)
-            hint = f"There are: {', '.join(known)}." if known else "There are none yet."
+            hint = f"There are: {listed(known)}." if known else "There are none yet."
             raise NotFound(
                 f"There is no instance {instance!r}.",
                 hint=f"{hint} Did you mean {near[0]!r}?" if near else hint,
@@ -201,7 +202,7 @@ class Project:
             if configured not in branches and self.repository.git.heads(configured)[1] is None:
                 raise ConfigError(
                     f"{CONFIG_FILE}: base: there is no branch {configured!r}.",
-                    hint=f"There are: {', '.join(branches)}.",
+                    hint=f"There are: {listed(branches)}.",
                 )
             return configured
         if remote:
@@ -214,7 +215,7 @@ class Project:
             return "main" if "main" in rest else rest[0]
         raise ConfigError(
             "It is not clear which branch instances start from.",
-            hint=f"Write one of {', '.join(rest)} as `base:` into {CONFIG_FILE}.",
+            hint=f"Write one of {listed(rest)} as `base:` into {CONFIG_FILE}.",
         )
 
     def _own_branches(self) -> set[str]:

@@ -16,6 +16,7 @@ from runner.domain.container import GATE_PREFIX, LABEL, LABEL_HELPS
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit
 from runner.domain.health import Finding
+from runner.domain.text import listed
 
 _CHECK = "unfinished"
 PINS = "refs/treedock-run"
@@ -29,11 +30,11 @@ def unfinished(project: Project, *, fix: bool, emit: Emit) -> list[Finding]:
             return [Finding(_CHECK, "ok", "no merge or sync was cut off")]
         if not fix:
             way_out = "treedock doctor --fix finishes or removes it; so does the next merge."
-            return [Finding(_CHECK, "warning", f"Cut off: {', '.join(said)}.", way_out)]
+            return [Finding(_CHECK, "warning", f"Cut off: {listed(said)}.", way_out)]
         clear_up(project, emit)
     except RunnerError as error:
         return [Finding(_CHECK, "problem", error.message, error.hint)]
-    return [Finding(_CHECK, "ok", f"cleared up: {', '.join(said)}", fixed=True)]
+    return [Finding(_CHECK, "ok", f"cleared up: {listed(said)}", fixed=True)]
 
 
 def clear_up(project: Project, emit: Emit) -> None:

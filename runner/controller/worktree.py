@@ -14,7 +14,7 @@ from runner.controller.work import ProjectWork
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import Record
-from runner.domain.text import sentences
+from runner.domain.text import listed, sentences
 
 FETCH_TIMEOUT = 10.0  # seconds
 
@@ -202,7 +202,7 @@ def _require_room(work: ProjectWork) -> None:
     ids = [record.id for record in work.records.all()]
     if len(ids) >= limit:
         raise LimitReached(
-            f"The limit of {limit} instances is reached: {', '.join(ids)}.",
+            f"The limit of {limit} instances is reached: {listed(ids)}.",
             hint="Clean one (treedock clean ID) or raise limits.instances in treedock.yaml.",
         )
 
@@ -255,7 +255,7 @@ def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
         if commit is None:
             raise ConfigError(
                 f"--base: there is no branch or commit {wish.base!r}.",
-                hint=f"Branches are: {', '.join(git.branches()[0])}.",
+                hint=f"Branches are: {listed(git.branches()[0])}.",
             )
         return work.project.base, commit
     if diverged:

@@ -1,6 +1,7 @@
 """Text of strangers on its way into a sentence."""
 
 import re
+import shlex
 from collections.abc import Sequence
 
 _CONTROL = re.compile(
@@ -34,6 +35,21 @@ def sentences(*parts: str) -> Lines:
 def below_each_other(*parts: str) -> Lines:
     """These texts, each on lines of its own; empty ones are left out."""
     return Lines("\n".join(shown(part) for part in parts if part))
+
+
+def shell_word(text: str) -> str:
+    """`text` as one word of a command to type, printable itself: where that takes escapes as
+    $'...', which bash, zsh and ksh know."""
+    quoted = shlex.quote(text)
+    if printable(quoted) == quoted:
+        return quoted
+    letters = (
+        "".join(f"\\{byte:03o}" for byte in letter.encode(errors="surrogateescape"))
+        if printable(letter) != letter or letter in "\\'"
+        else letter
+        for letter in text
+    )
+    return f"$'{''.join(letters)}'"
 
 
 def with_last_lines(sentence: str, lines: Sequence[str], bound: int = 300) -> Lines:

@@ -238,8 +238,13 @@ class FakeEngine:
         with started as process:
             try:
                 out, err = process.communicate(stdin.read() if stdin else b"", timeout)
-            except subprocess.TimeoutExpired as error:
+            except BaseException as error:
+                _signal(process, signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
                 _signal(process, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
                 raise EngineFailed(f"{argv[0]} inside did not end in {timeout:g} seconds.") from (
                     error
                 )

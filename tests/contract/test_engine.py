@@ -337,6 +337,32 @@ def test_an_attached_command_that_never_stops_printing_ends_at_its_time_limit(
         )  # fmt: skip
 
 
+def test_what_stops_waiting_for_a_command_ends_it_and_what_it_started(
+    engine: Engine, spec: ContainerSpec, create: Create, tmp_path: Path
+) -> None:
+    made = create(spec)
+    engine.start(made)
+    place = spec.mounts[0].source
+    script = "(trap '' TERM; touch deaf; sleep 61) & trap 'touch told; exit' TERM; sleep 62 & wait"
+    with pytest.raises(EngineFailed, match="did not end"):
+        engine.exec_attached(
+            made, ["sh", "-c", script], env={},
+            workdir=names.WORKSPACE, stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
+            timeout=1,
+        )  # fmt: skip
+    assert {path.name for path in Path(place).iterdir()} == {"deaf", "told"}
+    left = engine.exec(made, ["sh", "-c", _RUNNING, "sh", "sleep6"])
+    assert left.output.split() == []
+
+
+# Prints the command line of each process whose words, joined, are those.
+_RUNNING = """
+for file in /proc/[0-9]*/cmdline; do
+  case $(cat "$file" 2>/dev/null) in "$1"*) echo "$file" ;; esac
+done
+"""
+
+
 def test_commands_inside_leave_no_connection_open(
     engine: Engine, spec: ContainerSpec, create: Create
 ) -> None:

@@ -11,8 +11,9 @@ from runner.cli.progress import narration
 from runner.controller.logs import tails
 from runner.controller.merge import Wanted, merge
 from runner.controller.review import review
-from runner.domain.errors import RunnerError
+from runner.domain.errors import NotFound, RunnerError
 from runner.domain.events import Warned
+from runner.domain.text import shell_word
 from tests.inside import Inside
 
 pytestmark = pytest.mark.deep
@@ -39,12 +40,18 @@ def test_the_names_of_logs_and_of_a_landing_s_obstacles_stay_in_theirs(
     auth: Inside, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (auth.folder / "run" / f"{NAME}.log").write_text("x")
-    _show(lambda: tails(auth.shop.repository, "auth", "nope", 10))
+    for number in range(200):
+        (auth.folder / "run" / f"y{number}.log").write_text("x")
+    with pytest.raises(NotFound, match="no log of 'nope'") as caught:
+        tails(auth.shop.repository, "auth", "nope", 10)
+    assert "y105 and 191 more" in caught.value.hint
+    show_error(caught.value)
     auth.commit({NAME: "theirs"})
     (auth.shop.repo / NAME).write_text("mine")
     _show(lambda: merge(auth.shop.project, ["auth"], Wanted(), auth.shop.events.append))
     printed = capsys.readouterr().err
     assert printed.count(ESCAPED) == 2
+    assert f"-- {shell_word(NAME)}" in printed  # the way out works for such a name, too
     assert SENTENCE not in printed.splitlines()
 
 

@@ -1,10 +1,14 @@
 """What reaches a terminal."""
 
+import os
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.cli.output import printable, printable_lines
+from runner.domain.text import shell_word
 
 
 @pytest.mark.parametrize(
@@ -30,3 +34,13 @@ def test_nothing_unprintable_gets_through(text: str) -> None:
 
 def test_line_breaks_stay_where_lines_are_wanted() -> None:
     assert printable_lines("a\x07\nb") == "a\\x07\nb"
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "a b", "it's", "a\nb", "\x1b[2J'\\", "e\u202e.txt", "\udcff", "grün\r"]
+)
+def test_a_name_in_a_command_to_type_is_printable_and_means_the_same(name: str) -> None:
+    word = shell_word(name)
+    assert printable(word) == word
+    shown = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert os.fsdecode(shown.stdout) == name
