@@ -15,7 +15,7 @@ import docker
 import requests.exceptions
 import urllib3.exceptions
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.types import Mount
+from docker.types import LogConfig, Mount
 from docker.utils import kwargs_from_env
 
 from runner.adapters.ending import MARK, end_marked, new_mark
@@ -33,10 +33,13 @@ from runner.adapters.steps import step
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
+from runner.domain.instance import ContainerStatus
 from runner.domain.text import with_last_lines
 
 CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays far below
 GLANCE = 0.5  # seconds until the engine is asked again
+SETTLED_WITHIN = 10.0  # seconds until the engine reports what it has answered to have done
+SETTLE_GLANCE = 0.02
 BUILD_MEMORY = 4 * 2**30
 BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
@@ -82,10 +85,13 @@ class DockerEngine:
             found = self._api.containers(all=True, filters={"label": [names.LABEL, *wanted]})
         return [container_of(item) for item in found]
 
+    def has_network(self) -> bool:
+        with _translated():
+            return self._network(names.NETWORK) is not None
+
     def ensure_network(self) -> None:
         with _translated():
-            found = self._api.networks(names=[names.NETWORK])  # matches parts of names, too
-            same = next((one for one in found if one["Name"] == names.NETWORK), None)
+            same = self._network(names.NETWORK)
             if same:
                 _require_isolating(same)
                 return
@@ -100,6 +106,10 @@ class DockerEngine:
             except APIError as error:
                 if error.status_code != 409:  # 409: another treedock was quicker
                     raise
+
+    def _network(self, name: str) -> dict[str, Any] | None:
+        found = self._api.networks(names=[name])  # matches parts of names, too
+        return next((one for one in found if one["Name"] == name), None)
 
     def create(self, spec: ContainerSpec) -> str:
         mounts = [
@@ -122,6 +132,7 @@ class DockerEngine:
             pids_limit=spec.limits.pids,
             network_mode=f"container:{spec.inside}" if spec.inside else spec.network,
             port_bindings=published,
+            log_config=LogConfig(type=spec.log[0], config=spec.log[1]),
         )
         with _translated():
             made = self._api.create_container(
@@ -144,17 +155,25 @@ class DockerEngine:
 
     def start(self, container: str) -> None:
         with _translated():
-            self._api.start(container)
+            try:
+                self._api.start(container)
+            except APIError:
+                if not self._reattached(container):
+                    raise
+                self._api.start(container)
+            self._await("started", container, lambda status: self._has_run(container, status))
         step("engine start")
 
     def stop(self, container: str, timeout: int) -> None:
         with _translated():
             self._api.stop(container, timeout=timeout)
+            self._await("stopped", container, lambda status: status not in ("running", "paused"))
         step("engine stop")
 
     def pause(self, container: str) -> None:
         with _translated():
             self._api.pause(container)
+            self._await("paused", container, lambda status: status == "paused")
         step("engine pause")
 
     def remove(self, container: str) -> None:
@@ -166,7 +185,49 @@ class DockerEngine:
                     raise
                 # Somebody else, killed perhaps, has begun to remove it.
                 self._api.wait(container, condition="removed", timeout=CALL_TIMEOUT)
+            self._await("removed", container, lambda status: status is None)
         step("engine remove")
+
+    def _await(
+        self, what: str, container: str, done: Callable[[ContainerStatus | None], bool]
+    ) -> None:
+        """Wait until the engine lists the container as such: since Docker 26 it answers before.
+        Raises EngineFailed after SETTLED_WITHIN seconds."""
+        key, value = ("id", container) if len(container) == 64 else ("name", f"^/{container}$")
+        deadline = time.monotonic() + SETTLED_WITHIN
+        while True:
+            found = self._api.containers(all=True, filters={key: value})
+            if done(container_of(found[0]).status if found else None):
+                return
+            if time.monotonic() > deadline:
+                raise EngineFailed(
+                    f"The engine does not report the container {container} as {what}.",
+                    hint=f"See what it does: docker ps --all --filter {key}={value}",
+                )
+            time.sleep(SETTLE_GLANCE)
+
+    def _has_run(self, container: str, status: ContainerStatus | None) -> bool:
+        """Whether it runs, or has come to its end already."""
+        if status == "exited":
+            return not self._api.inspect_container(container)["State"]["Running"]
+        return status == "running"
+
+    def _reattached(self, container: str) -> bool:
+        """Whether the network that the container was made with is another one of that name now,
+        and it was attached to that: someone removed the old one while it was stopped."""
+        about = self._api.inspect_container(container)
+        name = about["HostConfig"]["NetworkMode"]
+        before = about["NetworkSettings"]["Networks"].get(name)
+        if before is None:  # it shares another container's, or has none
+            return False
+        if name == names.NETWORK:
+            self.ensure_network()
+        now = self._network(name)
+        if now is None or now["Id"] == before["NetworkID"]:
+            return False
+        self._api.disconnect_container_from_network(container, name, force=True)
+        self._api.connect_container_to_network(container, name)
+        return True
 
     def last_lines(self, container: str, lines: int) -> list[str]:
         with _translated():

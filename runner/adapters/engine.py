@@ -144,6 +144,9 @@ class Engine(Protocol):
         """All containers, running or not, that carry these labels ('repository' is
         'treedock.repository'); without arguments every container of treedock's."""
 
+    def has_network(self) -> bool:
+        """Whether the shared network is there."""
+
     def ensure_network(self) -> None:
         """Make the shared network without inter-container communication; repeatable."""
 
@@ -151,7 +154,9 @@ class Engine(Protocol):
         """A stopped container made to `spec`; returns its id. The image has to be there."""
 
     def start(self, container: str) -> None:
-        """Start it; a running one is left alone. Fails when a port is taken."""
+        """Start it; a running one is left alone. Fails when a port is taken. Like `stop`, `pause`
+        and `remove` it is done when `containers` says so. A network that was removed since the
+        container was made, and made again, is no obstacle."""
 
     def stop(self, container: str, timeout: int) -> None:
         """TERM, and KILL after `timeout` seconds; a stopped one is left alone."""

@@ -37,6 +37,7 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
         if engine and info:
+            findings += leftovers.network(project, engine, fix=fix)
             findings += unfinished(project, fix=fix, emit=emit)
             snapshots = project.repository.snapshots
             works = snapshots.overlays(engine_name(info))

@@ -11,6 +11,7 @@ from runner.controller.clean import clean
 from runner.controller.opening import Project, Repository
 from runner.controller.sidecars import remove_sidecars
 from runner.controller.work import Work
+from runner.domain.container import NETWORK
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.events import Emit
 from runner.domain.health import Finding, Leftover, Parts, leftover_of
@@ -79,6 +80,21 @@ def leftovers(project: Project, engine: Engine | None, *, fix: bool, emit: Emit)
     except RunnerError as error:
         found.append(Finding(_CHECK, "problem", error.message, error.hint))
     return found or [Finding(_CHECK, "ok", "records, worktrees and containers agree")]
+
+
+def network(project: Project, engine: Engine, *, fix: bool) -> list[Finding]:
+    """A finding where instances have lost their network; `up` and `restart` make it again too."""
+    try:
+        needed = engine.containers(repository=project.repository.key)
+        if not needed or engine.has_network():
+            return []
+        if fix:
+            engine.ensure_network()
+            return [Finding("network", "ok", f"{NETWORK} was made again", fixed=True)]
+    except RunnerError as error:
+        return [Finding("network", "problem", error.message, error.hint)]
+    message = f"The engine's network {NETWORK} is gone; instances cannot start without it."
+    return [Finding("network", "warning", message, "treedock doctor --fix makes it again.")]
 
 
 def _stale_locks(repository: Repository) -> Iterator[Path]:

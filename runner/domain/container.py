@@ -123,11 +123,20 @@ class ContainerSpec:
     the idle process that instances have."""
 
     @property
+    def log(self) -> tuple[str, dict[str, str]]:
+        """The engine's log driver and its options. Code in an instance can write to the output of
+        the idle process, which nothing needs; what a sidecar prints is kept up to a limit."""
+        if self.command is None:
+            return "none", {}
+        return "json-file", {"max-size": "10m", "max-file": "2"}
+
+    @property
     def fingerprint(self) -> str:
         """Changes exactly when the wanted container does; the label `treedock.spec`."""
         wanted = asdict(self)
         del wanted["secrets"], wanted["labels"]
         wanted["secret_names"] = sorted(self.secrets)
         wanted["idle"] = IDLE
+        wanted["log"] = self.log
         text = json.dumps(wanted, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

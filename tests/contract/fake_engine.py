@@ -70,7 +70,8 @@ class FakeEngine:
     """Implements runner.adapters.engine.Engine. `registry` holds the images that can be pulled,
     `own` those that treedock has built.
 
-    Without `overlays` no volume can be mounted above another one. `calls` names every call so
+    Without `overlays` no volume can be mounted above another one; `network` says whether the
+    shared one is there. `calls` names every call so
     far; after `vanish(n)` the engine answers n more and then no more.
     """
 
@@ -79,6 +80,7 @@ class FakeEngine:
     ) -> None:
         self.calls: list[str] = []
         self.overlays = True
+        self.network = False
         self._own_images = set(own)
         self._images = {name: _new_id() for name in [*images, *self._own_images]}
         self._registry = set(registry)
@@ -115,8 +117,13 @@ class FakeEngine:
         found = [self._shown(made) for made in list(self._containers.values())]
         return [one for one in found if names.LABEL in one.labels and wanted <= one.labels.items()]
 
+    def has_network(self) -> bool:
+        self._answer("has_network")
+        return self.network
+
     def ensure_network(self) -> None:
         self._answer("ensure_network")
+        self.network = True
 
     def create(self, spec: ContainerSpec) -> str:
         self._answer("create")

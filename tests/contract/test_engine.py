@@ -64,6 +64,71 @@ def test_it_starts_stops_and_goes(engine: Engine, spec: ContainerSpec, create: C
     assert own(engine, spec) == []
 
 
+def test_what_was_done_is_what_is_listed_at_once(
+    engine: Engine, spec: ContainerSpec, create: Create
+) -> None:
+    made = create(replace(spec, ports=()))
+    for _ in range(3):
+        engine.start(made)
+        assert own(engine, spec)[0].status == "running"
+        engine.pause(made)
+        assert own(engine, spec)[0].status == "paused"
+        engine.stop(spec.name, 0)
+        assert own(engine, spec)[0].status == "exited"
+    engine.start(made)
+    engine.remove(made)
+    assert own(engine, spec) == []
+
+
+@pytest.mark.engine
+def test_a_network_that_was_made_again_is_no_obstacle(real: Engine, spec: ContainerSpec) -> None:
+    import docker
+
+    client = docker.from_env()
+    network = client.networks.create(spec.name)
+    made = real.create(replace(spec, network=spec.name))
+    try:
+        real.start(made)
+        real.stop(made, 0)
+        network.remove()
+        with pytest.raises(EngineFailed):
+            real.start(made)
+        network = client.networks.create(spec.name)
+        real.start(made)
+        assert own(real, spec)[0].status == "running"
+        assert not any(sockets.is_free(port) for port in spec.ports)
+    finally:
+        real.remove(made)
+        network.remove()
+        client.close()
+
+
+@pytest.mark.engine
+def test_the_engine_keeps_nothing_of_an_instance_and_a_little_of_a_sidecar(
+    real: Engine, spec: ContainerSpec
+) -> None:
+    import docker
+
+    client = docker.from_env()
+    line = "x" * 1000
+    printing = ("sh", "-c", f"while :; do echo {line}; done")
+    made = [real.create(spec), real.create(replace(spec, name=f"{spec.name}.b", ports=(),
+                                                   command=printing))]  # fmt: skip
+    try:
+        for container in made:
+            real.start(container)
+        real.exec(made[0], ["sh", "-c", "echo flood >/proc/1/fd/1"])
+        instance, sidecar = (client.containers.get(container).attrs for container in made)
+        assert instance["HostConfig"]["LogConfig"]["Type"] == "none"
+        assert not instance["LogPath"]
+        assert sidecar["HostConfig"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "2"}
+        assert eventually(lambda: real.last_lines(made[1], 1) == [line])
+    finally:
+        for container in made:
+            real.remove(container)
+        client.close()
+
+
 def test_a_running_container_holds_its_ports_and_a_stopped_one_does_not(
     engine: Engine, spec: ContainerSpec, create: Create
 ) -> None:
