@@ -381,6 +381,11 @@ class Git:
         filled = [link for link in marked.links if disk.holds_anything(worktree / link)]
         return _paths(found) + filled
 
+    def index_differs(self, worktree: Path, other: Path) -> list[str]:
+        """Paths that another index, which code in a container may have written, has otherwise
+        than that of a linked worktree: content, mode, or how git is to look at them."""
+        return status.index_differs(self, self.worktree_dir(worktree), worktree, other)
+
     def passed_over(self, worktree: Path, paths: Sequence[str]) -> dict[str, str]:
         """Those of these paths that the worktree's index marks to be passed over, each with the
         option of `git update-index` that ends it."""

@@ -30,6 +30,7 @@ _LOOK = (
 )
 _CASES = "core.ignoreCase=false"  # `true` hides README beside readme, where both can be
 _GITLINK = "160000"
+INDEX = 2**28  # bytes of an index that is read; one of 500,000 files has 50 MB
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,8 @@ def entries(
 def marks(git: "Git", git_dir: Path, checkout: Path) -> Marked:
     """What the index of a checkout says beside the content of files."""
     skipped, assumed, links = list[str](), list[str](), list[str]()
-    done = git._run("ls-files", "-s", "-v", "-z", git_dir=git_dir, work_tree=checkout)
     # 'H 100644 id 0\tpath': S for skip-worktree, small letters for assume-unchanged
-    for entry in os.fsdecode(done.stdout).split("\0"):
+    for entry in _listed(git, git_dir, checkout, {}).split("\0"):
         if entry[:1] in ("S", "s"):
             skipped.append(entry.partition("\t")[2])
         if entry[:1].islower():
@@ -76,6 +76,24 @@ def marks(git: "Git", git_dir: Path, checkout: Path) -> Marked:
         if entry[2:8] == _GITLINK:
             links.append(entry.partition("\t")[2])
     return Marked(tuple(skipped), tuple(assumed), tuple(links))
+
+
+def index_differs(git: "Git", git_dir: Path, checkout: Path, other: Path) -> list[str]:
+    """Paths that the index in the file `other` has otherwise than that of a checkout."""
+    with tempfile.TemporaryDirectory(prefix="treedock-index-") as folder:
+        copy = Path(folder) / "index"
+        copy.write_bytes(disk.read_untrusted(other, INDEX) or b"")
+        entries = [
+            set(_listed(git, git_dir, checkout, env).split("\0"))
+            for env in ({}, {"GIT_INDEX_FILE": str(copy)})
+        ]
+    return sorted({entry.partition("\t")[2] for entry in entries[0] ^ entries[1]})
+
+
+def _listed(git: "Git", git_dir: Path, checkout: Path, env: dict[str, str]) -> str:
+    arguments = ["ls-files", "-s", "-v", "-z"]
+    done = git._run(*arguments, git_dir=git_dir, work_tree=checkout, env=env)
+    return os.fsdecode(done.stdout)
 
 
 @contextlib.contextmanager

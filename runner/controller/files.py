@@ -61,7 +61,7 @@ def write_files(work: ProjectWork, values: Mapping[str, str]) -> None:
 def env_file_values(work: ProjectWork) -> dict[str, str]:
     """What the instance's .env holds, for the container's environment."""
     data = disk.read_untrusted(Path(work.record.worktree) / ENV_FILE, 2**20) or b""
-    return env_file.values(data.decode(errors="replace"))
+    return work.admitted(env_file.values(data.decode(errors="replace")))
 
 
 def _say_what_is_left(work: ProjectWork) -> None:

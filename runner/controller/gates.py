@@ -5,31 +5,31 @@ base: a branch cannot weaken the gate that it has to pass.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from runner.adapters import disk
+from runner.adapters import disk, env_file
 from runner.controller import images
-from runner.controller.containers import Running, ensure_running
+from runner.controller.containers import ensure_running
+from runner.controller.containers import wanted as wanted_container
 from runner.controller.dependencies import ensure_dependencies
+from runner.controller.files import ENV_FILE
 from runner.controller.golden_states import first_reset
-from runner.controller.jobs import run_folder
+from runner.controller.jobs import run_attached, run_folder
 from runner.controller.opening import Project
+from runner.controller.own_git import own_git
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
 from runner.controller.sidecars import ensure_sidecars
 from runner.controller.throwaway import GateWork, dispose, gate_project, lay_out
 from runner.domain.config import Gate
-from runner.domain.container import GATE_PREFIX, WORKSPACE
+from runner.domain.container import GATE_PREFIX, HOME
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
 from runner.domain.events import Emit
 from runner.domain.service import job_of
-from runner.domain.text import with_last_lines
-
-LAST_LINES = 20
+from runner.domain.text import listed
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,15 @@ def bring_up(
 ) -> None:
     """Make the throwaway instance at `commit` and run the gates in it. Raises CommandFailed for
     a command of the project's that fails, Refused where the test is not `wanted` any more."""
+    work.own_env = _own_env(work, base_commit)
     lay_out(work, commit)
     authority = images.host_ca(work.config.network.ca)
     image = images.ensure_image_at(work.project, lambda: base_commit, authority, work.emit)
+    named = {f"gate-{number}": gate for number, gate in enumerate(gates, start=1)}
+    for name, gate in named.items():
+        _require_wanted(wanted)
+        if gate.outside:
+            _run_outside(work, gate, name, image, authority)
     _require_wanted(wanted)
     ensure_dependencies(work, image, authority)
     running = ensure_running(work, image, authority)
@@ -115,55 +121,70 @@ def bring_up(
         ensure_reset(work, running.id, running.env, first)
     if any(gate.services for gate in gates):
         ensure_services(work, running)
-    for number, gate in enumerate(gates, start=1):
-        with work.step(gate.run):
-            _run_gate(work, running, gate, f"gate-{number}")
+    before = "set-up"
+    for name, gate in named.items():
+        if not gate.outside:
+            _require_as_committed(work, commit, before)
+            _run_gate(work, gate, name, running.id, running.env)
+            before = name
 
 
-def _run_gate(work: GateWork, running: Running, gate: Gate, name: str) -> None:
-    """Run one gate. Its exit code is the engine's and its log the host's: what lies in the run
-    folder could be written by the very code that is tested."""
-    log = work.records.folder(work.id) / f"{name}.log"
-    with log.open("wb") as file:
-        said = cast(BinaryIO, _End(file))
-        try:
-            code = work.engine.exec_attached(
-                running.id, ["sh", "-c", gate.run], env=running.env,
-                workdir=str(PurePosixPath(WORKSPACE) / gate.folder), stdin=None, stdout=said,
-                stderr=said, timeout=gate.timeout,
-            )  # fmt: skip
-        except EngineFailed as error:
-            raise CommandFailed(f"{work.id}: {name} did not end well: {error.message}") from error
-    if code:
-        said_last = disk.tail_untrusted(log, LAST_LINES)
-        sentence = f"{work.id}: {name} failed with exit code {code}: {gate.run}."
-        raise CommandFailed(with_last_lines(sentence, said_last))
+def _own_env(work: GateWork, base_commit: str) -> dict[str, str]:
+    """What `.env` says without the candidate: the one that base has, else the person's own."""
+    data = work.git.blob(base_commit, ENV_FILE)
+    if data is None:
+        data = disk.read_untrusted(work.repository.checkout / ENV_FILE, 2**20) or b""
+    return env_file.values(data.decode(errors="replace"))
 
 
-class _End:
-    """A file of which so much is kept and no more; what comes after is counted, not written."""
+def _run_outside(work: GateWork, gate: Gate, name: str, image: str, authority: Path | None) -> None:
+    """Run a gate in a container of its own that can write nothing of the candidate's."""
+    spec = wanted_container(work, image, authority)
+    mounts = tuple(replace(one, read_only=one.target != HOME) for one in spec.mounts)
+    container = work.engine.create(
+        replace(spec, name=f"{spec.name}-outside", mounts=mounts, volumes=(), secrets={})
+    )
+    try:
+        work.engine.start(container)
+        _run_gate(work, gate, name, container, spec.environment)
+    finally:
+        work.engine.remove(container)
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._left = disk.BOUND
 
-    def write(self, data: bytes) -> int:
-        self._file.write(data[: self._left])
-        self._left = max(0, self._left - len(data))
-        return len(data)
+def _run_gate(
+    work: GateWork, gate: Gate, name: str, container: str, env: Mapping[str, str]
+) -> None:
+    with work.step(gate.run):
+        run_attached(
+            work, container, name, gate.run, folder=gate.folder, env=env, timeout=gate.timeout
+        )
 
-    def flush(self) -> None:
-        self._file.flush()
+
+def _require_as_committed(work: GateWork, commit: str, after: str) -> None:
+    """A gate judges what would land, and nothing else. Raises CommandFailed where the files, the
+    index or HEAD are not those of the candidate any more."""
+    own = own_git(work)
+    inside, record = own.look(), work.record
+    files = work.git.dirty(Path(record.worktree))
+    staged = work.git.index_differs(Path(record.worktree), own.folder / "index")
+    moved = (
+        inside.branch != record.branch or inside.refs.get(f"refs/heads/{record.branch}") != commit
+    )
+    found = [*files, *(f"{path} (in the index)" for path in staged), *(["HEAD"] if moved else [])]
+    if found:
+        raise CommandFailed(
+            f"{work.id}: after {after} this is not what would land any more: {listed(found)}. "
+            "Commit these files, let git ignore them, or let what runs before a gate write "
+            "elsewhere."
+        )
 
 
 def _keep_logs(work: GateWork, log: Path) -> Path:
     """Copy what set-up and gates printed, before the folder goes; only names of ours, bounded."""
     log.mkdir(parents=True, exist_ok=True)
-    jobs, folder = run_folder(work), work.records.folder(work.id)
-    setup = [f"setup-{n}" for n in range(1, len(work.config.setup) + 1)]
-    services = [job_of(name) for name in work.config.services]
-    sources = {job: jobs.log(job) for job in (*setup, "verify", "reset", *services)}
-    sources |= {path.stem: path for path in folder.glob("gate-*.log")}
+    jobs = run_folder(work)
+    sources = {job: jobs.log(job) for job in map(job_of, work.config.services)}
+    sources |= {path.stem: path for path in work.records.folder(work.id).glob("*.log")}
     for name, source in sources.items():
         data = disk.read_untrusted(source)
         if data is not None:

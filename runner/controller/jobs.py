@@ -3,17 +3,19 @@
 import hashlib
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
 from runner.adapters import disk
 from runner.adapters.run_folder import WRAPPER, Job, RunFolder
 from runner.controller.work import Work
 from runner.domain.container import RUN, WORKSPACE
-from runner.domain.errors import CommandFailed, LimitReached
+from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
 from runner.domain.health import noexec_sentence
 from runner.domain.text import with_last_lines
 
 START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
+LAST_LINES = 20
 GLANCE = 0.005  # seconds between two looks at the run folder
 
 _WHY = {
@@ -75,6 +77,11 @@ def run_job(
 
     One that still runs, because the treedock that began it was killed, is waited for instead.
     """
+    if work.attached:
+        run_attached(
+            work, container, job, command, folder=folder, env=env, timeout=work.job_timeout
+        )
+        return
     jobs = run_folder(work)
     same = jobs.is_run_of(job, _key(command, folder))
     if not (same and jobs.job(job).alive):
@@ -83,6 +90,59 @@ def run_job(
     code = _wait(work, container, jobs, job)
     if code:
         raise failed_job(work, jobs, job, command, code)
+
+
+def run_attached(
+    work: Work,
+    container: str,
+    job: str,
+    command: str,
+    *,
+    folder: str,
+    env: Mapping[str, str],
+    timeout: float | None,
+) -> None:
+    """Run `command` as `job` to its end, `timeout` seconds at most. Raises CommandFailed with its
+    last lines.
+
+    Its exit code is the engine's and its log the host's (`attached_log`): what lies in the run
+    folder could be written by the very code that runs.
+    """
+    with attached_log(work, job).open("wb") as file:
+        said = cast(BinaryIO, _End(file))
+        try:
+            code = work.engine.exec_attached(
+                container, ["sh", "-c", command], env=env,
+                workdir=str(PurePosixPath(WORKSPACE) / folder), stdin=None, stdout=said,
+                stderr=said, timeout=timeout,
+            )  # fmt: skip
+        except EngineFailed as error:
+            raise CommandFailed(f"{work.id}: {job} did not end well: {error.message}") from error
+    if code:
+        sentence = _sentence(work, job, command, code)
+        last = disk.tail_untrusted(attached_log(work, job), LAST_LINES)
+        raise CommandFailed(with_last_lines(sentence, last))
+
+
+def attached_log(work: Work, job: str) -> Path:
+    """The file with what a job printed that ran attached; it is never mounted."""
+    return work.records.folder(work.id) / f"{job}.log"
+
+
+class _End:
+    """A file of which so much is kept and no more; what comes after is counted, not written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = disk.BOUND
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data[: self._left])
+        self._left = max(0, self._left - len(data))
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def stop_jobs(work: Work, container: str, jobs: list[Job]) -> None:
@@ -97,10 +157,7 @@ def failed_job(
 ) -> CommandFailed:
     """The error that a job's end amounts to."""
     name = job.removeprefix("service.")
-    why = f" {_WHY[code]}" if code in _WHY else ""
-    if code == 126 and (mount := disk.noexec_mount(Path(work.record.worktree))):
-        why = f" {noexec_sentence(mount)}"
-    sentence = f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
+    sentence = _sentence(work, name, command, code)
     again = f"treedock up {work.id}"
     if job == "reset" and work.record.ready:
         again = f"treedock db reset {work.id}"
@@ -110,13 +167,20 @@ def failed_job(
     )
 
 
+def _sentence(work: Work, name: str, command: str, code: int | None) -> str:
+    why = f" {_WHY[code]}" if code in _WHY else ""
+    if code == 126 and (mount := disk.noexec_mount(Path(work.record.worktree))):
+        why = f" {noexec_sentence(mount)}"
+    return f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
+
+
 def _key(command: str, folder: str) -> str:
     return hashlib.sha256(f"{folder}\0{command}".encode()).hexdigest()[:16]
 
 
 def _wait(work: Work, container: str, jobs: RunFolder, job: str) -> int:
     look_at_engine = time.monotonic() + 1
-    timeout = getattr(work, "job_timeout", None)
+    timeout = work.job_timeout
     deadline = time.monotonic() + timeout if timeout else None
     while True:
         state = jobs.job(job)

@@ -1,5 +1,7 @@
 """Throwaway instances: exactly one commit, nothing published, no slot, gone afterwards."""
 
+from collections.abc import Mapping
+
 from runner.adapters import locks
 from runner.adapters.records import Records, now
 from runner.controller.containers import prepare_folder
@@ -10,6 +12,7 @@ from runner.controller.sidecars import remove_sidecars
 from runner.controller.work import ProjectWork
 from runner.controller.worktree import fill
 from runner.domain.container import GATE_PREFIX
+from runner.domain.environment import without_loaders
 from runner.domain.instance import Record
 
 JOB_TIMEOUT = 3600.0  # seconds for one set-up step
@@ -19,7 +22,13 @@ class GateWork(ProjectWork):
     """The work on a throwaway instance."""
 
     kind = "gate"
+    attached = True
     job_timeout = JOB_TIMEOUT
+    own_env: Mapping[str, str] | None = None
+    """What base's own `.env` says, at a candidate that may bring another one."""
+
+    def admitted(self, given: dict[str, str]) -> dict[str, str]:
+        return given if self.own_env is None else without_loaders(given, self.own_env)
 
 
 def dispose(work: ProjectWork) -> None:

@@ -28,6 +28,12 @@ class Work:
     `or_copied`: see Repository.record.
     """
 
+    attached = False
+    """Whether its set-up, smoke test and reset are run attached: their exit codes then are the
+    engine's, which the code that runs cannot write."""
+    job_timeout: float | None = None
+    """Seconds for one of these; None is without end."""
+
     def __init__(
         self, repository: Repository, instance: str, emit: Emit, *, or_copied: bool = False
     ) -> None:
@@ -164,8 +170,6 @@ class ProjectWork(Work):
     """Work that follows the project's configuration."""
 
     kind = "instance"
-    job_timeout: float | None = None
-    """Seconds for one set-up step, reset or smoke test; None is without end."""
 
     def __init__(self, project: Project, instance: str, emit: Emit) -> None:
         super().__init__(project.repository, instance, emit)
@@ -187,6 +191,10 @@ class ProjectWork(Work):
         alone: inside it listens on its own, and the app may call that one DB_PORT."""
         beside = {sidecar.publish for sidecar in self.config.sidecars.values()}
         return {name: port for name, port in self.record.ports.items() if name not in beside}
+
+    def admitted(self, given: dict[str, str]) -> dict[str, str]:
+        """Of what `.env` gives, what goes into the environment."""
+        return given
 
     def values(self) -> dict[str, str]:
         """Everything that the app is told."""

@@ -362,6 +362,15 @@ class Gate(Model):
     """Whether it needs the project's services to run."""
     timeout: float = Field(default=1800, gt=0)
     """Seconds until it counts as red."""
+    outside: bool = False
+    """Judge from outside: it runs before everything else, in a fresh container in which nothing
+    of the candidate has run, with the tree read-only and without what set-up installs."""
+
+    @model_validator(mode="after")
+    def _fits_outside(self) -> "Gate":
+        if self.outside and self.services:
+            raise ValueError("`outside` and `services` exclude each other")
+        return self
 
 
 class Merge(Model):

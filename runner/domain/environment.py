@@ -9,6 +9,17 @@ BLOCK_START = "# >>> treedock: generated, replaced by every `treedock up` >>>"
 BLOCK_END = "# <<< treedock <<<"
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+# Variables with which a shell, a loader, an interpreter or a tool finds code, or is told to run
+# some: by name, or by the beginning of the name.
+_LOADERS = re.compile(
+    r"PATH|IFS|PS4|CDPATH|PROMPT_COMMAND|SHELL(OPTS)?|HOME|TMPDIR|ZDOTDIR|LOCPATH|GCONV_PATH|CC|CXX"
+    r"|CLASSPATH|EDITOR|VISUAL|PAGER|BROWSER|VIRTUAL_ENV|PHPRC|NODE_(?!ENV$).*"
+    r"|GO(PATH|ROOT|FLAGS|ENV|PROXY|BIN|TOOLCHAIN|SUMDB)|RUST(C|UP|DOC|FLAGS).*"
+    r"|(BASH|PYTHON|PERL|RUBY|MAKE|LUA)[A-Z0-9_].*"
+    r"|(LD|DYLD|GLIBC|MALLOC|PYTEST|COVERAGE|TOX|NOX|PIP|UV|CONDA|POETRY|PDM|PIPENV|NPM|npm|YARN"
+    r"|PNPM|COREPACK|BUN|DENO|TS_NODE|TSX|JEST|VITEST|GEM|BUNDLE|RAKE|PHP_INI|COMPOSER|JAVA|_JAVA"
+    r"|JDK|MAVEN|MVN|GRADLE|KOTLIN|SBT|CARGO|CMAKE|CTEST|GIT|SSH|XDG|DOTNET|COR|ERL|MIX)_.*"
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 
 
@@ -54,6 +65,13 @@ def rewritten(data: bytes, checkout: str, worktree: str) -> bytes:
     the same (`shop2` for `shop`) stays."""
     old, new = (path.encode(errors="surrogateescape") for path in (checkout, worktree))
     return re.sub(re.escape(old) + rb"(?![\w\x80-\xff-]|\.\w)", lambda match: new, data)
+
+
+def without_loaders(given: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """`given` with the variables that decide which code is found or run as `own` has them: what
+    it lacks is left out."""
+    found = {key: value for key, value in given.items() if not _LOADERS.fullmatch(key)}
+    return found | {key: own[key] for key in given if key in own and key not in found}
 
 
 def render_ports_env(values: Mapping[str, str]) -> str:

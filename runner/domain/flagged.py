@@ -93,6 +93,7 @@ _RULES: Mapping[str, str] = {
     ".lefthook*.y*ml": "lefthook runs its commands as git hooks",
     ".lintstagedrc*": "lint-staged runs its commands at a commit",
     "lint-staged.config.*": "lint-staged runs it at a commit",
+    ".env": "programs take variables from it, such as PATH, which decide what they run",
     # what people call by hand
     "makefile": "make runs it",
     "gnumakefile": "make runs it",

@@ -69,6 +69,8 @@ def test_every_command_inside_gets_it_and_what_env_says_counts_more(shop: Shop) 
 
 def test_every_call_of_pnpm_finds_the_store_of_the_first(shop: Shop) -> None:
     tell = 'echo "$npm_config_store_dir $pnpm_config_store_dir $HOME" > told'
+    with (shop.repo / ".git/info/exclude").open("a") as file:
+        file.write("told\n")
     shop.configure(setup=[{"run": tell}])
     shop.up("auth")
     assert len((shop.tree("auth") / "told").read_text().split()) == 1
