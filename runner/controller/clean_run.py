@@ -6,13 +6,15 @@ import re
 import secrets
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from runner.adapters import disk, locks
+from runner.adapters.first_parents import before_changes
 from runner.adapters.records import now
 from runner.adapters.snapshots import Snapshot
 from runner.controller.containers import ensure_running
-from runner.controller.layers import copy_volume, put_folders
+from runner.controller.layers import copy_folders, put_folders
 from runner.controller.setup import ensure_setup, named
 from runner.controller.sidecars import ensure_sidecars
 from runner.controller.supply import (
@@ -28,7 +30,8 @@ from runner.controller.work import ProjectWork
 from runner.domain import container as names
 from runner.domain.container import GATE_PREFIX, WORKSPACE
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
-from runner.domain.produces import downloads_of, overlap
+from runner.domain.managers import verified
+from runner.domain.produces import below_home, downloads_of, overlap
 from runner.domain.text import sentences
 
 _ANEW = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
@@ -66,20 +69,20 @@ def made_clean(
 
 
 def _commit_of_base(work: ProjectWork, number: int, steps: Steps, image: str) -> str | None:
-    """A commit that base holds with the same key files: what a branch says beside its lock file
-    (scripts that run at installation) must not reach its siblings."""
+    """Base's head where that has the same key files, else the newest commit of its first parents
+    that has. What a branch says beside its lock file (scripts that run at installation) must not
+    reach its siblings, and what a merged branch said on its way to base has nobody reviewed."""
     git, base = work.git, work.project.base
-    here = work.record.base_commit
     heads = [head for head in (git.newest(base)[0], *git.heads(base)) if head]
-    if work.kind == "instance":
-        here = git.branch(work.record.branch) or here
-    if any(git.is_ancestor(here, head) for head in heads):
-        return here
-    for head in dict.fromkeys(heads):
-        there = steps_read(work, image, lambda path, head=head: git.blob(head, path))  # type: ignore[misc]
-        if there.products[number] and there.key(number) == steps.key(number):
-            return head
-    return None
+    files = {path: steps.read(path) or b"" for path in steps.product(number).key}
+
+    def fits(commit: str) -> bool:
+        there = steps_read(work, image, lambda path: git.blob(commit, path))
+        return there.products[number] is not None and there.key(number) == steps.key(number)
+
+    at_heads = (head for head in dict.fromkeys(heads) if fits(head))
+    before = (one for head in dict.fromkeys(heads) for one in before_changes(git, head, files))
+    return next(chain(at_heads, filter(fits, before)), None)
 
 
 def _throwaway(work: ProjectWork, number: int, key: str) -> GateWork:
@@ -108,7 +111,7 @@ def _made(
     caches = downloads_of(steps.steps[number])
     volumes = {path: f"{prefix}{at}" for at, path in enumerate((*products, *caches))}
     _make_volumes(inner, list(volumes.values()), key, image)
-    _begin_near(inner, steps.kin(number), {path: volumes[path] for path in caches}, image)
+    _begin_near(inner, steps, number, {path: volumes[path] for path in caches}, image)
     inner.change(mounts=volumes)
     take_known(inner, steps)
     ensure_mounted(inner, image)
@@ -133,17 +136,23 @@ def _made(
     return snapshot
 
 
-def _begin_near(inner: GateWork, kin: str, caches: dict[str, str], image: str) -> None:
-    """Let download caches begin with what the last run for another lock file downloaded."""
-    repository = inner.repository
+def _begin_near(
+    inner: GateWork, steps: Steps, number: int, caches: dict[str, str], image: str
+) -> None:
+    """Let download caches begin with what the last run for another lock file downloaded, as far as
+    it is verified when it is used: a package that is built in that run could rewrite the rest, and
+    would reach those whose lock file does not have it."""
+    repository, kin = inner.repository, steps.kin(number)
     snapshots = repository.snapshots
+    files = [steps.read(path) or b"" for path in steps.product(number).key]
+    parts = {path: verified(below_home(path) or "", files) for path in caches}
     for near in snapshots.all():
         # One that is not whole may be in the making, by somebody who waits for the one we make.
         if near.kin == kin and near.volumes.keys() & caches and whole(repository, near.key):
             with locks.hold(snapshots.lock(near.key)):
                 if whole(repository, near.key):
-                    for path in near.volumes.keys() & caches:
-                        copy_volume(inner, near.volumes[path], caches[path], image)
+                    for path in near.volumes.keys() & {path for path in parts if parts[path]}:
+                        copy_folders(inner, near.volumes[path], caches[path], parts[path], image)
             return
 
 

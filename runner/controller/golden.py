@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from runner.controller.sidecars import sidecar_key
 from runner.controller.work import ProjectWork
 from runner.domain.config import Database
 from runner.domain.environment import values_of
-from runner.domain.migrations import inputs_of, named_in
+from runner.domain.migrations import inputs_of, named_in, paths_in
 
 READ = 2**30  # bytes of all inputs together that are read; of the rest the last change counts
 SCRIPTS = 64  # files that are looked through
@@ -75,11 +76,19 @@ def _own(work: ProjectWork) -> set[str]:
     return {name for name, value in work.values().items() if value != other[name]}
 
 
+def inputs(work: ProjectWork, database: Database) -> list[str]:
+    """Patterns (git's `glob`) of the files that the reset reads; empty where all of them count.
+    Files that its run line names always do."""
+    worktree, command = Path(work.record.worktree), database.reset or ""
+    if database.inputs:
+        named = paths_in(database.folder, command)
+        return [*database.inputs, *(re.sub(r"([*?\\[])", r"\\\1", path) for path in sorted(named))]
+    return inputs_of(work.git.files(worktree), database.folder, command)
+
+
 def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:
     worktree = Path(work.record.worktree)
-    patterns = database.inputs
-    if not patterns:
-        patterns = inputs_of(work.git.files(worktree), database.folder, database.reset or "")
+    patterns = inputs(work, database)
     if patterns:
         paths = work.git.files(worktree, patterns, untracked=True)
     else:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters import disk, locks
+from runner.adapters.first_parents import is_newest_of
 from runner.adapters.records import now
 from runner.adapters.snapshots import Snapshot
 from runner.controller import images
 from runner.controller.cache import prune
 from runner.controller.clean_run import snapshot_labels
 from runner.controller.database import required_adapter, site_of
-from runner.controller.golden import golden_key, is_personal
+from runner.controller.golden import golden_key, inputs, is_personal
 from runner.controller.layers import COPY, can_overlay, copying
 from runner.controller.setup import named
 from runner.controller.sidecars import await_ready, data_of, wanted_sidecar
@@ -61,7 +62,7 @@ def first_reset(
     server = _server(work, database, authority)
     snapshots, key = work.repository.snapshots, golden_key(work, database, server)
     found = _whole(work, key)
-    if found or not (untouched and _is_base(work)):
+    if found or not (untouched and _is_base(work, database)):
         yield First(key, found, own="" if found else "no golden state for this database yet")
         return
     waited: list[str] = []
@@ -110,7 +111,7 @@ def keep(work: ProjectWork, database: Database, first: First) -> None:
     kept is said, and changes nothing for this instance. Raises CommandFailed where its sidecar,
     which is stopped for the copy, does not come back."""
     data, volumes = data_of(work, database.beside), {}
-    if not _is_base(work):
+    if not _is_base(work, database):
         work.warn("its data is not shared: its files were changed meanwhile")
         return
     try:
@@ -210,15 +211,16 @@ def _run(work: ProjectWork, container: str, words: list[str]) -> None:
         raise CommandFailed(failed.strip())
 
 
-def _is_base(work: ProjectWork) -> bool:
-    """Whether the instance is at a commit of base, with nothing else in its files."""
+def _is_base(work: ProjectWork, database: Database) -> bool:
+    """Whether the instance is at base's head, or at the newest of its first parents in which the
+    reset reads the same, with nothing else in its files."""
     git, record = work.git, work.record
-    worktree, base = Path(record.worktree), work.project.base
-    if record.base != base or git.head_of(worktree) != record.base_commit:
+    worktree, base, here = Path(record.worktree), work.project.base, record.base_commit
+    if record.base != base or git.head_of(worktree) != here or git.dirty(worktree):
         return False
     heads = [head for head in git.heads(base) if head]
-    held = any(git.is_ancestor(record.base_commit, head) for head in heads)
-    return held and not git.dirty(worktree)
+    read = inputs(work, database)
+    return here in heads or any(is_newest_of(git, here, head, read) for head in heads)
 
 
 def _container(work: ProjectWork) -> str:

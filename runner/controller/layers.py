@@ -137,6 +137,7 @@ def _tried(work: ProjectWork, image: str) -> bool:
 # Forced: a copy that was cut off is gone over again, and may have files without the right to write.
 COPY = 'cp -af --reflink=auto "$1/." "$2" 2>/dev/null || cp -af "$1/." "$2"'
 _COPY_ANEW = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
+_COPY_FOUND = f'[ ! -d "$1" ] || {{ mkdir -p -- "$2" && {{ {COPY}; }}; }}'
 
 
 def copy_volume(work: ProjectWork, lower: str, name: str, image: str) -> None:
@@ -145,6 +146,17 @@ def copy_volume(work: ProjectWork, lower: str, name: str, image: str) -> None:
         work.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
         work.engine.start(container)
         _copy(work, container, COPY, ["/v0", "/v1"])
+
+
+def copy_folders(
+    work: ProjectWork, lower: str, name: str, paths: Collection[str], image: str
+) -> None:
+    """Copy these folders of a volume, as far as they are there, into another. Raises
+    CommandFailed."""
+    with _helper(work, [lower, name], image, sources=[lower]) as container:
+        work.engine.start(container)
+        for path in paths:
+            _copy(work, container, _COPY_FOUND, [f"/v0/{path}", f"/v1/{path}"])
 
 
 def copy_into(work: ProjectWork, volumes: Mapping[str, str], image: str) -> None:

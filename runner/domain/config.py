@@ -225,8 +225,8 @@ class Database(Model):
     """Folder to run the reset command in."""
     inputs: list[Pattern] = []
     """Files that make the data, as git's globs (`migrations/**`): while none of them changes, a
-    reset comes from the golden state. By default those of Alembic, Django and Prisma; all files
-    where none of them is used."""
+    reset comes from the golden state. Files that the reset names always count. By default those of
+    Alembic, Django and Prisma; all files where none of them is used."""
 
     @property
     def beside(self) -> str:

@@ -254,6 +254,19 @@ def variables(lines: Iterable[str], home: str) -> dict[str, str]:
     return {"npm_config_store_dir": store, "pnpm_config_store_dir": store}
 
 
+# What of a download cache is verified whenever it is used: npm names content by its hash, and pip
+# checks it where all requirements carry one. Everything else (what uv, bun, yarn and npx unpacked,
+# pnpm's index, wheels that pip built, pages of an index) could be anything by now.
+_VERIFIED = {".npm": ("_cacache/content-v2",), ".cache/pip": ("http", "http-v2")}
+
+
+def verified(cache: str, files: Iterable[bytes]) -> tuple[str, ...]:
+    """The folders of a download cache that another run may begin with, whatever ran beside the
+    one that made it. `files` are the key files of the step."""
+    hashed = all(b"--hash=" in data for data in files)
+    return _VERIFIED.get(cache, ()) if cache != ".cache/pip" or hashed else ()
+
+
 def downloads(line: str) -> tuple[str, ...]:
     """The download caches, below the home folder, of the managers that a line names."""
     names = {word.rpartition("/")[2] for word in re.split(r"[^\w./-]+", line)}

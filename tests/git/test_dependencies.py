@@ -364,6 +364,80 @@ def test_a_gate_mounts_it_and_what_a_candidate_alone_decides_is_not_kept(
     assert len(volumes(shop)) == 3
 
 
+def test_a_clean_run_begins_with_no_download_that_is_not_verified_when_it_is_used(
+    shop: Shop,
+) -> None:
+    """A package that is built in one clean run could have rewritten it."""
+    install = {
+        "run": "echo npm uv pip; mkdir lib; touch lib/made",
+        "produces": ["lib"],
+        "key": ["lock"],
+    }
+    shop.configure(setup=[install])
+    folders = {
+        "~/.npm": ["_cacache/content-v2/sha512", "_cacache/index-v5", "_npx/pnpm"],
+        "~/.cache/uv": ["archive-v0", "wheels-v5"],
+        "~/.cache/pip": ["http-v2", "wheels"],
+    }
+
+    def begun(lock: str) -> set[str]:
+        """What the caches of the clean run for this lock file began with."""
+        commit(shop.repo, {"lock": lock})
+        shop.up(f"of-{lock.split()[0]}")
+        found = set()
+        for path, volume in shop.repository.snapshots.all()[0].volumes.items():
+            root = shop.engine._volumes[volume].folder
+            found |= {f"{path}/{one.relative_to(root)}" for one in root.rglob("*") if one.is_file()}
+            for folder in folders.get(path, ()):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                (root / folder / "poison").write_text(lock)
+        return found
+
+    assert begun("one") == set()
+    assert begun("two") == {"~/.npm/_cacache/content-v2/sha512/poison"}
+    assert begun("three --hash=sha256:0") == {
+        "~/.npm/_cacache/content-v2/sha512/poison", "~/.cache/pip/http-v2/poison",
+    }  # fmt: skip
+
+
+def merged(shop: Shop, *commits: dict[str, str]) -> list[str]:
+    """A branch with these commits, merged into main; returns their ids."""
+    git(shop.repo, "switch", "--quiet", "-c", "feature/merged")
+    made = [commit(shop.repo, files) for files in commits]
+    git(shop.repo, "switch", "--quiet", "main")
+    git(shop.repo, "merge", "--quiet", "--no-ff", "--no-edit", "feature/merged")
+    return made
+
+
+def test_a_clean_run_is_at_the_newest_first_parent_of_base_with_that_key(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Not at any ancestor: nobody has reviewed or tested what a merged branch did in between."""
+    log = tmp_path / "log"
+    old = commit(shop.repo, {"lock": "one\n", "seen": "old\n"}, "lock")
+    run = f"echo $TREEDOCK_ID $(cat [s]een) >> {log}; mkdir -p lib; touch lib/made"
+    shop.configure(setup=[{"run": run, "produces": ["lib"], "key": ["lock"]}])
+
+    def last_run(instance: str, base: str) -> tuple[bool, str]:
+        """(whether it was a clean run, what it saw) of the last run of the step."""
+        shop.up(Wish(instance, base=base))
+        where, seen = log.read_text().splitlines()[-1].split()
+        return where.startswith("gate.snapshot-"), seen
+
+    evil, later = merged(shop, {"lock": "two\n", "seen": "evil\n"}, {"seen": "fine\n"})
+    assert last_run("first", old) == (True, "old")  # the last one before the merge
+    assert last_run("evil", evil) == (True, "fine")  # base's head has that key
+    commit(shop.repo, {"lock": "three\n"})
+    commit(shop.repo, {"lock": "two\n", "seen": "newer\n"})
+    commit(shop.repo, {"lock": "four\n"})
+    shop.clean("evil")
+    prune_all(shop)
+    assert last_run("late", later) == (True, "newer")
+    git(shop.repo, "branch", "--quiet", "-D", "feature/merged")
+    only, _ = merged(shop, {"lock": "evil\n", "seen": "evil\n"}, {"lock": "four\n"})
+    assert last_run("only", only) == (False, "evil")  # no first parent ever had that key
+
+
 @pytest.mark.deep
 def test_of_a_half_made_snapshot_nothing_is_used_and_nothing_is_left(
     shop: Shop, runs: Runs

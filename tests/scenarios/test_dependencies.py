@@ -278,7 +278,12 @@ def test_npm_and_uv_are_known_and_cope_with_a_mount_point(app: App) -> None:
     assert app.inside("auth", offline).exit_code == 0
     assert app.inside("auth", "rm -rf ~/.npm/* && touch ~/.npm/mine").exit_code == 0
     assert app.inside("pay", "test -d ~/.npm/_cacache && ! test -e ~/.npm/mine").exit_code == 0
-    commit(app.folder, {"web/.npmrc": "offline=true\n"}, "a clean run that finds what another left")
+    # A lock file with hashes, as npm writes it: what another clean run left is found by these.
+    relock = "mkdir /tmp/new; cp web/package.json /tmp/new; cd /tmp/new; npm i --package-lock-only"
+    hashed = app.inside("pay", f"{{ {relock}; }} >&2; cat package-lock.json").stdout
+    assert '"integrity": "sha512-' in hashed
+    files = {"web/.npmrc": "offline=true\n", "web/package-lock.json": hashed}
+    commit(app.folder, files, "a clean run that finds what another left")
     app.up("search")
     assert not ran(app, "search")
     assert len(snapshots(app)) == 3

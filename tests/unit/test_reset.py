@@ -151,6 +151,40 @@ def test_what_a_branch_made_of_its_own_is_nothing_for_others(seeded: Shop) -> No
     assert seeded.repository.snapshots.all() == kept
 
 
+def test_a_golden_state_is_of_bases_head_or_its_newest_first_parent_with_that_key(
+    shop: Shop,
+) -> None:
+    files = {"seed.txt": "hammer\n", "seed.py": SEED, "data/.keep": "", ".gitignore": "runs\n"}
+    old = commit(shop.repo, files)
+    reads = {"path": "data/app.db", "reset": "python3 seed.py", "inputs": ["seed.txt"]}
+    shop.configure(database=reads)
+    git(shop.repo, "switch", "--quiet", "-c", "merged")
+    evil = commit(shop.repo, {"seed.txt": "saw\n"})
+    same = commit(shop.repo, {"beside.txt": "what the key does not tell\n"})
+    git(shop.repo, "switch", "--quiet", "main")
+    git(shop.repo, "merge", "--quiet", "--no-ff", "--no-edit", "merged")
+    commit(shop.repo, {"beside.txt": "reviewed\n"})
+    for instance, base in (("evil", evil), ("same", same), ("late", "main^")):
+        shop.up(Wish(instance, base=base))
+        assert items(shop, instance) == ["saw"]
+        assert shop.repository.snapshots.all() == []
+    shop.up(Wish("old", base=old))
+    assert len(shop.repository.snapshots.all()) == 1
+    shop.up("head")
+    assert len(shop.repository.snapshots.all()) == 2
+
+
+def test_a_file_that_the_reset_names_is_an_input_whatever_inputs_say(shop: Shop) -> None:
+    files = {"seed.txt": "hammer\n", "seed.py": SEED, "data/.keep": "", ".gitignore": "runs\n"}
+    commit(shop.repo, files)
+    reads = {"path": "data/app.db", "reset": "python3 ./seed.py", "inputs": ["seed.txt"]}
+    shop.configure(database=reads)
+    shop.up("auth")
+    commit(shop.repo, {"seed.py": SEED.replace("line.strip()", "line.strip().upper()")})
+    shop.up("pay")
+    assert items(shop, "pay") == ["HAMMER"]
+
+
 @pytest.mark.parametrize("command", ["", "sh ./reset.sh", "sh ./outer.sh", "make data"])
 def test_data_that_holds_an_instances_own_port_is_nobody_elses(shop: Shop, command: str) -> None:
     make = 'rm -f app.db; sqlite3 app.db "create table t as select $BACKEND_PORT p"\n'
