@@ -52,7 +52,7 @@ long: venv
 	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -n 2 --dist worksteal -m long
 
 soak: venv
-	TREEDOCK_TEST_ENGINE=1 TREEDOCK_SOAK=1 TREEDOCK_EXAMPLES=100 $(ENGINE) $(PYTEST) -n 2 --dist worksteal -m long tests/crash tests/scenarios/test_crash.py
+	TREEDOCK_TEST_ENGINE=1 TREEDOCK_SOAK=1 TREEDOCK_EXAMPLES=100 $(ENGINE) $(PYTEST) -n 2 --dist worksteal -m long tests/crash tests/scenarios/test_crash.py tests/scenarios/test_databases.py
 
 benchmark: venv
 	$(ENGINE) $(BIN)/python benchmarks/run.py

@@ -1,15 +1,12 @@
 """treedock is killed after one of its steps. The same command then converges, and at no moment is
 anything lost, leaked or landed untested.
 
-`make soak` tries every step; `make long` tries a sample. A sample prints its seed, and
-TREEDOCK_SEED=<seed> repeats it.
+`make soak` tries every step; `make long` tries a sample.
 """
 
 import json
-import os
-import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -19,13 +16,11 @@ from runner.controller.opening import open_project, open_repository
 from runner.controller.unfinished import clear_up
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
-from tests.soak import SOAK
+from tests.soak import SOAK, kill_steps
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 NOT_FOUND = 3
-MOST = 300  # steps of one verb; more than that would be a loop
-SAMPLE = 5  # outside of `make soak`: one step in so many, on average
 
 
 @dataclass
@@ -87,8 +82,8 @@ def kill_points(
     every: int = 1,
 ) -> int:
     """Run the command that `prepare` returns, killed after its n-th step, then again whole; for
-    each n of `steps(every)` until it ends by itself. Returns how many kill points were tried."""
-    for tried, n in enumerate(steps(world, every)):
+    each n of `kill_steps` until it ends by itself. Returns how many kill points were tried."""
+    for tried, n in enumerate(kill_steps(world.tell, every=every)):
         command = prepare(n)
         world.remember()
         env = {"TREEDOCK_KILL_AFTER": str(n)}
@@ -104,20 +99,7 @@ def kill_points(
         assert again.exit_code == 0, f"after step {n}: {again.stderr}"
         world.check(f"{' '.join(command)} again after step {n}")
         finish(n)
-    raise AssertionError(f"more than {MOST} steps")
-
-
-def steps(world: World, every: int) -> Iterator[int]:
-    """Numbers of steps, ascending: every so-manieth in a soak, else a random sample of these."""
-    if SOAK:
-        yield from range(1, MOST, every)
-        return
-    seed = int(os.environ.get("TREEDOCK_SEED") or random.randrange(2**32))
-    world.tell("TREEDOCK_SEED", seed)
-    chance, n = random.Random(seed), 0
-    while n < MOST:
-        n += chance.randint(1, 2 * max(every, SAMPLE) - 1)
-        yield n
+    raise AssertionError("kill_steps ends by itself")
 
 
 def told(world: World, verb: str, points: int) -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from runner.controller.opening import open_repository
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
+from tests.soak import SOAK, kill_steps
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.engine
@@ -274,7 +275,7 @@ def test_a_database_of_another_name_than_the_servers_is_made(shop: App) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(("real", "shared"), [(False, False), (True, False), (True, True)])
 def test_a_reset_killed_anywhere_is_completed_by_the_next(
-    shop: App, real: bool, shared: bool
+    shop: App, real: bool, shared: bool, record_property: Callable[[str, object], None]
 ) -> None:
     """`up` completes what was cut off; what was set aside is never lost with it. `shared`: of an
     instance that began with the golden state of another."""
@@ -282,9 +283,7 @@ def test_a_reset_killed_anywhere_is_completed_by_the_next(
         ok(shop, "warm")
     shop.up("auth")
     words = ["db", "reset", "auth", *(["--fresh"] if real else [])]
-    kill = 0
-    while True:
-        kill += 1
+    for kill in kill_steps(record_property):
         ask(shop, "INSERT INTO item (name) VALUES ('mine')")
         done = shop.cli(*words, env={"TREEDOCK_KILL_AFTER": str(kill)})
         shop.up("auth")
@@ -293,4 +292,4 @@ def test_a_reset_killed_anywhere_is_completed_by_the_next(
             break
         ok(shop, "db", "reset", "auth")
         assert ask(shop, "SELECT count(*) FROM item") == "1000"
-    assert kill > 3
+    assert kill > (3 if SOAK else 0)
