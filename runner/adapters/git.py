@@ -7,6 +7,7 @@ submodules, and asks in git's machine voice: exit codes, porcelain -z, object id
 import contextlib
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from runner.adapters import disk, locks, status
 from runner.adapters.steps import step
 from runner.domain.drivers import is_steady, program_of
 from runner.domain.errors import GitFailed, NotFound, Refused
+from runner.domain.hooks import Hooks
 from runner.domain.text import printable, shell_word, with_words
 
 TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk
@@ -67,6 +69,7 @@ _FRUGAL = ("-c", "core.packedGitWindowSize=32m", "-c", "core.packedGitLimit=256m
 _LOOKING = {"status", "ls-files", "check-ignore"}
 _LOOK_PATIENCE = 2.0  # seconds before we look what keeps git
 _LOOK_MEMORY = 2**31  # bytes of git's own; packs, which are mapped, do not count
+KEYS = "git-crypt"  # the folder of git-crypt's keys in a git directory
 _BLOCK_START = "# >>> treedock >>>"
 _BLOCK_END = "# <<< treedock <<<"
 
@@ -389,6 +392,8 @@ class Git:
     def passed_over(self, worktree: Path, paths: Sequence[str]) -> dict[str, str]:
         """Those of these paths that the worktree's index marks to be passed over, each with the
         option of `git update-index` that ends it."""
+        if not paths:
+            return {}
         marked = status.marks(self, self.worktree_dir(worktree), worktree)
         assumed = dict.fromkeys(marked.assumed, "--no-assume-unchanged")
         ends = assumed | dict.fromkeys(marked.skipped, "--no-skip-worktree")
@@ -440,11 +445,6 @@ class Git:
         if named.get("core.sparsecheckout") != "true":
             return None
         return Sparse(path.read_bytes(), cone=named.get("core.sparsecheckoutcone") == "true")
-
-    def skipped(self, worktree: Path) -> set[str]:
-        """The paths that the index of a linked worktree marks skip-worktree."""
-        out = self._in(worktree, "ls-files", "-t", "-z", git_dir=self.worktree_dir(worktree))
-        return {entry[2:] for entry in out.split("\0") if entry.startswith("S ")}
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """The ids of all refs with these full names or below them, by full name."""
@@ -565,6 +565,14 @@ class Git:
             *("worktree", "add", "--quiet", "--no-checkout", *again, *new),
             *("--", str(path), commit or branch),
         )
+        self._link_keys(path)
+
+    def _link_keys(self, worktree: Path) -> None:
+        """git-crypt (0.7) looks for its keys in the git directory of each worktree alone."""
+        if (self.common_dir / KEYS).is_dir():
+            link = self.worktree_dir(worktree) / KEYS
+            if not os.path.lexists(link):
+                link.symlink_to(f"../../{KEYS}")
 
     def hash_file(self, checkout: Path, path: str) -> str:
         """The id that a file of the user's own checkout would have if it were added."""
@@ -599,6 +607,24 @@ class Git:
         """Register a worktree at `path` without its files, on no branch. Repository lock."""
         arguments = ["--quiet", "--detach", "--no-checkout", "--force", "--force"]
         self._run("worktree", "add", *arguments, "--", str(path), commit)
+        self._link_keys(path)
+
+    def require_unlocked(self) -> None:
+        """Raises Refused where files go through git-crypt, and it cannot read them here."""
+        command = self.settings().get("filter.git-crypt.smudge")
+        if command is None:
+            return
+        if shutil.which(program_of(command)) is None:
+            raise Refused(
+                "git's configuration has git-crypt read files, and there is none on this machine.",
+                hint="Install git-crypt; or, to go on with encrypted files: git config "
+                "--remove-section filter.git-crypt",
+            )
+        if not disk.holds_anything(self.common_dir / KEYS / "keys"):
+            raise Refused(
+                f"git-crypt has no key in {self.common_dir / KEYS}.",
+                hint="Unlock the repository first: git-crypt unlock",
+            )
 
     def is_checked_out(self, worktree: Path) -> bool:
         """Whether the checkout was finished: git writes the index after the last file."""
@@ -761,6 +787,19 @@ class Git:
         path = values[-1] if values else ""
         return None if not path or Path(path).is_absolute() or path.startswith("~") else path
 
+    def hooks(self, checkout: Path) -> Hooks:
+        """The hooks that git runs for the person in their own checkout and that no branch brings:
+        executable ones that are not git-lfs's."""
+        relative = self.relative_hooks()
+        # The last value is the one that _flags() gives on the command line.
+        named = self._out("config", "-z", "--type=path", "--get-all", "core.hooksPath").split("\0")
+        path = named[-3] if len(named) > 2 else ""
+        folder = checkout / path if path else self.common_dir / "hooks"
+        if relative and self.files(checkout, [f"{relative.strip('/')}/*"]):
+            return Hooks(str(folder), (), relative=True)
+        names = sorted(entry.name for entry in _entries(folder) if _is_hook(Path(entry)))
+        return Hooks(str(folder), tuple(names), relative=bool(relative))
+
     def move_index(self, worktree: Path, branch: str, old: str, new: str) -> bool:
         """Bring a worktree's index from one commit of its branch to another, touching no file.
         False where something is staged that differs; nothing is changed then. A worktree with
@@ -881,6 +920,18 @@ class Git:
         if check and done.returncode:
             raise _failed(done)
         return done
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]]":
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        return list(found)
+    return []
+
+
+def _is_hook(path: Path) -> bool:
+    if "." in path.name or not (path.is_file() and os.access(path, os.X_OK)):
+        return False
+    return b"git lfs " not in path.read_bytes()
 
 
 def _content(worktree: Path, path: str) -> bytes:

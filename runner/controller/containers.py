@@ -10,7 +10,7 @@ from runner.adapters.engine import Container, ports_label
 from runner.adapters.run_folder import RunFolder
 from runner.controller.database import variables
 from runner.controller.files import env_file_values, write_files
-from runner.controller.own_git import git_mounts
+from runner.controller.own_git import git_mounts, rules_mount
 from runner.controller.sidecars import stop_sidecars
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
@@ -124,6 +124,7 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         Mount(record.worktree, names.WORKSPACE),
         Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
         *git_mounts(work),
+        rules_mount(work),
         Mount(str(folder / "run"), names.RUN),
         Mount(str(folder / "home"), names.HOME),
         Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),

@@ -7,6 +7,7 @@ from pathlib import Path
 from runner.adapters import disk, git, host, lazy_engine, locks
 from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
+from runner.controller.hooks import hooks_left_out
 from runner.controller.layers import engine_name
 from runner.controller.moved import moved
 from runner.controller.opening import Project, connect
@@ -32,7 +33,7 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
         findings.append(_base_image(engine, fix=fix, emit=emit))
     findings += [_disk(project, info), _watches(project), _ports(project), _exposed()]
     if project:
-        findings += _repository(project)
+        findings += [*_repository(project), _hooks(project)]
         findings += moved(project.repository, engine, fix=fix)
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
@@ -184,6 +185,13 @@ def _repository(project: Project) -> list[Finding]:
         message, _, way_out = health.noexec_sentence(noexec).partition(". ")
         found.append(Finding("repository", "warning", f"{message}.", way_out))
     return found or [Finding("repository", "ok", "instances can be made of it")]
+
+
+def _hooks(project: Project) -> Finding:
+    left_out = hooks_left_out(project)
+    if left_out is None:
+        return Finding("hooks", "ok", "no hooks of .git/hooks are missed inside")
+    return Finding("hooks", "warning", *left_out)
 
 
 def _ports(project: Project | None) -> Finding:

@@ -27,6 +27,7 @@ from runner.domain import container as names
 from runner.domain.config import Database
 from runner.domain.container import VolumeMount
 from runner.domain.errors import CommandFailed, EngineFailed, Refused, RunnerError
+from runner.domain.hooks import installs_hooks
 from runner.domain.produces import products_of
 
 STOP_TIMEOUT = 60  # seconds; what is copied has to be whole
@@ -145,7 +146,7 @@ def _own(work: ProjectWork, database: Database) -> str:
     # They run beside a server that holds all that they did to it before.
     products = products_of(work.config.setup, disk.reader(Path(work.record.worktree)))
     for step, product in zip(work.config.setup, products, strict=True):
-        if product is None:
+        if product is None and not installs_hooks(step.run):
             return f"{named(step)} may write to it (`produces` and `key` tell that it does not)"
     container = work.container()
     if container and not can_overlay(work, container.image):

@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from runner.adapters.steps import step
-from runner.controller.own_git import ENVIRONMENT, git_mounts, own_git
+from runner.controller.own_git import OWN, git_mounts, own_git, rules_mount
 from runner.controller.work import Work
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Limits, Mount
@@ -53,7 +53,7 @@ def run_git(
     if work.apart:
         return _run_apart(work, argv, stdout or Capped())
     said = Capped()
-    environment = {**ENVIRONMENT, **(env or {})}
+    environment = {**OWN, **(env or {})}
 
     def attempt(container: str) -> int:
         return work.engine.exec_attached(
@@ -125,6 +125,7 @@ def _all_mounts(work: Work) -> list[Mount]:
         Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
         Mount(str(folder / "group"), "/etc/group", read_only=True),
         *git_mounts(work),
+        rules_mount(work),
     ]
 
 

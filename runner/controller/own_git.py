@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "GIT_EDITOR": "true",
     "LC_ALL": "C.UTF-8",
 }
+# git that treedock itself runs inside runs no hooks: they could end a merge, or change it.
+OWN = {**ENVIRONMENT, **settings({**rules_at(names.RULES), "core.hooksPath": "/dev/null"})}
 
 
 def own_git(work: Work) -> OwnGit:
@@ -89,14 +91,18 @@ def git_mounts(work: Work) -> list[Mount]:
     objects = work.repository.common_dir / "objects"
     shown = [Mount(str(own.folder), names.GIT), Mount(str(objects), names.OBJECTS, read_only=True)]
     empty = str(work.records.folder(work.id) / "no-alternates")
-    rules = Mount(str(work.records.folder(work.id) / "rules"), names.RULES, read_only=True)
     shown += [Mount(str(a.source), a.target, read_only=True) for a in own.alternates(names.OBJECTS)]
     covers = [
         Mount(empty, f"{mount.target}/info/alternates", read_only=True)
         for mount in shown[1:]
         if (Path(mount.source) / "info/alternates").exists()
     ]
-    return [*shown, *covers, rules]
+    return shown + covers
+
+
+def rules_mount(work: Work) -> Mount:
+    """What hand_in_rules() keeps, read-only."""
+    return Mount(str(work.records.folder(work.id) / "rules"), names.RULES, read_only=True)
 
 
 def _make(work: ProjectWork, own: OwnGit, head: str | None) -> None:

@@ -10,8 +10,10 @@ from runner.domain.errors import RunnerError
 
 
 def require_possible(project: Project) -> None:
-    """Raises Refused for a partial clone, ConfigError for files that cannot be copied."""
+    """Raises Refused for a partial clone and for files that git-crypt cannot read here,
+    ConfigError for files that cannot be copied."""
     require_complete(project.repository.git.settings())
+    project.repository.git.require_unlocked()
     project.copies.require_possible()
 
 
@@ -21,6 +23,7 @@ def obstacles(project: Project) -> Iterator[RunnerError]:
     start = git.newest(base)[0]
     checks: list[Callable[[], None]] = [
         lambda: require_complete(git.settings()),
+        git.require_unlocked,
         lambda: require_no_submodules(git, start or base, base),
         project.copies.require_possible,
     ]

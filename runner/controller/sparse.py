@@ -44,8 +44,9 @@ def require_none_hidden(work: Work, old: str, new: str) -> None:
     this side marks skip-worktree: inside they looked deleted, and `commit -a` took that along."""
     worktree = Path(work.record.worktree)
     changed = work.git.changed_between(old, new) if worktree.is_dir() else {}
-    deleted = {path for path, what in changed.items() if what == "D"}
-    hidden = sorted(deleted & work.git.skipped(worktree)) if deleted else []
+    deleted = [path for path, what in changed.items() if what == "D"]
+    marked = work.git.passed_over(worktree, deleted)
+    hidden = [path for path, end in marked.items() if end == "--no-skip-worktree"]
     if hidden:
         raise Refused(
             f"{work.id}: {new[:10]}, committed inside, deletes files that the sparse checkout on "

@@ -12,6 +12,7 @@ from runner.controller.dependencies import ensure_dependencies
 from runner.controller.describing import describe
 from runner.controller.files import write_files
 from runner.controller.golden_states import first_reset
+from runner.controller.hooks import copy_hooks, hooks_left_out
 from runner.controller.layers import drop_layers
 from runner.controller.lost_data import forget_lost_data
 from runner.controller.opening import Project
@@ -79,6 +80,9 @@ def up(
         noexec = disk.noexec_mount(project.worktrees)
         if noexec:
             emit(Warned("", noexec_sentence(noexec)))
+        left_out = hooks_left_out(project)
+        if left_out:
+            emit(Warned("", sentences(*left_out)))
     _require_disk(project)
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
     repository.claim()
@@ -137,6 +141,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
         write_files(work, work.values())
         if ensure_own_git(work):
             ensure_stopped(work)
+        copy_hooks(work)
         require_own_data(work)
         forget_lost_data(work)
         ensure_dependencies(work, ground.image, ground.authority)

@@ -326,6 +326,12 @@ class Limits(Model):
     """Size of the ignored files that `clean --keep-ignored` may keep of one instance."""
 
 
+class Git(Model):
+    hooks: Literal["none", "copy"] = "none"
+    """`copy` puts the executable hooks pre-commit, prepare-commit-msg and commit-msg of the main
+    repository's .git/hooks into each instance. What they call has to be in the image."""
+
+
 class Network(Model):
     ca: Literal["auto", "host", "none"] = "auto"
     """Certificate authorities inside: `host` copies the host's bundle into builds and instances,
@@ -405,6 +411,8 @@ class Config(Model):
     """With all slots taken: refuse, or take any free ports."""
     env: Env = Env()
     """Environment files and variables."""
+    git: Git = Git()
+    """git inside."""
     setup: list[Step] = []
     """Commands that install what the project needs, in order."""
     verify: Command | None = None

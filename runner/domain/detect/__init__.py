@@ -12,6 +12,7 @@ from dataclasses import replace
 from runner.domain.detect.compose import ComposeFile, with_compose
 from runner.domain.detect.compose_forms import PUBLIC
 from runner.domain.detect.findings import Findings
+from runner.domain.detect.hooks import with_hooks
 from runner.domain.detect.listing import App, Database, Listing, Service, Sidecar, Step, join
 from runner.domain.detect.node import find_node
 from runner.domain.detect.python import find_python
@@ -61,7 +62,7 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     )
     if compose:
         findings = with_compose(findings, compose, listing, backend, python.program)
-    findings = _with_guess(findings)
+    findings = with_hooks(_with_guess(findings), listing)
     unsure = [*findings.unsure, *_unknown(findings), *_fixed_ports(listing, frontend)]
     return replace(findings, unsure=tuple(unsure))
 

@@ -1,0 +1,33 @@
+"""The hooks of the main repository: which of them run inside, and how the others come there."""
+
+from pathlib import Path
+
+from runner.adapters import disk
+from runner.controller.opening import Project
+from runner.controller.own_git import own_git
+from runner.controller.work import ProjectWork
+from runner.domain import hooks
+from runner.domain.text import listed
+
+
+def hooks_left_out(project: Project) -> tuple[str, str] | None:
+    """(what does not run inside, the way out) for hooks that run for the person, or None."""
+    git, config = project.repository.git, project.config
+    found, copied = git.hooks(project.repository.checkout), config.git.hooks == "copy"
+    left = hooks.hooks_left_out(found, copied=copied, steps=[step.run for step in config.setup])
+    if not left:
+        return None
+    message = f"Hooks in {found.folder} do not run inside: {listed(left)}."
+    return message, hooks.way_in(found, copied=copied)
+
+
+def copy_hooks(work: ProjectWork) -> None:
+    """With `git: {hooks: copy}` have the hooks that judge a commit in the own git directory."""
+    if work.config.git.hooks != "copy":
+        return
+    found, own = work.git.hooks(work.repository.checkout), own_git(work)
+    for name in hooks.COPIED:
+        if name in found.names and not found.relative:
+            data = (Path(found.folder) / name).read_bytes()
+            if disk.read_untrusted(own.folder / "hooks" / name) != data:
+                disk.write_below(own.folder, f"hooks/{name}", data, mode=0o755)

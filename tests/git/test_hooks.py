@@ -1,0 +1,99 @@
+"""Hooks of the main repository and the inside."""
+
+from pathlib import Path
+
+import pytest
+
+from runner.controller.doctor import examine
+from runner.domain.health import Finding
+from tests.inside import Inside
+from tests.real_git import commit, git, write
+from tests.shop import Shop
+
+pytestmark = pytest.mark.deep
+
+
+def hook(shop: Shop, name: str, script: str, folder: str = ".git/hooks") -> Path:
+    write(shop.repo, {f"{folder}/{name}": f"#!/bin/sh\n{script}\n"})
+    path = shop.repo / folder / name
+    path.chmod(0o755)
+    return path
+
+
+def told(shop: Shop) -> list[str]:
+    return [text for text in shop.warnings if "do not run inside" in text]
+
+
+def finding(shop: Shop) -> Finding:
+    found = examine(shop.project, fix=False, emit=shop.events.append)
+    return next(one for one in found if one.check == "hooks")
+
+
+def test_hooks_that_do_not_run_inside_are_named_once_with_the_way_in(shop: Shop) -> None:
+    shop.bring("first")
+    assert told(shop) == []
+    assert finding(shop).status == "ok"
+    for name in ("pre-commit", "pre-push"):
+        hook(shop, name, "exit 1")
+    hook(shop, "post-merge", 'git lfs post-merge "$@"')
+    (shop.repo / ".git/hooks/commit-msg").write_text("not executable")
+    shop.bring("auth", "payments")
+    (said,) = told(shop)
+    assert f"{shop.repo}/.git/hooks do not run inside: pre-commit, pre-push" in said
+    assert "pre-commit install" in said
+    assert "hooks: copy" in said
+    assert finding(shop).status == "warning"
+    assert "hooks: copy" in finding(shop).way_out
+    shop.bring("auth", "payments")
+    assert told(shop) == []
+
+
+def test_a_set_up_step_that_installs_them_is_the_way_in(shop: Shop) -> None:
+    hook(shop, "pre-commit", "exit 1")
+    install = "printf '#!/bin/sh\\necho no >&2; exit 1' > pre-commit; chmod +x pre-commit; cp -p"
+    path = "$(git rev-parse --git-path hooks)"
+    run = f"mkdir -p {path}; {install} pre-commit {path}; rm pre-commit  # pre-commit install"
+    shop.configure(setup=[{"run": run}])
+    shop.bring("auth")
+    assert told(shop) == []
+    assert finding(shop).status == "ok"
+
+
+def test_copied_hooks_judge_commits_inside_and_none_of_treedocks_own(shop: Shop) -> None:
+    hook(shop, "pre-commit", "test ! -e forbidden || { echo not this >&2; exit 1; }")
+    hook(shop, "commit-msg", 'echo checked >> "$1"')
+    hook(shop, "pre-merge-commit", "exit 1")
+    shop.configure(git={"hooks": "copy"})
+    shop.bring("auth")
+    assert "pre-merge-commit" in told(shop)[0]
+    assert "pre-commit" not in told(shop)[0].replace("pre-commit install", "")
+    auth = Inside(shop)
+    assert sorted(path.name for path in (auth.own_git / "hooks").iterdir()) == [
+        "commit-msg", "pre-commit"
+    ]  # fmt: skip
+    auth.commit({"one.txt": "1\n"}, "one")
+    assert auth("git log -1 --format=%B") == "one\nchecked"
+    assert auth.run("touch forbidden; git commit -q --allow-empty -m two").code != 0
+    # A merge that treedock makes inside runs none, nor does the rebase that it continues.
+    hook(shop, "pre-commit", "exit 1")
+    hook(shop, "commit-msg", "exit 1")
+    auth("rm forbidden")
+    shop.bring("auth")  # with the hooks as they are now
+    git(shop.repo, "commit", "-q", "--no-verify", "--allow-empty", "-m", "base moves")
+    assert auth.update("merge").changed
+    assert auth.run("git commit -q --allow-empty -m three").code != 0
+
+
+def test_generated_hooks_in_the_work_tree_are_named_and_tracked_ones_are_not(shop: Shop) -> None:
+    hook(shop, "pre-commit", "exit 0", folder=".husky/_")
+    (shop.repo / ".husky/_/.gitignore").write_text("*")
+    git(shop.repo, "config", "core.hooksPath", ".husky/_")
+    shop.bring("auth")
+    (said,) = told(shop)
+    assert f"{shop.repo}/.husky/_ do not run inside: pre-commit" in said
+    assert "hooks: copy" not in said
+    hook(shop, "pre-commit", "exit 0", folder=".tracked")
+    git(shop.repo, "config", "core.hooksPath", ".tracked")
+    commit(shop.repo, {".tracked/pre-commit": "#!/bin/sh\n"})
+    shop.bring("payments")
+    assert told(shop) == []
