@@ -44,7 +44,7 @@ _FOREIGN = re.compile(
 )
 _DRIVERS = (
     r"^(filter\..*\.(clean|smudge|process)|diff\..*\.(command|textconv)|diff\.external"
-    r"|merge\..*\.driver)$"
+    r"|merge\..*\.driver|lfs\.extension\..*\.(clean|smudge)|lfs\.customtransfer\..*\.path)$"
 )
 # Commands that change something; the kill points of the tests come after them.
 _CHANGING = {

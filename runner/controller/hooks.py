@@ -31,3 +31,12 @@ def copy_hooks(work: ProjectWork) -> None:
             data = (Path(found.folder) / name).read_bytes()
             if disk.read_untrusted(own.folder / "hooks" / name) != data:
                 disk.write_below(own.folder, f"hooks/{name}", data, mode=0o755)
+
+
+def reinstall_hooks(work: ProjectWork) -> None:
+    """Have the set-up steps run again that installed hooks into an own git directory which is
+    another one now, and those behind them."""
+    steps = work.config.setup
+    first = next((n for n, step in enumerate(steps) if hooks.installs_hooks(step.run)), None)
+    if first is not None:
+        work.change(setup_done=work.record.setup_done[:first])

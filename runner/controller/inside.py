@@ -14,9 +14,10 @@ from runner.adapters.ending import MARK, end_marked, new_mark
 from runner.controller.containers import exec_env
 from runner.controller.database import required_adapter, site_of
 from runner.controller.opening import Project, Repository, open_project
+from runner.controller.sparse import hand_in_patterns
 from runner.controller.work import ProjectWork, Work, require_running
 from runner.domain.container import WORKSPACE
-from runner.domain.errors import ConfigError
+from runner.domain.errors import ConfigError, RunnerError
 
 KEPT = 6  # files of earlier commands; each of at most 64 MiB
 
@@ -35,7 +36,10 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     """The instance's container, and the folder inside that `here` is when it lies in the
     worktree. Raises NotFound, and Refused where the instance does not run."""
     record = repository.record(instance)
-    container = require_running(Work(repository, instance, lambda event: None))
+    work = Work(repository, instance, lambda event: None)
+    container = require_running(work)
+    with contextlib.suppress(RunnerError):  # `sync` says what is the matter
+        hand_in_patterns(work)
     worktree = Path(record.worktree)
     inner = here.relative_to(worktree) if here.is_relative_to(worktree) else PurePosixPath()
     try:

@@ -73,6 +73,8 @@ def hand_in_rules(work: Work) -> None:
     the person, and those of the main repository's own folder. Those of the system count on
     neither side."""
     folder, own, common = work.records.folder(work.id), own_git(work), work.repository.common_dir
+    if not (Path(work.record.worktree) / ".git").exists():
+        return
     person = work.git.personal_rules(Path(work.record.worktree))
     # A folder is mounted: a container would go on showing a file that was replaced.
     for name, data in ((ATTRIBUTES, person.attributes), (IGNORE, person.ignore)):

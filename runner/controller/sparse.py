@@ -24,6 +24,8 @@ git -c core.sparseCheckout=true sparse-checkout reapply
 def hand_in_patterns(work: Work) -> None:
     """Have the index inside leave out what the person has git on this side leave out since the
     last time. What code inside left out by itself stays its own."""
+    if not ((Path(work.record.worktree) / ".git").exists() and own_git(work).folder.exists()):
+        return
     sparse = work.git.sparse(Path(work.record.worktree))
     wanted = sparse.patterns if sparse else _EVERYTHING
     cone = bool(sparse and sparse.cone)

@@ -81,7 +81,7 @@ def sync(work: Work, *, prefer: Side | None = None, now: bool = False) -> Synced
     last = here.get(kept_ref(work, "head"))
     if not own.folder.exists() or last is None:
         return Synced(work.id, ours)
-    if not work.apart and (Path(work.record.worktree) / ".git").exists():
+    if not work.apart:
         hand_in_rules(work)
         hand_in_patterns(work)
     inside = own.look()

@@ -12,7 +12,7 @@ from runner.controller.dependencies import ensure_dependencies
 from runner.controller.describing import describe
 from runner.controller.files import write_files
 from runner.controller.golden_states import first_reset
-from runner.controller.hooks import copy_hooks, hooks_left_out
+from runner.controller.hooks import copy_hooks, hooks_left_out, reinstall_hooks
 from runner.controller.layers import drop_layers
 from runner.controller.lost_data import forget_lost_data
 from runner.controller.opening import Project
@@ -141,6 +141,7 @@ def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
         write_files(work, work.values())
         if ensure_own_git(work):
             ensure_stopped(work)
+            reinstall_hooks(work)
         copy_hooks(work)
         require_own_data(work)
         forget_lost_data(work)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.controller.inside import place_of
 from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -179,3 +180,9 @@ def test_a_sparse_checkout_of_the_instances_own_stays_its_own(sparse: Inside) ->
     sparse("git sparse-checkout set two")
     sparse.sync()
     assert sparse("git sparse-checkout list") == "two"
+
+
+def test_a_command_inside_follows_what_was_set_here_just_now(sparse: Inside) -> None:
+    git(sparse.tree, "sparse-checkout", "set", "two")
+    place_of(sparse.shop.repository, "auth", sparse.tree)
+    assert sparse("git status --porcelain; git ls-files -t one") == "S one/a.txt\nS one/b.txt"

@@ -35,6 +35,8 @@ pytestmark = pytest.mark.deep
         ("filter.x.process", "python filter.py"),
         ("diff.x.textconv", "sh scripts/show.sh"),
         ("merge.x.driver", "./merge %O %A %B"),
+        ("lfs.extension.x.clean", "./clean %f"),
+        ("lfs.customtransfer.x.path", "tools/agent"),
     ],
 )
 def test_a_driver_with_a_relative_path_is_refused_with_its_key(

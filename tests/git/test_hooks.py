@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from runner.controller.doctor import examine
+from runner.domain.container import GIT
 from runner.domain.health import Finding
 from tests.inside import Inside
 from tests.real_git import commit, git, write
@@ -50,13 +51,22 @@ def test_hooks_that_do_not_run_inside_are_named_once_with_the_way_in(shop: Shop)
 
 def test_a_set_up_step_that_installs_them_is_the_way_in(shop: Shop) -> None:
     hook(shop, "pre-commit", "exit 1")
-    install = "printf '#!/bin/sh\\necho no >&2; exit 1' > pre-commit; chmod +x pre-commit; cp -p"
-    path = "$(git rev-parse --git-path hooks)"
-    run = f"mkdir -p {path}; {install} pre-commit {path}; rm pre-commit  # pre-commit install"
-    shop.configure(setup=[{"run": run}])
+    # The fake engine has no cover over the worktree's .git, so the place is told.
+    run = """hooks=$OWN_GIT/hooks && mkdir -p "$hooks" &&
+        printf '#!/bin/sh\\nexit 1' >"$hooks/pre-commit" && chmod +x "$hooks/pre-commit" &&
+        : pre-commit install"""
+    shop.configure(env={"set": {"OWN_GIT": GIT}})
+    shop.configure(setup=[{"run": "echo first >>ran"}, {"run": run}, {"run": "echo last >>ran"}])
     shop.bring("auth")
     assert told(shop) == []
     assert finding(shop).status == "ok"
+    auth = Inside(shop)
+    assert auth.run("git commit -q --allow-empty -m x").code != 0
+    # It is installed again into a git directory that was made again, with what comes behind it.
+    (auth.own_git / "HEAD").write_text("garbage")
+    shop.bring("auth")
+    assert auth.run("git commit -q --allow-empty -m x").code != 0
+    assert (auth.tree / "ran").read_text().split() == ["first", "last", "last"]
 
 
 def test_copied_hooks_judge_commits_inside_and_none_of_treedocks_own(shop: Shop) -> None:

@@ -53,6 +53,11 @@ def test_git_inside_works_as_anywhere_and_its_commits_come_out(plain: App, tmp_p
     seen = inside(plain, "cat -A crlf.md; touch *; echo x > a.secret; git add -A; git status -s")
     assert seen == "one^M$\ntwo^M$"
     assert plain.inside("auth", "echo > $(git config core.excludesFile)").exit_code != 0
+    # Neither of the system's files counts inside, as far as the user of this test can write them.
+    plain.inside("auth", "echo '* eol=crlf' > /etc/gitattributes")
+    plain.inside("auth", "git config --system core.autocrlf true")
+    assert inside(plain, "git check-attr eol x.c") == "x.c: eol: unspecified"
+    assert inside(plain, "git config core.autocrlf") == "false"
     made = inside(plain, f"{COMMIT}; git rev-parse HEAD")
     answer = plain.cli("sync", "auth", "--json")
     (synced,) = answer.json["instances"]
