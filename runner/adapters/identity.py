@@ -7,8 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.adapters import disk
-from runner.domain.errors import Unavailable
+from runner.adapters import disk, stored
 
 FILE = "repository.json"
 
@@ -30,25 +29,10 @@ def key_of(common_dir: Path, salt: str = "") -> str:
 
 
 def read(root: Path) -> Identity | None:
-    """What `root` says, or None where it says nothing yet. Raises Unavailable for a damaged one."""
-    path = root / FILE
-    try:
-        data = json.loads(path.read_bytes())
-        return Identity(common_dir=_text(data["common_dir"]), key=_text(data["key"]))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, TypeError, KeyError) as error:
-        raise Unavailable(
-            f"{path} is damaged: {error}.", hint="treedock doctor --fix sets it aside."
-        ) from error
+    """What `root` says, or None where it says nothing yet. Raises Damaged."""
+    return stored.read(root / FILE, Identity)
 
 
 def write(root: Path, identity: Identity) -> None:
     text = json.dumps(asdict(identity), indent=2) + "\n"
     disk.write_atomically(root / FILE, text.encode())
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{value!r} should be text")
-    return value

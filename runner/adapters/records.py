@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runner.adapters import disk
+from runner.adapters import disk, stored
 from runner.adapters.steps import step
-from runner.domain.errors import RunnerError, Unavailable
+from runner.domain.errors import Damaged
 from runner.domain.instance import Record
 
 
@@ -67,22 +67,21 @@ class Records:
         """Every readable record, by id; a damaged one is the matter of who names it."""
         return list(self._tolerant())
 
+    def path(self, instance: str) -> Path:
+        return self.folder(instance) / "record.json"
+
     def read(self, instance: str) -> Record | None:
-        """The record, or None where there is none. Raises RunnerError for a damaged one."""
-        path = self.folder(instance) / "record.json"
-        try:
-            return Record.from_json(json.loads(path.read_bytes()))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (ValueError, TypeError, KeyError) as error:
-            raise Unavailable(
-                f"The record {path} is damaged: {error}.",
-                hint="Move that file away, then: treedock doctor",
-            ) from error
+        """The record, or None where there is none. Raises Damaged."""
+        path = self.path(instance)
+        record = stored.read(path, Record)
+        wrong = record and record.id != instance and f"it is that of {record.id!r}"
+        if wrong := wrong or (record and record.doubt()):
+            raise stored.damaged(path, wrong)
+        return record
 
     def write(self, record: Record) -> None:
         text = json.dumps(record.to_json(), indent=2) + "\n"
-        disk.write_atomically(self.folder(record.id) / "record.json", text.encode())
+        disk.write_atomically(self.path(record.id), text.encode())
 
     def remove(self, instance: str) -> None:
         """Forget the instance, at once: its folder is moved aside before it is deleted."""
@@ -127,7 +126,7 @@ class Records:
         for name in self.ids():
             try:
                 record = self.read(name)
-            except RunnerError:
+            except Damaged:
                 continue
             if record:
                 yield record

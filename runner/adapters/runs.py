@@ -1,7 +1,6 @@
 """What is kept about merges below <git common dir>/treedock: one folder per run, and the journal
 of the landing that is under way."""
 
-import contextlib
 import json
 import secrets
 from dataclasses import asdict, dataclass
@@ -9,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runner.adapters import disk
+from runner.adapters import disk, stored
 from runner.adapters.records import now
 from runner.adapters.steps import step
-from runner.domain.errors import NotFound
+from runner.domain.errors import Damaged, NotFound
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,25 @@ class Landing:
     heads: dict[str, str]
 
 
+@dataclass(frozen=True)
+class _Landed:
+    """Base was moved from `was` to `commit`."""
+
+    commit: str
+    was: str
+    base: str
+    heads: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What every run.json has to say; it has more."""
+
+    landed: tuple[_Landed, ...]
+    undone: bool = False
+    pushed: bool = False
+
+
 class Journal:
     """The landing that was begun and not yet ended. Repository lock."""
 
@@ -36,10 +54,8 @@ class Journal:
         disk.write_atomically(self.path, json.dumps(asdict(landing)).encode())
 
     def read(self) -> Landing | None:
-        try:
-            return Landing(**json.loads(self.path.read_bytes()))
-        except FileNotFoundError:
-            return None
+        """The landing, or None. Raises Damaged."""
+        return stored.read(self.path, Landing)
 
     def erase(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -63,13 +79,22 @@ class Run:
 
     @classmethod
     def open(cls, root: Path, id_: str) -> "Run":
-        """A run of before, by its id, the end of that, or 'last' for the last one that landed
-        something. Raises NotFound."""
-        known = [cls(root, path.parent.name) for path in sorted(root.glob("runs/*/run.json"))]
-        facts = [(run, run.read()) for run in known]
-        landed = [run for run, found in facts if found["landed"] and not found.get("undone")]
+        """An earlier run, by its id, the end of that, or 'last' for the last one that landed
+        something. Raises NotFound, and Damaged for one that may be meant and cannot be read."""
+        known = cls.all(root)
+        damaged, landed = dict[str, Damaged](), list[Run]()
+        for run in known:
+            try:
+                found = run.read()
+            except Damaged as error:
+                damaged[run.id] = error
+            else:
+                landed += [run] if found["landed"] and not found.get("undone") else []
         wanted = landed[-1:] if id_ == "last" else [run for run in known if run.id == id_]
         wanted = wanted or [run for run in known if run.id.rpartition("-")[2] == id_]
+        newer = [name for name in damaged if id_ == "last" and (not wanted or name > wanted[0].id)]
+        if newer:
+            raise damaged[newer[-1]]  # it may be the last one
         if len(wanted) != 1:
             last = ", ".join(run.id for run in landed[-5:])
             raise NotFound(
@@ -78,16 +103,27 @@ class Run:
             )
         return wanted[0]
 
+    @classmethod
+    def all(cls, root: Path) -> "list[Run]":
+        """Every run, the oldest first."""
+        return [cls(root, path.parent.name) for path in sorted(root.glob("runs/*/run.json"))]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "run.json"
+
     def read(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "run.json").read_bytes())
+        """What is kept of it; nothing where nothing is. Raises Damaged."""
+        if stored.read(self.path, _Facts) is None:
+            return {}
+        found = stored.read_plain(self.path)
+        assert isinstance(found, dict)
         return found
 
     def write(self, **facts: Any) -> None:
         """Keep these facts, beside what is kept already."""
-        with contextlib.suppress(FileNotFoundError):
-            facts = self.read() | facts
-        text = json.dumps(facts, indent=2) + "\n"
-        disk.write_atomically(self.folder / "run.json", text.encode())
+        text = json.dumps(self.read() | facts, indent=2) + "\n"
+        disk.write_atomically(self.path, text.encode())
 
     def note(self, kind: str, **details: Any) -> None:
         entry = {"at": now(), "event": kind, **details}

@@ -6,7 +6,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.adapters import disk
+from runner.adapters import disk, stored
+from runner.domain.errors import Damaged
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,8 @@ class Snapshots:
     def read(self, key: str) -> Snapshot | None:
         """The snapshot, or None where there is none that can be read: it is made anew."""
         try:
-            data = json.loads(self._path(key).read_bytes())
-            return Snapshot(**data)
-        except (OSError, ValueError, TypeError):
+            return stored.read(self._path(key), Snapshot)
+        except (OSError, Damaged):
             return None
 
     def all(self) -> list[Snapshot]:

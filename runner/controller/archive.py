@@ -5,15 +5,14 @@ the instance is removed; its commits are refs below refs/treedock-archive/<id>-<
 """
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runner.adapters import disk, keeping, tarball
+from runner.adapters import disk, keeping, stored, tarball
 from runner.adapters.steps import step
 from runner.controller.losses import Place
 from runner.controller.opening import Repository, open_project
@@ -99,28 +98,30 @@ def begun(work: Work) -> Archive | None:
     record = work.record
     if not record.cleaning or record.archive is None:
         return None
-    return _read(root_of(work.repository) / record.archive)
+    return read(root_of(work.repository) / record.archive)
 
 
 def last_of(repository: Repository, instance: str) -> Archive | None:
     """The newest archive of an instance that is gone."""
-    root = root_of(repository)
-    found = [path.name for path in root.iterdir()] if root.is_dir() else []
-    own = [
-        name for name in found if name[:-_TIME_LENGTH] == f"{instance}-" and _NAME.fullmatch(name)
-    ]
-    return _read(root / max(own)) if own else None
+    own = [one for one in folders(repository) if one.name[:-_TIME_LENGTH] == f"{instance}-"]
+    return read(own[-1]) if own else None
 
 
-def _read(folder: Path) -> Archive | None:
-    try:
-        data = json.loads((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:
+def read(folder: Path) -> Archive | None:
+    """The archive in a folder, or None where that is none (yet). Raises Damaged."""
+    found = stored.read(folder / MANIFEST, Archive)
+    if found is None:
         return None
-    listed = {key: tuple(data[key]) for key in ("deleted", "left_out", "restore")}
     # Not where it was when it was written: the repository may have been copied or moved since.
-    placed = {key: data[key] and str(folder / Path(data[key]).name) for key in ("tar", "git")}
-    return Archive(**{**data, **listed, **placed, "folder": str(folder)})
+    tar, git = (one and str(folder / Path(one).name) for one in (found.tar, found.git))
+    return replace(found, folder=str(folder), tar=tar, git=git)
+
+
+def folders(repository: Repository) -> list[Path]:
+    """Those of all archives."""
+    root = root_of(repository)
+    found = sorted(root.iterdir()) if root.is_dir() else []
+    return [folder for folder in found if _NAME.fullmatch(folder.name)]
 
 
 def forget_unfinished(work: Work) -> None:

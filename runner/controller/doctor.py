@@ -7,6 +7,7 @@ from pathlib import Path
 from runner.adapters import disk, git, host, lazy_engine, locks
 from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
+from runner.controller.damaged import damaged
 from runner.controller.hooks import hooks_left_out
 from runner.controller.layers import engine_name
 from runner.controller.moved import moved
@@ -34,6 +35,8 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
     findings += [_disk(project, info), _watches(project), _ports(project), _exposed()]
     if project:
         findings += [*_repository(project), _hooks(project)]
+        findings += _repository(project)
+        findings += damaged(project.repository, fix=fix)
         findings += moved(project.repository, engine, fix=fix)
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)

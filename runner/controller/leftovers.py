@@ -12,7 +12,7 @@ from runner.controller.opening import Project, Repository
 from runner.controller.sidecars import remove_sidecars
 from runner.controller.work import Work
 from runner.domain.container import NETWORK
-from runner.domain.errors import ConfigError, RunnerError
+from runner.domain.errors import ConfigError, Damaged, RunnerError
 from runner.domain.events import Emit
 from runner.domain.health import Finding, Leftover, Parts, leftover_of
 from runner.domain.instance import check_id
@@ -75,6 +75,8 @@ def leftovers(project: Project, engine: Engine | None, *, fix: bool, emit: Emit)
                 if remains:
                     mend = fix and engine is not None
                     found.append(_mended(project, remains, emit) if mend else _told(remains))
+            except Damaged:
+                continue  # a finding of its own
             except RunnerError as error:
                 found.append(Finding(_CHECK, "problem", error.message, error.hint))
     except RunnerError as error:
@@ -165,8 +167,7 @@ def _mended(project: Project, remains: _Remains, emit: Emit) -> Finding:
         if now and now.kind == "stripped":  # an `up` may have been quicker
             removed = clean(repository, remains.id, emit).removed
             return Finding(_CHECK, "ok", f"removed: {listed(removed)}", fixed=True)
-    # A git directory of the instance's own may hold commits that nobody else has.
-    if remains.kind == "unrecorded" and not (remains.folder / "git").exists():
+    if remains.kind == "unrecorded" and not _may_hold_work(remains.folder):
         removed = _remove_unrecorded(Work(repository, remains.id, emit))
         return Finding(_CHECK, "ok", f"removed: {listed(removed)}", fixed=True)
     return _told(remains)
@@ -219,7 +220,18 @@ def _sentences(remains: _Remains) -> tuple[str, str]:
     names = [f"the container {container.name}" for container in remains.containers]
     if remains.folder.is_dir():
         names.append(f"the folder {remains.folder}")
-    return f"{' and '.join(names)}: no instance has them.", "treedock doctor --fix removes them."
+    way_out = "treedock doctor --fix removes them."
+    if _may_hold_work(remains.folder):
+        way_out = (
+            f"Save what you need of it (git --git-dir={remains.folder}/git log --all), then: "
+            f"rm -r {remains.folder} && treedock doctor --fix"
+        )
+    return f"{' and '.join(names)}: no instance has them.", way_out
+
+
+def _may_hold_work(folder: Path) -> bool:
+    """Whether commits may be in it that are nowhere else, or a record that was set aside."""
+    return (folder / "git").exists() or any(folder.glob("record.json.*"))
 
 
 def _is_id(text: str) -> bool:

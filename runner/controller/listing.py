@@ -110,7 +110,7 @@ def _readable(repository: Repository, emit: Emit) -> list[Record]:
         try:
             record = repository.records.read(instance)
         except RunnerError as error:
-            emit(Warned(instance, error.message))
+            emit(Warned(instance, sentences(error.message, error.hint)))
         else:
             found += [record] if record else []
     return found
@@ -203,7 +203,6 @@ def _limits(project: Project, record: Record, container: Container | None) -> li
 def age_seconds(created_at: str) -> float:
     """How long ago a record's time is; 0 for one that cannot be read."""
     try:
-        then = datetime.fromisoformat(created_at)
-    except ValueError:
+        return (datetime.now(UTC) - datetime.fromisoformat(created_at)).total_seconds()
+    except (ValueError, TypeError):  # no time, or one without its zone
         return 0.0
-    return (datetime.now(UTC) - then).total_seconds()

@@ -79,7 +79,7 @@ class Repository:
     @property
     def known_as(self) -> identity.Identity | None:
         """What this repository, or the one that it is a copy of, was known as when it was used
-        last; None where it never was. Raises Unavailable where that is damaged."""
+        last; None where it never was. Raises Damaged."""
         return identity.read(self.records.root)
 
     def standing(self, record: Record) -> Standing:

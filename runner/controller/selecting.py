@@ -79,7 +79,7 @@ def _times(work: Work) -> Iterator[str]:
     """When it showed life, as events.jsonl has it; a line that was cut off is passed over."""
     path = work.records.folder(work.id) / "events.jsonl"
     for line in disk.tail_untrusted(path, LINES):
-        with contextlib.suppress(ValueError, KeyError):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             event = json.loads(line)
             if event["event"] in LIFE:
                 yield event["at"]

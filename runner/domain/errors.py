@@ -15,6 +15,7 @@
     │   ├── UncommittedChanges
     │   └── UnmergedCommits
     ├── Unavailable                     5   something outside does not do its part
+    │   ├── Damaged
     │   ├── GitFailed
     │   ├── EngineUnavailable
     │   ├── EngineFailed
@@ -117,6 +118,12 @@ class UnmergedCommits(Refused):
 class Unavailable(RunnerError):
     code = "unavailable"
     exit_code = 5
+
+
+class Damaged(Unavailable):
+    """A file that treedock keeps is not what it wrote."""
+
+    code = "damaged"
 
 
 class GitFailed(Unavailable):

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from runner.domain.errors import ConfigError
+from runner.domain.typed import typed
 
 SCHEMA_VERSION = 1
 
@@ -13,6 +14,7 @@ ContainerStatus = Literal["absent", "created", "running", "paused", "exited"]
 Unsynced = Literal["inside", "host", "both"]
 ServiceState = Literal["stopped", "starting", "running", "failed", "exited", "missing"]
 
+_BRANCH = re.compile(r"[^-\x00-\x20\x7f~^:?*\[\\][^\x00-\x20\x7f~^:?*\[\\]*")
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?")
 
 
@@ -105,18 +107,26 @@ class Record:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Record":
-        """The inverse of to_json; keys of a newer treedock are dropped.
+    def from_json(cls, data: object) -> "Record":
+        """The inverse of to_json; keys of a newer treedock are dropped. Raises TypeError."""
+        return typed(cls, data)
 
-        Raises TypeError or KeyError where the data is no record.
-        """
-        known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
-        for key in ("setup_done", "sidecar_ports", "copied", "layered", "copying", "supplied"):
-            known[key] = tuple(known.get(key, ()))
-        known["data_volumes"] = tuple(known.get("data_volumes", ()))
-        if known.get("error"):
-            known["error"] = Failure(**known["error"])
-        return cls(**known)
+    def doubt(self) -> str:
+        """What about it cannot be, whatever types its fields have; empty where all can."""
+        for name in ("checkout", "worktree"):
+            if not getattr(self, name).startswith("/"):
+                return f"{name} is no absolute path"
+        for name in ("branch", "base"):
+            if not _BRANCH.fullmatch(getattr(self, name)):
+                return f"{name} is no name of a branch"
+        if self.archive is not None and "/" in self.archive:
+            return "archive is no name"
+        paths = (*self.copied, *self.mounts)
+        if any(path.startswith("/") or ".." in path.split("/") for path in paths):
+            return "a path in it leads out of the worktree"
+        if wrong := [name for name, port in self.ports.items() if not 0 < port < 2**16]:
+            return f"ports.{wrong[0]} is no port"
+        return ""
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ def _value(hint: Any, value: object, where: str) -> Any:
         assert isinstance(value, dict)
         return {key: _value(arguments[1], one, f"{where}.{key}") for key, one in value.items()}
     if origin in (tuple, list):
-        _checked(isinstance(value, list), value, where, "a list")
-        assert isinstance(value, list)
+        _checked(isinstance(value, list | tuple), value, where, "a list")
+        assert isinstance(value, list | tuple)
         return origin(_value(arguments[0], one, f"{where}[{at}]") for at, one in enumerate(value))
     if is_dataclass(hint):
         assert isinstance(hint, type)

@@ -15,6 +15,7 @@ import pytest
 from runner.adapters import git, locks
 from runner.adapters.docker_engine import DockerEngine
 from runner.adapters.engine import Engine
+from runner.controller.damaged import damaged
 from runner.controller.leftovers import leftovers, stale_locks
 from runner.controller.opening import Project, open_project, open_repository
 from runner.domain import container as names
@@ -358,14 +359,18 @@ def test_a_worktree_without_a_record_is_told_and_kept(workshop: Workshop) -> Non
 
 
 @pytest.mark.engine
-def test_a_damaged_record_is_a_problem_and_nothing_of_its_instance_is_removed(
+def test_a_damaged_record_is_set_aside_and_nothing_of_its_instance_is_removed(
     workshop: Workshop,
 ) -> None:
     workshop.record("auth")
     workshop.container("auth")
     file = workshop.project.repository.records.folder("auth") / "record.json"
     file.write_text("{")
-    (finding,) = workshop.examine(fix=True)
+    (finding,) = damaged(workshop.project.repository, fix=False)
     assert finding.status == "problem"
     assert str(file) in finding.message
+    damaged(workshop.project.repository, fix=True)
+    assert [one.status for one in workshop.examine(fix=True)] == ["warning"]
+    (aside,) = file.parent.glob("record.json.*")
+    assert aside.read_text() == "{"
     assert workshop.has_container("auth")
