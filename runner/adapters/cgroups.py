@@ -31,16 +31,17 @@ def usage(container: str) -> Usage:
     return Usage(memory=used, pids=_number(pids, "pids.current"), memory_kills=kills)
 
 
-def written(container: str) -> int:
-    """Bytes that the processes that run in a container now have written to disks, as the kernel
-    counts them when they are written and not when they reach the disk (proc(5), write_bytes)."""
-    total = 0
-    for pid in _text(_folder("pids", container), "cgroup.procs").split():
-        for line in _text(Path("/proc") / pid, "io").splitlines():
-            key, _, value = line.partition(": ")
-            if key == "write_bytes":
-                total += int(value)
-    return total
+def written(container: str, root: Path = _ROOT) -> int | None:
+    """Bytes that a container has written to disks, by whatever ran in it, and those that it wrote
+    and the kernel still holds. None where that is unknown: cgroup v1 counts neither."""
+    paths = (root / pattern.format(id=container) for pattern in _V2)
+    folder = next((path for path in paths if (path / "io.stat").is_file()), None)
+    if folder is None:
+        return None
+    words = _text(folder, "io.stat").split()
+    done = sum(int(word[7:]) for word in words if word.startswith("wbytes="))
+    held = dict(line.split(" ", 1) for line in _text(folder, "memory.stat").splitlines())
+    return done + sum(int(held.get(name, 0)) for name in ("file_dirty", "file_writeback"))
 
 
 def _folder(kind: str, container: str) -> Path | None:

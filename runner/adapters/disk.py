@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -65,6 +65,21 @@ def noexec_mount(path: Path) -> str | None:
     while not path.is_mount() and path != path.parent:
         path = path.parent
     return str(path)
+
+
+def used_bytes(paths: Iterable[Path], timeout: float) -> int | None:
+    """Bytes on the disk of all that lies below these; None where counting takes more than
+    `timeout` seconds. By `du`, which is fast, and which deep folders do not stop."""
+    there = [os.fspath(path) for path in paths if path.exists()]
+    if not there:
+        return 0
+    command = ["du", "--summarize", "--total", "--one-file-system", "--block-size=1", "--", *there]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return None
+    total = done.stdout.rpartition(b"\ttotal")[0].rpartition(b"\n")[2]
+    return int(total) if total.isdigit() else None
 
 
 def open_untrusted(path: Path) -> int | None:

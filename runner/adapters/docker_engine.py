@@ -278,6 +278,11 @@ class DockerEngine:
         # -1 where the engine cannot tell, which it can for those in which it keeps files itself.
         return {item["Name"]: max(0, (item["UsageData"] or {}).get("Size", 0)) for item in found}
 
+    def layer_sizes(self) -> dict[str, int]:
+        with _translated():
+            found = self._api.containers(all=True, size=True, filters={"label": names.LABEL})
+        return {item["Id"]: item.get("SizeRw", 0) for item in found}
+
     def _disk_usage(self) -> dict[str, Any]:
         """Engines before 23 count for one client at a time and refuse all others meanwhile."""
         deadline = time.monotonic() + CALL_TIMEOUT

@@ -196,6 +196,10 @@ class Engine(Protocol):
     def volume_sizes(self) -> dict[str, int]:
         """Bytes on the disk of every volume, by name. The engine counts: it may take seconds."""
 
+    def layer_sizes(self) -> dict[str, int]:
+        """Bytes that each of treedock's containers has written into its own layer, by id. The
+        engine counts: it may take seconds."""
+
     def remove_volume(self, name: str) -> None:
         """Delete a volume and what is in it; a missing one is no error, one in use is."""
 

@@ -1,17 +1,35 @@
 """Free space, watched while a verb is active: ext4 has no quota that a container would meet, so
-whoever writes while the disk is almost full is paused."""
+the instance that fills an almost full disk is paused."""
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from runner.adapters import cgroups, disk
+from runner.adapters.engine import Container
+from runner.adapters.records import Records
 from runner.controller.opening import Project
 from runner.domain.container import GATE_PREFIX
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Warned
 
-INTERVAL = 5.0  # seconds
+INTERVAL = 5.0  # seconds between two looks at the free space
+GAP = 1.0  # seconds in which it is seen who writes, once there is too little of it
+PATIENCE = 20.0  # seconds to count what an instance has on the disk
+QUIET = 16 * 2**20  # bytes that a machine at rest may write between two looks
+
+Written = Mapping[str, int | None]
+"""Bytes by instance, throwaway ones too; None is unknown."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """`free`: bytes on the disk; `written`: by every instance that runs."""
+
+    free: int
+    written: Written
 
 
 @contextlib.contextmanager
@@ -19,23 +37,30 @@ def space_watched(
     project: Project,
     emit: Emit,
     interval: float = INTERVAL,
-    written: Callable[[str], int] = cgroups.written,
+    written: Callable[[Project], Written] | None = None,
+    free: Callable[[], int] | None = None,
 ) -> Iterator[None]:
-    """Until the block ends, pause the container that wrote most since the last look whenever less
-    than limits.disk_free is left. Its paused state is what `status` shows; `up` starts it anew.
+    """Until the block ends, pause the instance that writes most whenever less than
+    limits.disk_free is left. Its paused state is what `status` shows; `up` starts it again.
 
-    `interval` in seconds; `written` gives the bytes that a container has written.
+    `interval` in seconds; `written` and `free` measure.
     """
     ended = threading.Event()
+    measure = written or written_by_instances
+    left = free or (lambda: disk.free_bytes(project.repository.checkout))
+
+    def look() -> Look:
+        with contextlib.suppress(RunnerError, OSError):  # the verb itself meets such errors
+            return Look(left(), measure(project))
+        return Look(0, {})
 
     def watch() -> None:
-        before = _written(project, written)
         while not ended.wait(interval):
-            now = _written(project, written)
-            if disk.free_bytes(project.repository.checkout) < project.config.limits.disk_free:
-                grown = {c: count - before.get(c, 0) for c, count in now.items()}
-                _pause(project, emit, grown)
-            before = now
+            if left() >= project.config.limits.disk_free:
+                continue
+            before = look()
+            if not ended.wait(min(interval, GAP)):
+                _pause(project, emit, blamed(before, look()), left())
 
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()
@@ -46,25 +71,79 @@ def space_watched(
         watching.join()
 
 
-def _written(project: Project, written: Callable[[str], int]) -> dict[str, int]:
-    """By id what this repository's running containers have written, throwaway ones too."""
-    with contextlib.suppress(RunnerError, OSError):  # the verb itself meets the engine's errors
-        found = project.repository.engine.containers(repository=project.repository.key)
-        return {c.id: written(c.id) for c in found if c.status == "running"}
-    return {}
+@dataclass(frozen=True)
+class Blame:
+    """Which instances are to be paused, and why; none of them where nothing is being written."""
+
+    instances: tuple[str, ...]
+    why: str
 
 
-def _pause(project: Project, emit: Emit, grown: dict[str, int]) -> None:
-    most = max(grown, key=lambda container: grown[container], default=None)
-    if most is None or grown[most] <= 0:
-        return
-    with contextlib.suppress(RunnerError, OSError):
-        engine = project.repository.engine
-        found = engine.containers(repository=project.repository.key)
-        names = {c.id: c.owner for c in found}
-        if names.get(most, "").startswith(GATE_PREFIX):
-            engine.remove(most)  # of a test: who waits for it sees that it has ended
-        else:
-            engine.pause(most)
-        left = f"only {disk.free_bytes(project.repository.checkout) / 2**30:.1f} GiB are free"
-        emit(Warned(names.get(most, ""), f"paused: {left}, and it wrote most"))
+def blamed(before: Look, now: Look) -> Blame:
+    """The instance that wrote most, where what they wrote is at least half of what the disk lost;
+    else all of them, as any could be the one."""
+    lost = before.free - now.free
+    shares = {
+        name: max(0, count - earlier)
+        for name, count in now.written.items()
+        if count is not None and (earlier := before.written.get(name)) is not None
+    }
+    most = max(shares, key=lambda name: shares[name], default=None)
+    if most and shares[most] and 2 * sum(shares.values()) >= lost:
+        return Blame((most,), "and it wrote most")
+    if lost > QUIET:
+        return Blame(tuple(sorted(now.written)), "no instance explains the loss, so all are paused")
+    return Blame((), "")
+
+
+def written_by_instances(project: Project) -> Written:
+    """What counts the dead too: the kernel's own count where it has one for the container, else
+    the size of all that an instance can write to."""
+    engine, key = project.repository.engine, project.repository.key
+    running: dict[str, list[Container]] = {}
+    for container in engine.containers(repository=key):
+        if container.owner and container.status == "running":
+            running.setdefault(container.owner, []).append(container)
+    counts = {name: [cgroups.written(c.id) for c in its] for name, its in running.items()}
+    known = {name: [n for n in count if n is not None] for name, count in counts.items()}
+    if all(len(known[name]) == len(count) for name, count in counts.items()):
+        return {name: sum(count) for name, count in known.items()}
+    layers, volumes = engine.layer_sizes(), engine.volume_sizes()
+    return {
+        name: _size(project, name, [layers.get(c.id, 0) for c in its], volumes)
+        for name, its in running.items()
+    }
+
+
+def _size(
+    project: Project, instance: str, layers: list[int], volumes: Mapping[str, int]
+) -> int | None:
+    """Bytes of the worktree, treedock's folder, the layers and the volumes of an instance."""
+    repository = project.repository
+    own = repository.engine.volumes(repository=repository.key, beside=instance)
+    files = disk.used_bytes(_folders(project, instance), PATIENCE)
+    if files is None:
+        return None
+    return files + sum(layers) + sum(volumes.get(name, 0) for name in own)
+
+
+def _folders(project: Project, instance: str) -> list[Path]:
+    records = project.repository.records
+    if instance.startswith(GATE_PREFIX):  # its worktree is in there
+        return [Records(project.repository.common_dir, "gates").folder(instance)]
+    record = records.read(instance)
+    return [records.folder(instance), *([Path(record.worktree)] if record else ())]
+
+
+def _pause(project: Project, emit: Emit, blame: Blame, free: int) -> None:
+    engine, key = project.repository.engine, project.repository.key
+    for name in blame.instances:
+        with contextlib.suppress(RunnerError, OSError):
+            both = {"instance": name}, {"beside": name}
+            found = [one for by in both for one in engine.containers(repository=key, **by)]
+            for container in found:
+                if name.startswith(GATE_PREFIX):
+                    engine.remove(container.id)  # of a test: who waits for it sees the end
+                elif container.status == "running":
+                    engine.pause(container.id)
+            emit(Warned(name, f"paused: only {free / 2**30:.1f} GiB are free, {blame.why}"))

@@ -81,6 +81,7 @@ class FakeEngine:
         self.calls: list[str] = []
         self.overlays = True
         self.network = False
+        self.layers: dict[str, int] = {}
         self._own_images = set(own)
         self._images = {name: _new_id() for name in [*images, *self._own_images]}
         self._registry = set(registry)
@@ -296,6 +297,11 @@ class FakeEngine:
             name: sum(path.stat().st_size for path in one.folder.rglob("*") if path.is_file())
             for name, one in list(self._volumes.items())
         }
+
+    def layer_sizes(self) -> dict[str, int]:
+        """Containers of it have no layer; `layers` says what would be in one."""
+        self._answer("layer_sizes")
+        return {made.id: self.layers.get(made.id, 0) for made in list(self._containers.values())}
 
     def users(self, volume: str) -> list[str]:
         self._answer("users")

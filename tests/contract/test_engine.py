@@ -81,6 +81,23 @@ def test_what_was_done_is_what_is_listed_at_once(
 
 
 @pytest.mark.engine
+def test_what_was_written_into_a_layer_counts_when_its_writer_is_gone(
+    real: Engine, spec: ContainerSpec
+) -> None:
+    made = real.create(replace(spec, ports=()))
+    try:
+        assert real.layer_sizes()[made] < 2**20
+        real.start(made)
+        (Path(spec.mounts[0].source) / "much").write_bytes(bytes(2**22))
+        real.exec(made, ["sh", "-c", "cat much >/tmp/fill"], workdir=names.WORKSPACE)
+        assert eventually(lambda: 2**22 <= real.layer_sizes()[made] < 2**23)
+        real.stop(made, 0)
+        assert real.layer_sizes()[made] >= 2**22
+    finally:
+        real.remove(made)
+
+
+@pytest.mark.engine
 def test_a_network_that_was_made_again_is_no_obstacle(real: Engine, spec: ContainerSpec) -> None:
     import docker
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from runner.adapters.run_folder import RunFolder
-from runner.controller.space import space_watched
+from runner.controller.opening import Project
+from runner.controller.space import space_watched, written_by_instances
+from runner.domain import container as names
 from runner.domain.errors import LimitReached
 from tests.shop import Shop
 
@@ -22,7 +24,10 @@ def test_a_writer_is_paused_while_the_disk_is_almost_full(
     shop.up("auth")
     shop.configure(limits={"disk_free": 2**60})
     counter = itertools.count()
-    with space_watched(shop.project, shop.events.append, 0.01, lambda id: next(counter)):
+    with space_watched(
+        shop.project, shop.events.append, 0.01, lambda project: {"auth": next(counter)},
+        lambda: 2**30,
+    ):  # fmt: skip
         eventually(lambda: shop.engine.containers()[0].status == "paused", 10)
     assert any("it wrote most" in text for text in shop.warnings)
 
@@ -30,18 +35,60 @@ def test_a_writer_is_paused_while_the_disk_is_almost_full(
 def test_who_writes_nothing_is_not_paused(shop: Shop, eventually: Eventually) -> None:
     shop.up("auth")
     shop.configure(limits={"disk_free": 2**60})
-    asked = len(shop.engine.calls)
-    with space_watched(shop.project, shop.events.append, 0.01, lambda id: 7):
-        eventually(lambda: len(shop.engine.calls) > asked + 3, 10)
+    looks: list[str] = []
+
+    def written(project: Project) -> dict[str, int | None]:
+        looks.append("look")
+        return {"auth": 7}
+
+    with space_watched(shop.project, shop.events.append, 0.01, written, lambda: 2**30):
+        eventually(lambda: len(looks) > 5, 10)
     assert shop.engine.containers()[0].status == "running"
 
 
 def test_nobody_is_paused_while_there_is_room(shop: Shop, eventually: Eventually) -> None:
     shop.up("auth")
-    asked = len(shop.engine.calls)
-    with space_watched(shop.project, shop.events.append, interval=0.01):
-        eventually(lambda: len(shop.engine.calls) > asked + 3, 10)
+    looks: list[str] = []
+
+    def free() -> int:
+        looks.append("look")
+        return 2**50
+
+    with space_watched(shop.project, shop.events.append, 0.01, free=free):
+        eventually(lambda: len(looks) > 5, 10)
     assert shop.engine.containers()[0].status == "running"
+
+
+def test_where_no_instance_explains_the_loss_all_are_paused_and_that_is_said(
+    shop: Shop, eventually: Eventually
+) -> None:
+    shop.up("auth")
+    shop.up("pay")
+    shop.configure(limits={"disk_free": 2**60})
+    free = itertools.count(2**50, -(2**30))
+    counter = itertools.count(step=2**10)
+
+    def written(project: Project) -> dict[str, int | None]:
+        return {"auth": next(counter), "pay": 7}
+
+    with space_watched(shop.project, shop.events.append, 0.01, written, lambda: next(free)):
+        eventually(lambda: {c.status for c in shop.engine.containers()} == {"paused"}, 10)
+        eventually(lambda: len(shop.warnings) > 1, 10)
+    assert all("no instance explains the loss" in text for text in shop.warnings)
+
+
+def test_what_has_been_written_counts_when_its_writer_is_gone(shop: Shop) -> None:
+    shop.up("auth")
+    (container,) = shop.engine.containers()
+    before = written_by_instances(shop.project)["auth"]
+    assert before is not None
+    for place in ("/workspace/.treedock", names.RUN, names.GIT, names.HOME):
+        script = 'mkdir -p "$1" && cd "$1" && head -c 3000000 /dev/zero >fill'
+        assert shop.engine.exec(container.id, ["sh", "-c", script, "sh", place]).exit_code == 0
+    shop.engine.layers[container.id] = 2_000_000
+    after = written_by_instances(shop.project)["auth"]
+    assert after is not None
+    assert 14_000_000 <= after - before < 15_000_000
 
 
 def test_up_starts_a_paused_instance_anew(shop: Shop) -> None:
