@@ -626,6 +626,11 @@ class Git:
                 hint="Unlock the repository first: git-crypt unlock",
             )
 
+    def branch_in(self, worktree: Path) -> str | None:
+        """The branch that a linked worktree is on, or None. Raises Refused for what is none."""
+        head = (self.worktree_dir(worktree) / "HEAD").read_text().strip()
+        return head.removeprefix("ref: refs/heads/") if head.startswith("ref: ") else None
+
     def is_checked_out(self, worktree: Path) -> bool:
         """Whether the checkout was finished: git writes the index after the last file."""
         return (self.worktree_dir(worktree) / "index").exists()
@@ -805,7 +810,7 @@ class Git:
         False where something is staged that differs; nothing is changed then. A worktree with
         another branch checked out is left alone."""
         git_dir = self.worktree_dir(worktree)
-        if (git_dir / "HEAD").read_text().strip() != f"ref: refs/heads/{branch}":
+        if self.branch_in(worktree) != branch:
             return True
         self.require_safe_drivers()
         arguments = ["read-tree", "-i", "-m", old, new]

@@ -35,7 +35,6 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
     findings += [_disk(project, info), _watches(project), _ports(project), _exposed()]
     if project:
         findings += [*_repository(project), _hooks(project)]
-        findings += _repository(project)
         findings += damaged(project.repository, fix=fix)
         findings += moved(project.repository, engine, fix=fix)
         findings.append(leftovers.stale_locks(project.repository, fix=fix))

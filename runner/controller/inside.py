@@ -15,7 +15,7 @@ from runner.controller.containers import exec_env
 from runner.controller.database import required_adapter, site_of
 from runner.controller.opening import Project, Repository, open_project
 from runner.controller.sparse import hand_in_patterns
-from runner.controller.work import ProjectWork, Work, require_running
+from runner.controller.work import ProjectWork, Work, require_running, require_worktree
 from runner.domain.container import WORKSPACE
 from runner.domain.errors import ConfigError, RunnerError
 
@@ -38,6 +38,7 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     record = repository.record(instance)
     work = Work(repository, instance, lambda event: None)
     container = require_running(work)
+    require_worktree(work)
     with contextlib.suppress(RunnerError):  # `sync` says what is the matter
         hand_in_patterns(work)
     worktree = Path(record.worktree)

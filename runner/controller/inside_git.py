@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from runner.adapters.steps import step
 from runner.controller.own_git import OWN, git_mounts, own_git, rules_mount
-from runner.controller.work import Work
+from runner.controller.work import Work, require_worktree
 from runner.domain import container as names
 from runner.domain.container import ContainerSpec, Limits, Mount
 from runner.domain.errors import CommandFailed, EngineFailed
@@ -48,10 +48,12 @@ def run_git(
 ) -> int:
     """Run a command that calls git inside, from the top of the worktree; returns its exit code.
 
-    Raises CommandFailed for any but 0 if `check`, with what it said.
+    Raises CommandFailed for any but 0 if `check`, with what it said, and Refused where the
+    worktree is not there.
     """
     if work.apart:
         return _run_apart(work, argv, stdout or Capped())
+    require_worktree(work)
     said = Capped()
     environment = {**OWN, **(env or {})}
 

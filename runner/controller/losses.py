@@ -157,8 +157,25 @@ def require_synced(work: Work, error: RunnerError | None) -> None:
         )
 
 
+def require_on_branch(work: Work) -> None:
+    """Raises Refused where the worktree is on another branch on this side, at what was committed
+    before: the commits of inside then look like changes here."""
+    record, git = work.record, work.git
+    worktree = Path(record.worktree)
+    branch, ours = git.branch_in(worktree), git.branch(record.branch)
+    there = git.head_of(worktree)
+    if branch != record.branch and ours and there != ours and git.is_ancestor(there, ours):
+        raise Refused(
+            f"{work.id}: on this side {record.worktree} is on {branch or 'no branch'}, not on "
+            f"{record.branch}, so what was committed inside shows as changes.",
+            hint=f"Put it back, the files stay: git -C {record.worktree} symbolic-ref HEAD "
+            f"refs/heads/{record.branch} && git -C {record.worktree} reset --quiet",
+        )
+
+
 def require_committed(work: Work, dirty: list[str]) -> None:
     if dirty:
+        require_on_branch(work)
         raise UncommittedChanges(
             f"{work.id} has uncommitted changes: {listed(dirty, NAMED)}.",
             hint=below_each_other(

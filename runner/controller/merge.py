@@ -10,7 +10,7 @@ from typing import Literal
 from runner.adapters import lfs, locks
 from runner.adapters.runs import Landing, Run
 from runner.controller.landing import settle, take_back
-from runner.controller.losses import shows_again
+from runner.controller.losses import require_on_branch, shows_again
 from runner.controller.opening import Project
 from runner.controller.own_git import kept_ref
 from runner.controller.parallel import side_by_side
@@ -264,6 +264,7 @@ def _ready(work: ProjectWork, base: str) -> str | None:
     worktree = Path(record.worktree)
     dirty = git.dirty(worktree) if worktree.is_dir() else []
     if dirty:
+        require_on_branch(work)
         raise UncommittedChanges(
             f"{work.id} has uncommitted changes: {listed(dirty)}.",
             hint=below_each_other(

@@ -313,8 +313,7 @@ def _require_no_instance(worktree: Path, common_dir: Path) -> None:
             f"{worktree} is a copy of a worktree of {common_dir}, and not that worktree.",
             hint="Run treedock in the checkout that you mean.",
         )
-    entry = own.worktree_dir(worktree)
-    head = (entry / "HEAD").read_text().strip().removeprefix("ref: refs/heads/")
+    entry, head = own.worktree_dir(worktree), own.branch_in(worktree)
     for record in Records(common_dir).all():
         if record.branch == head or (
             record.id == entry.name and not Path(record.worktree).exists()

@@ -1,19 +1,21 @@
 """The work on one instance: what it is about, its lock, its steps as events."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.adapters import locks
 from runner.adapters.engine import Container, Engine
 from runner.adapters.git import Git
 from runner.adapters.records import Records
-from runner.controller.opening import Project, Repository
+from runner.controller.opening import Project, Repository, was_moved
 from runner.domain.container import LABEL_SIDECAR
 from runner.domain.environment import values_of
-from runner.domain.errors import Refused, RunnerError, Stopped
+from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
 from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
 from runner.domain.instance import Record
 
@@ -212,3 +214,32 @@ def require_running(work: Work) -> Container:
             hint=f"Start it with: treedock up {record.id}",
         )
     return container
+
+
+def require_worktree(work: Work) -> None:
+    """Raises Refused where the instance's worktree is not where `up` made it."""
+    worktree = Path(work.record.worktree)
+    if os.path.lexists(worktree / ".git"):
+        return
+    require_not_moved(work)
+    raise Refused(
+        f"The worktree of {work.id}, {worktree}, is gone.",
+        hint=f"treedock up {work.id} makes it again from its branch; treedock clean {work.id} "
+        "removes the rest.",
+    )
+
+
+def require_not_moved(work: Work) -> None:
+    """git has one worktree for a branch. Raises Refused where the instance's, which is missing, is
+    at another place, or its branch is checked out in another worktree."""
+    path, worktrees = Path(work.record.worktree), work.git.worktrees()
+    there = next((one.path for one in worktrees if one.branch == work.record.branch), path)
+    if there == path:
+        return
+    if path not in {one.path for one in worktrees}:
+        raise was_moved(work.record, there)
+    raise BranchExists(
+        f"The worktree of {work.id} is gone, and its branch {work.record.branch} is checked out in "
+        f"{there}.",
+        hint=f"Switch that to another branch first: git -C {there} switch --detach",
+    )

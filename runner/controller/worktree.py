@@ -7,10 +7,10 @@ from runner.adapters.engine import Container
 from runner.adapters.records import now
 from runner.controller.containers import choose_ports
 from runner.controller.files import exclude_patterns
-from runner.controller.opening import Project, was_moved
+from runner.controller.opening import Project
 from runner.controller.own_git import require_no_submodules
 from runner.controller.sidecars import require_nothing_left
-from runner.controller.work import ProjectWork
+from runner.controller.work import ProjectWork, require_not_moved
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import Record
@@ -93,7 +93,7 @@ def ensure_worktree(work: ProjectWork) -> bool:
     with work.repository_locked():
         work.git.exclude(exclude_patterns(work))
         if missing:
-            _require_unmoved(work, path)
+            require_not_moved(work)
             _require_empty(work, path)
             # Nobody else's: a program that an instance marks setuid would be one for them.
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -121,22 +121,6 @@ def _check_out(work: ProjectWork, path: Path) -> None:
             f"none in {path}"
         )
     work.change(checked_out=True)
-
-
-def _require_unmoved(work: ProjectWork, path: Path) -> None:
-    """git has one worktree for a branch: where the instance's is at another place, it cannot be
-    made here."""
-    worktrees = work.git.worktrees()
-    there = next((one.path for one in worktrees if one.branch == work.record.branch), path)
-    if there == path:
-        return
-    if path not in {one.path for one in worktrees}:
-        raise was_moved(work.record, there)
-    raise BranchExists(
-        f"The worktree of {work.id} is gone, and its branch {work.record.branch} is checked out in "
-        f"{there}.",
-        hint=f"Switch that to another branch first: git -C {there} switch --detach",
-    )
 
 
 def fill(work: ProjectWork) -> None:

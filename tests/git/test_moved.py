@@ -1,6 +1,8 @@
 """A repository that was copied, moved or restored: nothing of another one is touched."""
 
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,9 @@ from runner.adapters.records import now
 from runner.adapters.snapshots import Snapshot
 from runner.controller.archive import last_of
 from runner.controller.cache import prune
+from runner.controller.clean import Cleaned
+from runner.controller.inside import place_of
+from runner.controller.merge import Outcome, Wanted, merge
 from runner.controller.moved import moved, require_none_left
 from runner.controller.opening import open_repository
 from runner.controller.supply import whole
@@ -257,3 +262,45 @@ def test_a_branch_that_is_checked_out_elsewhere_is_named(shop: Shop) -> None:
     git(shop.repo, "worktree", "prune")
     git(shop.repo, "worktree", "add", "--quiet", str(shop.repo.parent / "mine"), "feature/auth")
     assert str(shop.repo.parent / "mine") in shop.refusal("auth").message
+
+
+def test_a_worktree_that_is_gone_is_named_and_made_again_by_up(
+    auth: Inside,
+) -> None:
+    made = auth.commit({"a": "1"})
+    shutil.rmtree(auth.tree)
+    with pytest.raises(Refused, match=r"The worktree of auth, .*, is gone") as caught:
+        auth.sync()
+    assert caught.value.hint.startswith("treedock up auth")
+    with pytest.raises(Refused, match="is gone"):
+        place_of(auth.shop.repository, "auth", auth.shop.repo)
+    auth.shop.up("auth")
+    assert auth.head == made
+    assert git(auth.tree, "status", "--porcelain") == ""
+
+
+def test_another_branch_on_this_side_is_not_taken_for_uncommitted_changes(auth: Inside) -> None:
+    git(auth.tree, "switch", "--quiet", "-c", "other")
+    auth.commit({"README.md": "changed", "a": "1"})
+    for verb in (lambda: merge_one(auth), lambda: auth.shop.clean("auth")):
+        error = verb_refused(verb)
+        assert "is on other, not on feature/auth" in error.message
+    command = error.hint.partition(": ")[2]
+    subprocess.run(command, shell=True, check=True)
+    assert git(auth.tree, "status", "--porcelain") == ""
+    assert merge_one(auth).state == "landed"
+
+
+def merge_one(auth: Inside) -> Outcome:
+    merged = merge(auth.shop.project, ["auth"], Wanted(no_gate=True), auth.events.append)
+    return merged.outcomes[0]
+
+
+def verb_refused(verb: Callable[[], Outcome | Cleaned]) -> Refused:
+    """What a verb is refused with, be it raised or answered."""
+    try:
+        answer = verb()
+    except Refused as error:
+        return error
+    assert isinstance(answer, Outcome)
+    return Refused(answer.message, hint=answer.hint)
