@@ -4,12 +4,14 @@ a container that can write them cannot trick the reader."""
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -230,8 +232,9 @@ def entry_kind(root: Path, relative: str) -> str:
     return "folder" if stat.S_ISDIR(mode) else "other"
 
 
-def write_below(root: Path, relative: str, data: bytes, mode: int = 0o644) -> None:
-    """Write a file somewhere below `root`, which a container can write too.
+def write_below(root: Path, relative: str, data: bytes | BinaryIO, mode: int = 0o644) -> None:
+    """Write a file somewhere below `root`, which a container can write too: what it holds, or
+    what another one holds from its place on.
 
     Every folder on the way is opened without following symlinks, and the file is replaced as a
     whole, so nothing outside `root` is ever touched. Raises Refused where something is in the way.
@@ -303,16 +306,22 @@ def ensure_folder_below(root: Path, relative: str) -> None:
             stack.callback(os.close, folder)
 
 
-def _replace_at(folder: int, name: str, data: bytes, mode: int) -> None:
+def _replace_at(folder: int, name: str, data: bytes | BinaryIO, mode: int) -> None:
     temporary = f".{name}.treedock-new"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=folder)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, mode, dir_fd=folder), "wb") as file:
-        file.write(data)
+        shutil.copyfileobj(io.BytesIO(data) if isinstance(data, bytes) else data, file)
         os.fchmod(file.fileno(), mode)
     os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     step(f"write {name}")
+
+
+def wait_until_next_second() -> None:
+    """git reads a file again that is no older than the index, in whole seconds, and inside that
+    fails for files under a filter which is not there. File systems are a tick behind the clock."""
+    time.sleep(1.02 - time.time() % 1.0)
 
 
 def entries(top: Path) -> Iterator[os.DirEntry[str]]:

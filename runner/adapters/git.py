@@ -66,7 +66,7 @@ _CHANGING = {
 _FRUGAL = ("-c", "core.packedGitWindowSize=32m", "-c", "core.packedGitLimit=256m")
 # Commands that read .gitignore files. Code in a container can make one a FIFO, which git opens
 # and waits for without end, or as large as it likes, and git 2.39 reads it whole.
-_LOOKING = {"status", "ls-files", "check-ignore"}
+_LOOKING = {"status", "ls-files", "check-ignore", "check-attr"}
 _LOOK_PATIENCE = 2.0  # seconds before we look what keeps git
 _LOOK_MEMORY = 2**31  # bytes of git's own; packs, which are mapped, do not count
 KEYS = "git-crypt"  # the folder of git-crypt's keys in a git directory
@@ -495,6 +495,39 @@ class Git:
     def uses_filter(self, checkout: Path, name: str) -> bool:
         """Whether a committed file of a checkout goes through the filter `name`."""
         return bool(self._in(checkout, "ls-files", "-z", "--", f":(attr:filter={name})"))
+
+    def under_filter(
+        self, worktree: Path, paths: Sequence[str], filters: Sequence[str]
+    ) -> list[str]:
+        """Those of these paths of a linked worktree that go through one of these filters."""
+        if not paths:
+            return []
+        out = self._run(
+            *("check-attr", "-z", "--stdin", "filter"),
+            git_dir=self.worktree_dir(worktree), work_tree=worktree, timeout=LOOK_TIMEOUT,
+            stdin=b"".join(os.fsencode(path) + b"\0" for path in paths),
+        ).stdout  # fmt: skip
+        fields = os.fsdecode(out).split("\0")  # path, 'filter', its name
+        return [p for p, name in zip(fields[::3], fields[2::3], strict=False) if name in filters]
+
+    def take_again(self, worktree: Path, paths: Sequence[str]) -> None:
+        """Read these files of a linked worktree into its index: one whose size has changed counts
+        as changed otherwise, whatever its filter makes of it."""
+        if paths:
+            self._run(
+                *("update-index", "-z", "--stdin"),
+                git_dir=self.worktree_dir(worktree), work_tree=worktree,
+                stdin=b"".join(os.fsencode(path) + b"\0" for path in paths),
+            )  # fmt: skip
+
+    def smudge(self, worktree: Path, commit: str, path: str, target: BinaryIO) -> None:
+        """Write to a file what the filter of a path makes of what is committed there."""
+        self.require_safe_drivers()
+        where = [f"--git-dir={self.worktree_dir(worktree)}", f"--work-tree={worktree}"]
+        command = ["git", *_flags(), *where, "cat-file", "--filters", f"{commit}:{path}"]
+        done = _spawn(command, cwd=worktree, stdout=target)
+        if done.returncode:
+            raise _failed(done)
 
     def missing(self, ids: list[str]) -> list[str]:
         """Which of these objects are not here."""

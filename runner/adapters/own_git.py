@@ -8,7 +8,6 @@ passed the quarantine.
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,10 +130,10 @@ class OwnGit:
                 shutil.copy2(source, new / name)  # with its time: the index is racy without
         for shared in linked.glob("sharedindex.*"):
             shutil.copy2(shared, new / shared.name)
-        filters = _filters(config)
+        filters = [f for f in filters_of(config) if self._git.uses_filter(worktree, f)]
         if filters and (new / "index").exists():
-            # Else git asks the filter about every file written in the second of the checkout.
-            os.utime(new / "index", (time.time() + 1, time.time() + 1))
+            disk.wait_until_next_second()
+            os.utime(new / "index")
         step("fill the own git directory")
         aside = self._set_aside()
         new.rename(self.folder)
@@ -143,7 +142,6 @@ class OwnGit:
             f"files under the filter {name} can be read inside, but not changed: git there does "
             "not have it, and would commit them raw"
             for name in filters
-            if self._git.uses_filter(worktree, name)
         ]
         if aside:
             said.append(f"its git directory was damaged inside; that one is kept: {aside}")
@@ -300,7 +298,7 @@ def rules_at(folder: str) -> dict[str, str]:
     }
 
 
-def _filters(config: Mapping[str, str]) -> list[str]:
+def filters_of(config: Mapping[str, str]) -> list[str]:
     """Filters that change files here, or that git has to apply (lfs, git-crypt): without them
     git inside would commit the raw file."""
     found = []
@@ -331,7 +329,7 @@ def _configuration(
         **_PLAIN,
         **{key: value for key, value in config.items() if _TAKEN_OVER.fullmatch(key)},
     }
-    for name in _filters(config):
+    for name in filters_of(config):
         values |= {
             f"filter.{name}.clean": _AS_COMMITTED,
             f"filter.{name}.smudge": "cat",

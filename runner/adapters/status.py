@@ -54,11 +54,10 @@ def entries(
 ) -> list[str]:
     """The entries of `git status --porcelain=v2 -z` of a checkout, each untracked file its own,
     without submodules. `marked` is what marks() gives; `before`: more options for git."""
-    options = _options(git)
     with unmarked(git, git_dir, checkout, marked) as env:
         out = git._run(
             "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
-            "--ignore-submodules=all", before=[*options, *before], timeout=timeout,
+            "--ignore-submodules=all", before=[*_options(git), *before], timeout=timeout,
             git_dir=git_dir, work_tree=checkout, env=env,
         ).stdout  # fmt: skip
     return [entry for entry in os.fsdecode(out).split("\0") if entry]

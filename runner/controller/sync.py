@@ -15,6 +15,7 @@ from typing import BinaryIO, Literal, cast
 from runner.adapters import quarantine
 from runner.adapters.own_git import Inside
 from runner.controller.containers import require_cover
+from runner.controller.filtered import ensure_filtered
 from runner.controller.inside_git import run_git
 from runner.controller.own_git import hand_in_rules, kept_ref, own_git
 from runner.controller.sparse import hand_in_patterns, require_none_hidden
@@ -100,8 +101,11 @@ def sync(work: Work, *, prefer: Side | None = None, now: bool = False) -> Synced
         work.change(merge=None)  # that was about another commit
     if moved == "inside":
         work.note("synced", out=theirs, was=ours)
+        ensure_filtered(work, ours, theirs)
     if moved == "host":
         later = not _take_in(work, inside, theirs, ours, last, now=now or prefer is not None)
+        if not later:
+            ensure_filtered(work, theirs, ours)
         return Synced(work.id, ours, moved, len(changes), later, inside)
     return Synced(work.id, theirs, moved, len(changes), inside=inside)
 

@@ -421,7 +421,9 @@ class FakeEngine:
         stdout: int,
         stderr: int,
     ) -> "subprocess.Popen[bytes]":
-        inside = {"PATH": os.environ["PATH"], **made.spec.secrets, **made.spec.environment, **env}
+        # No image has this host's /etc/gitconfig.
+        plain = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
+        inside = {**plain, **made.spec.secrets, **made.spec.environment, **env}
         try:
             return subprocess.Popen(
                 [made.outside(word) for word in argv],

@@ -1,12 +1,18 @@
 """Git LFS: commits hold pointers, and the files themselves are neither lost nor left behind."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from runner.controller.conflicts import conflicts
 from runner.controller.merge import Merged, Outcome, Wanted, merge
 from runner.controller.pr import pr
+from runner.controller.review import review
+from runner.controller.update import How
+from runner.controller.worktree import Wish
+from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT
 from tests.shop import Shop
@@ -104,3 +110,84 @@ def test_text_like_a_pointer_where_nothing_is_under_git_lfs_is_a_text(
     shop.up("auth")
     commit(shop.tree("auth"), {"t": f"{POINTER}\noid sha256:{'1' * 64}\nsize 12\n" + "x" * 20})
     assert landed(shop)[1].state == "landed"
+
+
+def status(auth: Inside) -> tuple[str, str]:
+    """What git says inside and on the host."""
+    return auth("git status --porcelain"), git(auth.tree, "status", "--porcelain")
+
+
+@pytest.mark.parametrize("how", ["merge", "rebase"])
+def test_after_an_update_the_files_of_base_are_there_on_both_sides(large: Shop, how: How) -> None:
+    large.up("auth")
+    auth = Inside(large)
+    auth.commit({"login.txt": "x\n"})
+    commit(large.repo, {"a.bin": "of base\n", "new folder/b.bin": "new\n", "c.txt": "c\n"})
+    auth.update(how)
+    assert (auth.tree / "a.bin").read_text() == "of base\n"
+    assert (auth.tree / "new folder/b.bin").read_text() == "new\n"
+    assert status(auth) == ("", "")
+    assert git(auth.tree, "show", "HEAD:a.bin").startswith(POINTER)
+    commit(large.repo, {"a.bin": "again\n"})
+    auth.update(how)
+    assert (auth.tree / "a.bin").read_text() == "again\n"
+    assert status(auth) == ("", "")
+
+
+def test_a_file_that_is_committed_on_the_host_is_uncommitted_nowhere(large: Shop) -> None:
+    large.up("auth")
+    auth = Inside(large)
+    commit(auth.tree, {"a.bin": "of the host\n", "b.bin": "new\n"})
+    auth.sync()
+    assert status(auth) == ("", "")
+    commit(large.repo, {"c.txt": "c\n"})
+    auth.update()
+    assert (auth.tree / "a.bin").read_text() == "of the host\n"
+    assert status(auth) == ("", "")
+    seen = review(large.repository, "auth", large.events.append)
+    assert seen.uncommitted
+    assert seen.uncommitted.files == []
+    (compared,) = conflicts(large.project, ["auth"], large.events.append).instances
+    assert (compared.dirty_included, compared.skipped) == (False, ())
+
+
+def test_an_edit_of_such_a_file_stays_uncommitted_and_is_not_overwritten(large: Shop) -> None:
+    large.up("auth")
+    auth = Inside(large)
+    commit(auth.tree, {"a.bin": "of the host\n"})
+    write(auth.tree, {"a.bin": "edited\n"})
+    auth.sync()
+    assert (auth.tree / "a.bin").read_text() == "edited\n"
+    assert git(auth.tree, "status", "--porcelain") == " M a.bin\n"
+    assert auth.run("git diff-files --quiet").code != 0
+    seen = review(large.repository, "auth", large.events.append)
+    assert seen.uncommitted
+    assert [one.path for one in seen.uncommitted.files] == ["a.bin"]
+
+
+def test_an_attached_branch_has_its_files(large: Shop) -> None:
+    git(large.repo, "switch", "--quiet", "-c", "feature/auth")
+    commit(large.repo, {"a.bin": "of the branch\n"})
+    git(large.repo, "switch", "--quiet", "main")
+    large.up(Wish("auth", attach=True))
+    auth = Inside(large)
+    assert (auth.tree / "a.bin").read_text() == "of the branch\n"
+    assert status(auth) == ("", "")
+
+
+def test_a_file_that_cannot_be_had_is_said_and_comes_with_the_command_that_is_told(
+    large: Shop,
+) -> None:
+    large.up("auth")
+    auth = Inside(large)
+    commit(large.repo, {"a.bin": "of base\n"})
+    elsewhere = large.repo / ".git/lfs.elsewhere"
+    (large.repo / ".git/lfs").rename(elsewhere)
+    auth.update()
+    assert (auth.tree / "a.bin").read_text().startswith(POINTER)
+    (said,) = [text for text in auth.said if "a.bin stay as committed" in text]
+    shutil.rmtree(large.repo / ".git/lfs")
+    elsewhere.rename(large.repo / ".git/lfs")
+    git(Path("/"), *said.rpartition(": git ")[2].split())
+    assert (auth.tree / "a.bin").read_text() == "of base\n"
+    assert git(auth.tree, "status", "--porcelain") == ""

@@ -1,0 +1,84 @@
+"""Files under a filter that git has to apply (Git LFS, git-crypt), after the branch has moved.
+
+git inside has no such filter and writes them as they are committed: a pointer. What the filter
+makes of them is written from the host, as at `up`, and git on both sides then takes it for clean.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from runner.adapters import disk
+from runner.adapters.own_git import filters_of
+from runner.controller.inside_git import run_git
+from runner.controller.work import Work
+from runner.domain.errors import RunnerError
+from runner.domain.text import listed, sentences
+
+POINTER = 2**20  # bytes; what is committed in place of a file is smaller
+_AT_ONCE = 200  # paths on one command line
+
+# $1: filters, one a line; the rest are paths. What is committed counts as what the file becomes.
+_TAKE_AS_COMMITTED = """
+filters=$1; shift
+set -- "$@" --
+for name in $filters; do
+  set -- "$@" -c "filter.$name.clean=git cat-file blob :%f"
+done
+paths=; until [ "$1" = -- ]; do paths="$paths$1
+"; shift; done; shift
+printf %s "$paths" | tr '\\n' '\\0' | git "$@" update-index -z --stdin
+"""
+
+
+def ensure_filtered(work: Work, old: str, new: str) -> None:
+    """Write the files of `new` that `old` had otherwise and that a filter has to make; what was
+    edited since stays. A file that cannot be made is a warning."""
+    worktree = Path(work.record.worktree)
+    if not worktree.is_dir():
+        return
+    filters = filters_of(work.git.settings(worktree))
+    if not filters:
+        return
+    changed = work.git.changed_between(old, new)
+    there = [path for path, what in changed.items() if what != "D"]
+    paths = work.git.under_filter(worktree, there, filters)
+    if not paths:
+        return
+    written = _write(work, worktree, new, paths)
+    disk.wait_until_next_second()
+    work.git.take_again(worktree, written)
+    dirty = set(work.git.dirty(worktree))
+    clean = [path for path in paths if path not in dirty and "\n" not in path]
+    for at in range(0, len(clean), _AT_ONCE):
+        script = ["sh", "-c", _TAKE_AS_COMMITTED, "treedock", "\n".join(filters)]
+        run_git(work, [*script, *clean[at : at + _AT_ONCE]], check=False)
+
+
+def _write(work: Work, worktree: Path, commit: str, paths: Sequence[str]) -> list[str]:
+    """Put what the filter makes in place of what is committed; returns where that was done."""
+    written, left, why = list[str](), list[str](), ""
+    for path in _as_committed(work, worktree, commit, paths):
+        try:
+            with tempfile.TemporaryFile(dir=work.records.folder(work.id)) as made:
+                work.git.smudge(worktree, commit, path, made)
+                made.seek(0)
+                mode = (worktree / path).lstat().st_mode & 0o777
+                disk.write_below(worktree, path, made, mode)
+            written.append(path)
+        except (RunnerError, OSError) as error:
+            left.append(path)
+            why = why or str(error)
+    if left:
+        hint = f"Once that is repaired: git -C {worktree} lfs pull"
+        work.warn(sentences(f"{listed(left)} stay as committed, a pointer: {why}", hint))
+    return written
+
+
+def _as_committed(work: Work, worktree: Path, commit: str, paths: Sequence[str]) -> Iterator[str]:
+    """Those of these paths that are regular files with exactly what is committed."""
+    for path in paths:
+        if disk.entry_kind(worktree, path) == "file":
+            there = disk.read_untrusted(worktree / path, POINTER)
+            if there == work.git.blob(commit, path):
+                yield path
