@@ -8,7 +8,7 @@ import click
 from runner.cli import output
 from runner.cli.progress import narration
 from runner.controller.opening import CONFIG_FILE, Project, open_project, open_repository
-from runner.domain.errors import RunnerError
+from runner.domain.errors import NotFound
 
 
 @click.command("init")
@@ -124,9 +124,10 @@ def version_command(json_: bool) -> None:
 
 
 def _project_if_any() -> Project | None:
-    """The project we stand in, or None outside of one; a faulty treedock.yaml is an error."""
+    """The project we stand in, or None outside of one; a faulty treedock.yaml is an error, and so
+    is a repository that cannot be opened."""
     try:
         repository = open_repository()
-    except RunnerError:
+    except NotFound:
         return None
     return open_project(repository) if (repository.checkout / CONFIG_FILE).exists() else None

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from runner.adapters import disk, git, identity, locks
+from runner.adapters import disk, git, identity, locks, owners
 from runner.adapters.engine import Engine
 from runner.adapters.git import Git
 from runner.adapters.lazy_engine import LazyEngine
@@ -239,7 +239,7 @@ def open_repository(
 ) -> Repository:
     """The repository that `folder` (default: where we are) belongs to.
 
-    Raises NotFound outside of a repository and Refused in a bare one.
+    Raises NotFound outside of a repository, and Refused in a bare one and in another user's.
     """
     try:
         folder = (folder or Path.cwd()).absolute()
@@ -250,6 +250,7 @@ def open_repository(
         worktree, common_dir = around
         record = Records(common_dir).of_worktree(worktree)
         if record:
+            owners.require_own(Path(record.checkout), Records(common_dir).root)
             return Repository(Path(record.checkout), common_dir, here=record.id, connect=connect)
         _require_no_instance(worktree, common_dir)
     place = git.locate(around[0] if around else folder)
@@ -265,6 +266,7 @@ def open_repository(
             f"{place.common_dir} is a bare repository: it has no checkout to work from.",
             hint="Run treedock in a checkout of it (git worktree add ../main main).",
         )
+    owners.require_own(place.checkout, Records(place.common_dir).root)
     return Repository(place.checkout, place.common_dir, connect=connect)
 
 
@@ -340,10 +342,7 @@ def _not_opened(folder: Path) -> RunnerError:
                 "is none.",
                 hint="If that was moved, run in its main checkout: treedock doctor --fix",
             )
-    return NotFound(
-        f"{folder} is not in a git repository.",
-        hint="Go to your repository, or make one with: git init",
-    )
+    return owners.unreadable(folder)
 
 
 def _worktree_around(folder: Path) -> tuple[Path, Path] | None:
