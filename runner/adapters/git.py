@@ -13,6 +13,7 @@ import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -186,8 +187,9 @@ def create(folder: Path, message: str) -> None:
 class Git:
     """The repository with this common git directory. Methods raise GitFailed unless said."""
 
-    def __init__(self, common_dir: Path) -> None:
+    def __init__(self, common_dir: Path, checkout: Path | None = None) -> None:
         self.common_dir = common_dir
+        self.checkout = checkout or common_dir
         self._drivers_are_safe = False
         self._gitlinks: dict[str, bool] = {}
 
@@ -220,31 +222,61 @@ class Git:
         """The commit at the head of a local branch, or None where there is no such branch."""
         return self.commit(f"refs/heads/{name}")
 
+    def remotes(self) -> list[str]:
+        """The names of all remotes."""
+        return self._remotes[0]
+
+    def remote_of(self, branch: str) -> str | None:
+        """The remote of a branch: branch.<name>.remote, else origin, else the only one."""
+        known, of_branch = self._remotes
+        named = of_branch.get(branch)
+        if named in known:  # '.' is this repository itself
+            return named
+        if "origin" in known or len(known) == 1:
+            return "origin" if "origin" in known else known[0]
+        return None
+
+    def tracking(self, branch: str) -> str:
+        """Where a branch stood at its remote when that was asked last: 'upstream/main'."""
+        return f"{self.remote_of(branch) or 'origin'}/{branch}"
+
+    @cached_property
+    def _remotes(self) -> tuple[list[str], dict[str, str]]:
+        """(the remotes, the one of each branch that has one of its own)."""
+        wanted = r"^(remote\..*\.url|branch\..*\.remote)$"
+        out = self._run("config", "-z", "--get-regexp", wanted, check=False).stdout
+        known: list[str] = []
+        of_branch: dict[str, str] = {}
+        for entry in os.fsdecode(out).split("\0"):
+            key, _, value = entry.partition("\n")
+            if key.startswith("remote."):
+                known.append(key.removeprefix("remote.").removesuffix(".url"))
+            elif key:
+                of_branch[key.removeprefix("branch.").removesuffix(".remote")] = value
+        return list(dict.fromkeys(known)), of_branch
+
     def heads(self, branch: str) -> tuple[str | None, str | None]:
-        """The commits at the heads of a branch here and at the origin, as far as they are there."""
-        names = [f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"]
+        """The commits at the heads of a branch here and at its remote, as far as they are known."""
+        names = [f"refs/heads/{branch}", f"refs/remotes/{self.tracking(branch)}"]
         out = self._out("for-each-ref", "--format=%(refname) %(objectname)", "--", *names)
         found = dict(line.split(" ") for line in out.split("\n") if line)
         return found.get(names[0]), found.get(names[1])
 
     def all_heads(self) -> dict[str, str]:
-        """The commit at the head of every branch, here and at the origin, by the full name of
+        """The commit at the head of every branch, here and at remotes, by the full name of
         the ref: one process, where many instances are looked at."""
-        names = ["refs/heads", "refs/remotes/origin"]
+        names = ["refs/heads", "refs/remotes"]
         out = self._out("for-each-ref", "--format=%(refname) %(objectname)", "--", *names)
         return dict(line.split(" ") for line in out.split("\n") if line)
 
     def branches(self) -> tuple[list[str], str | None]:
-        """The local branches, and the branch that origin/HEAD means, if it means one."""
-        remote = "refs/remotes/origin/HEAD"
+        """The local branches, and the branch that origin/HEAD means, if it means one; that of
+        the only remote where there is no origin."""
+        remote = f"refs/remotes/{self.tracking('HEAD')}"
         out = self._out("for-each-ref", "--format=%(refname) %(symref)", "refs/heads", remote)
         found = dict(line.split(" ") for line in out.split("\n") if line)
-        default = found.pop(remote, "").removeprefix("refs/remotes/origin/")
+        default = found.pop(remote, "").removeprefix(remote.removesuffix("HEAD"))
         return [name.removeprefix("refs/heads/") for name in found], default or None
-
-    def has_remote(self) -> bool:
-        """Whether there is an origin."""
-        return self._run("config", "--get", "remote.origin.url", check=False).returncode == 0
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         done = self._run("merge-base", "--is-ancestor", older, newer, check=False)
@@ -559,9 +591,21 @@ class Git:
     # --- changing; the caller holds the repository lock where it says so -------------------
 
     def fetch(self, branch: str, timeout: float) -> None:
-        """Bring refs/remotes/origin/<branch> up to date. GitFailed after `timeout` seconds."""
-        refspec = f"+refs/heads/{branch}:refs/remotes/origin/{branch}"
-        self._run("fetch", "--quiet", "--no-tags", "origin", refspec, timeout=timeout)
+        """Bring what is known of a branch at its remote up to date. GitFailed after `timeout`
+        seconds, and where it has no remote."""
+        remote = self.remote_of(branch)
+        if remote is None:
+            raise GitFailed(f"The branch {branch} has no remote.")
+        refspec = f"+refs/heads/{branch}:refs/remotes/{remote}/{branch}"
+        alone = ["--quiet", "--no-tags", "--no-recurse-submodules"]
+        self.ask("fetch", *alone, "--", remote, refspec, timeout=timeout)
+
+    def ask(
+        self, *arguments: str, timeout: float, check: bool = True
+    ) -> subprocess.CompletedProcess[bytes]:
+        """A command that talks to a remote. It runs where the person would run it: a relative
+        address is one from the top of the checkout."""
+        return self._run(*arguments, timeout=timeout, check=check, cwd=self.checkout)
 
     def init_bare(self, folder: Path, branch: str, *, sha256: bool) -> None:
         """An empty repository in `folder`, with nothing of the user's own template."""
@@ -941,13 +985,14 @@ class Git:
         check: bool = True,
         timeout: float = TIMEOUT,
         env: dict[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         where = [f"--git-dir={git_dir or self.common_dir}"]
         if work_tree:
             where.append(f"--work-tree={work_tree}")
         done = _spawn(
             ["git", *_flags(), *(before or ()), *where, *arguments],
-            cwd=work_tree or self.common_dir,
+            cwd=cwd or work_tree or self.common_dir,
             stdin=stdin,
             timeout=timeout,
             env=env,

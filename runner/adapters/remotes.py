@@ -20,7 +20,7 @@ def urls(git: Git, remote: str = "origin") -> list[str]:
 def head_at(git: Git, remote: str, branch: str, timeout: float = ASK_TIMEOUT) -> str | None:
     """The commit that a branch is at there, asked over the network; None: it is not there."""
     arguments = ["ls-remote", "--refs", "--", remote, f"refs/heads/{branch}"]
-    out = git._run(*arguments, timeout=timeout).stdout.decode()
+    out = git.ask(*arguments, timeout=timeout).stdout.decode()
     found = dict(line.split("\t")[::-1] for line in out.split("\n") if line)
     return found.get(f"refs/heads/{branch}")
 
@@ -78,7 +78,7 @@ def _push(
     so already."""
     alone = ["--no-verify", "--no-follow-tags", "--no-recurse-submodules", "--porcelain"]
     arguments = ["push", *alone, *options, "--", remote, refspec]
-    done = git._run(*arguments, check=False, timeout=timeout)
+    done = git.ask(*arguments, check=False, timeout=timeout)
     # 'flag \t from:to \t summary'
     flags = [line[0] for line in done.stdout.decode(errors="replace").split("\n") if "\t" in line]
     if done.returncode and flags[:1] != ["!"]:
@@ -90,7 +90,7 @@ def _push(
 
 def _hint(git: Git, remote: str, commit: str, branch: str) -> str:
     look = f"git fetch {remote} {branch} && git log {commit[:10]}..FETCH_HEAD"
-    known = git.heads(branch)[1] if remote == "origin" else None
+    known = git.heads(branch)[1] if remote == git.remote_of(branch) else None
     if known is None:
         return f"Look at them: {look}"
     return (

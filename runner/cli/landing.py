@@ -1,12 +1,16 @@
 """merge."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli import choosing, output
 from runner.cli.progress import narration
 from runner.controller.opening import open_project, open_repository
+
+if TYPE_CHECKING:
+    from runner.controller.merge import Merged
 
 
 @click.command("merge")
@@ -20,11 +24,12 @@ from runner.controller.opening import open_project, open_repository
 )
 @click.option("--gate", "gates", multiple=True, metavar="CMD", help="One more gate.")
 @click.option("--no-gate", is_flag=True, help="Land untested.")
-@click.option("--push/--no-push", default=None, help="Default: where base is at the origin.")
+@click.option("--push/--no-push", default=None, help="Default: where base is at its remote.")
 @click.option("--keep", is_flag=True, help="Leave the instances there after landing.")
 @click.option("--message", "-m", help="Subject of the merge commits.")
 @click.option("--width", type=click.IntRange(min=1), help="Candidates tested at once.")
 @click.option("--dry-run", is_flag=True, help="Build and test, land nothing.")
+@click.option("--into", metavar="BRANCH", help="Land in this branch. Default: as started from.")
 @click.option("--undo", metavar="RUN", help="Put base back to before a run, or the `last` one.")
 @output.as_json
 @click.pass_context
@@ -40,11 +45,12 @@ def merge_command(
     message: str | None,
     width: int | None,
     dry_run: bool,
+    into: str | None,
     undo: str | None,
     json_: bool,
 ) -> int:
-    """Merge instances back into base: each candidate is tested in a throwaway instance, and what
-    lands is exactly what was tested. Several are a queue."""
+    """Merge instances back into the branches they started from: each candidate is tested in a
+    throwaway instance, and what lands is exactly what was tested. Several are a queue."""
     from runner.controller import merge
 
     repository = open_repository()
@@ -69,6 +75,7 @@ def merge_command(
         message=message,
         width=width,
         dry_run=dry_run,
+        into=into,
         idle="pass" if everything else "refuse",
     )
     with narration() as emit:
@@ -76,8 +83,15 @@ def merge_command(
     if json_:
         output.show_json(asdict(merged) | {"exit_code": merged.exit_code})
         return merged.exit_code
-    if not merged.outcomes:
+    queues = [merged, *merged.others]
+    if not any(queue.outcomes for queue in queues):
         click.echo("There is nothing to merge.", err=True)
+    for queue in queues:
+        _show(queue)
+    return merged.exit_code
+
+
+def _show(merged: "Merged") -> None:
     for one in merged.outcomes:
         good = one.state in ("landed", "ready")
         click.echo(output.shown(one.message), err=not good)
@@ -86,12 +100,14 @@ def merge_command(
         for note in one.notes:
             click.echo(f"  {output.shown(note)}", err=True)
     if merged.run and merged.was != merged.now:
-        pushed = " and pushed" if merged.pushed else ""
-        click.echo(f"{merged.base}: {merged.was[:10]} -> {merged.now[:10]}{pushed}")
         landed = any(one.state == "landed" and one.commit for one in merged.outcomes)
+        pushed = f" and pushed to {merged.remote}" if merged.pushed else ""
+        if landed and merged.not_pushed:
+            pushed = f"; not pushed: {merged.not_pushed}"
+        line = f"{merged.base}: {merged.was[:10]} -> {merged.now[:10]}{pushed}"
+        click.echo(output.shown(line))
         if landed and not merged.pushed:
             click.echo(f"Undo it with: treedock merge --undo {merged.run}", err=True)
-    return merged.exit_code
 
 
 def _require_alone(ctx: click.Context, name: str) -> None:

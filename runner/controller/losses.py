@@ -233,10 +233,10 @@ def require_merged(work: Work, found: list[Place], *, archive: str | None = None
 
 
 def bases(work: Work) -> list[str]:
-    """Base here and base at the origin, as far as they exist: a squash merge may be in either."""
+    """Base here and base at its remote, as far as they exist: a squash merge may be in either."""
     name, git = work.record.base, work.git
     here = [] if name in _going(work) else [f"refs/heads/{name}"]
-    found = (git.commit(ref) for ref in [*here, f"refs/remotes/origin/{name}"])
+    found = (git.commit(ref) for ref in [*here, f"refs/remotes/{git.tracking(name)}"])
     return [commit for commit in found if commit]
 
 

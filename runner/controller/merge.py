@@ -14,7 +14,7 @@ from runner.controller.losses import require_on_branch, shows_again
 from runner.controller.opening import Project
 from runner.controller.own_git import kept_ref
 from runner.controller.parallel import side_by_side
-from runner.controller.queue import Queue, follow_remote
+from runner.controller.queue import Queue, follow_remote, is_at_remote
 from runner.controller.review import warn_of_flagged
 from runner.controller.space import space_watched
 from runner.controller.sync import end_it, sync
@@ -30,8 +30,8 @@ from runner.domain.errors import (
     RunnerError,
     UncommittedChanges,
 )
-from runner.domain.events import Emit
-from runner.domain.instance import check_id
+from runner.domain.events import Emit, Said
+from runner.domain.instance import Record, check_id, lands_in
 from runner.domain.text import below_each_other, listed, printable
 from runner.domain.train import Aside
 
@@ -41,7 +41,8 @@ State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
 @dataclass(frozen=True)
 class Wanted:
     """The options of one merge. `gates` come on top of the configured ones; `push` None means:
-    where base is at the origin. `idle` is what becomes of instances that have nothing new: they
+    where base is at its remote. `into` is the branch to land in, by default the one that each
+    instance started from. `idle` is what becomes of instances that have nothing new: they
     are refused, or passed over."""
 
     order: Literal["auto", "given"] = "auto"
@@ -52,6 +53,7 @@ class Wanted:
     message: str | None = None
     width: int | None = None
     dry_run: bool = False
+    into: str | None = None
     idle: Literal["refuse", "pass"] = "refuse"
 
 
@@ -71,7 +73,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Merged:
-    """One run. `was` and `now`: base before and after."""
+    """One run, of one queue into one base. `was` and `now`: base before and after."""
 
     run: str | None
     base: str
@@ -81,14 +83,22 @@ class Merged:
     outcomes: list[Outcome] = field(default_factory=list)
     failed: int = 0
     """The exit code of what stopped the whole queue."""
+    remote: str | None = None
+    """Where what lands is pushed to."""
+    not_pushed: str = ""
+    """Why it is pushed nowhere."""
+    others: "list[Merged]" = field(default_factory=list)
+    """Of a merge into several bases: the queues after the first."""
 
     @property
     def exit_code(self) -> int:
         """1 for a red gate, 4 for refused or conflicting, 0 when everything landed; that of an
-        error that stopped the queue."""
-        if self.failed:
-            return self.failed
-        states = {outcome.state for outcome in self.outcomes}
+        error that stopped a queue."""
+        queues = [self, *self.others]
+        failed = max(queue.failed for queue in queues)
+        if failed:
+            return failed
+        states = {outcome.state for queue in queues for outcome in queue.outcomes}
         if states & {"red", "red_together"}:
             return 1
         return 4 if states & {"conflict", "refused"} else 0
@@ -97,40 +107,99 @@ class Merged:
 def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> Merged:
     """Sync, check, build candidates, test them, land the green ones in order, clean up.
 
-    What cannot land is set aside with the reason; the others go on. Raises RunnerError for what
+    Each lands in the branch that it started from; several such branches are one queue each. What
+    cannot land is set aside with the reason; the others go on. Raises RunnerError for what
     concerns all of them.
     """
     repository = project.repository
-    git = repository.git
-    git.require_safe_drivers()
+    repository.git.require_safe_drivers()
     clear_up(project, emit)
-    base = project.base
-    push = _pushes(project, wanted)
-    works = {id_: ProjectWork(project, check_id(id_), emit) for id_ in ids}
-    if wanted.idle == "refuse":  # somebody named them
-        for id_ in ids:
-            repository.record(id_)
+    for id_ in ids:
+        check_id(id_)
+    groups = _by_base(project, ids, wanted)
+    if len(groups) == 1:
+        ((base, group),) = groups.items()
+        return _merge_into(project.on(base), group, wanted, emit)
+    first, *others = [_queued(project, base, group, wanted, emit) for base, group in groups.items()]
+    return replace(first, others=others)
+
+
+def _by_base(project: Project, ids: Sequence[str], wanted: Wanted) -> dict[str, list[str]]:
+    """The ids by the branch that they land in, in their order. Raises NotFound where there is no
+    such branch, Refused where it is that of an instance."""
+    repository = project.repository
+    records = repository.records.all()
+    groups: dict[str, list[str]] = {}
+    for id_ in ids:
+        found = next((record for record in records if record.id == id_), None)
+        if found is None and wanted.idle == "refuse":  # the person named it
+            found = repository.record(id_)
+        if found:
+            groups.setdefault(wanted.into or lands_in(found, records), []).append(id_)
+    for base, group in groups.items():
+        _require_base(project, base, group, records)
+    return groups or {project.base: []}
+
+
+def _require_base(
+    project: Project, base: str, ids: Sequence[str], records: Sequence[Record]
+) -> None:
+    git, names = project.repository.git, " ".join(ids)
+    owner = next((record for record in records if record.branch == base), None)
+    if owner:
+        into = lands_in(owner, records)
+        raise Refused(
+            f"{base} is the branch of the instance {owner.id}.",
+            hint=f"Merge both into its base: treedock merge {owner.id} {names} --into {into}",
+        )
+    if base.startswith("-") or git.heads(base) == (None, None):
+        raise NotFound(
+            f"There is no branch {base} for {names} to land in.",
+            hint=f"Name another: treedock merge {names} --into {project.base}",
+        )
+
+
+def _queued(project: Project, base: str, ids: Sequence[str], wanted: Wanted, emit: Emit) -> Merged:
+    """One of several queues: what stops it does not stop the others."""
+    git = project.repository.git
+    emit(Said("", f"into {base}: {', '.join(ids)}"))
+    try:
+        return _merge_into(project.on(base), ids, wanted, emit)
+    except RunnerError as error:
+        refused = [Outcome(id_, "refused", error.message, hint=error.hint) for id_ in ids]
+        head = git.newest(base)[0] or ""
+        return Merged(None, base, head, head, False, refused, error.exit_code)
+
+
+def _merge_into(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> Merged:
+    """One queue, into the project's base."""
+    repository = project.repository
+    git, base = repository.git, project.base
+    remote, not_pushed = _remote(project, wanted)
+    works = {id_: ProjectWork(project, id_, emit) for id_ in ids}
     with _all_locked(works.values()):
-        if push and wanted.dry_run:
+        if remote and wanted.dry_run:
             git.fetch(base, FETCH_TIMEOUT)
-        elif push:
+        elif remote:
             follow_remote(project, emit)
         was = git.newest(base)[0] if wanted.dry_run else git.branch(base)
         if was is None:
             raise NotFound(
-                f"There is no branch {base} here.", hint=f"git branch {base} origin/{base}"
+                f"There is no branch {base} here.", hint=f"git branch {base} {git.tracking(base)}"
             )
-        done, heads, refused = _prepare(works, was, wanted, push=push)
+        done, heads, refused = _prepare(works, was, wanted, remote)
         refused += _without_way(project, was, heads)
         order = _ordered(project, was, heads, wanted, emit)
         for id_ in order:
             warn_of_flagged(works[id_], was, heads[id_])
+            if wanted.into:
+                _warn_of_more(works[id_], was, heads[id_])
         run = (
             None
             if wanted.dry_run
             else Run.begin(repository.records.root, ids=list(ids), base=base, base_was=was)
         )
-        queue = Queue(project, run, was, {i: heads[i] for i in order}, wanted, emit, push=push)
+        queue = Queue(project, run, was, {i: heads[i] for i in order}, wanted, emit, remote)
         with space_watched(project, emit), _run_locked(project, run):
             queue.go()
         outcomes = [*refused, *(_outcome(queue, id_) for id_ in order)]
@@ -140,15 +209,17 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
             _written_down(works[one.id], one, heads.get(one.id), wanted) for one in outcomes
         ]
         if not (wanted.keep or wanted.dry_run):
-            outcomes = _all_retired(works, outcomes, base, push=push)
+            outcomes = _all_retired(works, outcomes, base, push=remote is not None)
     now = git.branch(base) or was
-    pushed = push and any(one.state == "landed" and one.commit for one in outcomes)
+    pushed = remote is not None and any(one.state == "landed" and one.commit for one in outcomes)
     if run:
         run.write(base_now=now, outcomes={o.id: o.state for o in outcomes}, pushed=pushed)
     ordered = {outcome.id: outcome for outcome in outcomes}
     listed = [ordered[id_] for id_ in dict.fromkeys([*order, *ids]) if id_ in ordered]
     failed = queue.error.exit_code if queue.error else 0
-    return Merged(run.id if run else None, base, was, now, pushed, listed, failed)
+    return Merged(
+        run.id if run else None, base, was, now, pushed, listed, failed, remote, not_pushed
+    )
 
 
 @contextlib.contextmanager
@@ -171,27 +242,36 @@ def _run_locked(project: Project, run: Run | None) -> Iterator[None]:
         lock.unlink(missing_ok=True)
 
 
-def _pushes(project: Project, wanted: Wanted) -> bool:
-    git = project.repository.git
-    there = git.has_remote() and git.heads(project.base)[1] is not None
-    if wanted.push and not there:
-        raise Refused(
-            f"There is no {project.base} at an origin to push to.",
-            hint="Leave out --push, or add the remote: git remote add origin URL",
-        )
-    return there if wanted.push is None else wanted.push
+def _remote(project: Project, wanted: Wanted) -> tuple[str | None, str]:
+    """(where to push, or None and why nowhere). Raises Refused where a push is asked for and
+    cannot be, GitFailed where the remote cannot be asked."""
+    git, base = project.repository.git, project.base
+    if wanted.push is False:
+        return None, "--no-push"
+    remote, known = git.remote_of(base), git.remotes()
+    if remote and is_at_remote(project, remote):
+        return remote, ""
+    why = "there is no remote"
+    if remote:
+        why = f"{remote} has no branch {base}; push it once: git push {remote} {base}"
+    elif known:
+        names = f"none of the remotes {', '.join(known)}"
+        why = f"{base} is at {names}; say which: git config branch.{base}.remote {known[0]}"
+    if wanted.push:
+        raise Refused(f"{base} cannot be pushed: {why}.", hint="Or leave out --push.")
+    return None, why
 
 
 def _prepare(
-    works: dict[str, ProjectWork], base: str, wanted: Wanted, *, push: bool
+    works: dict[str, ProjectWork], base: str, wanted: Wanted, remote: str | None
 ) -> tuple[list[str], dict[str, str], list[Outcome]]:
     """(landed before, head by id, what is refused)."""
 
     def look(work: ProjectWork) -> str | RunnerError | None:
         try:
             head = _ready(work, base)
-            if push and head:
-                lfs.require_here(work.git, "origin", head)
+            if remote and head:
+                lfs.require_here(work.git, remote, head)
             return head
         except EngineUnavailable:
             raise
@@ -293,17 +373,26 @@ def _is_going(work: ProjectWork) -> bool:
 def _require_base_landed(work: ProjectWork, base: str, together: Container[str | None]) -> None:
     """Merging must not land another instance's work that nobody asked for."""
     other = work.record.base
-    head = work.git.branch(other) if other != work.project.base else None
+    owner = next((r.id for r in work.records.all() if r.branch == other), None)
+    head = work.git.branch(other) if owner else None
     if head is None or work.git.is_ancestor(head, base):
         return
-    owner = next((r.id for r in work.records.all() if r.branch == other), None)
     if owner not in together:
         raise Refused(
             f"{work.id} started from {other}, which has not landed.",
-            hint=f"Merge that first, or both: treedock merge {owner} {work.id}"
-            if owner
-            else f"Merge it first: git merge {other}; or: treedock rebase {work.id}",
+            hint=f"Merge that first, or both: treedock merge {owner} {work.id}",
         )
+
+
+def _warn_of_more(work: ProjectWork, base: str, head: str) -> None:
+    """What it started from may hold commits that the branch it is to land in lacks."""
+    git, record = work.git, work.record
+    begun = (git.commit(kept_ref(work, "base")), record.base_commit)
+    known = next((commit for commit in begun if commit and git.is_ancestor(commit, head)), base)
+    count = git.count(known, without=[base])
+    if count:
+        into = work.project.base
+        work.warn(f"it also brings {count} commits of {record.base} that {into} lacks")
 
 
 def _ordered(
@@ -340,7 +429,8 @@ def _outcome(queue: Queue, id_: str) -> Outcome:
     if verdict == "landed":
         state: State = "ready" if queue.wanted.dry_run else "landed"
         commit = queue.commits[id_]
-        return Outcome(id_, state, f"{id_}: {state} as {commit[:10]}", commit, log=log)
+        where = f"landed in {queue.project.base}" if state == "landed" else state
+        return Outcome(id_, state, f"{id_}: {where} as {commit[:10]}", commit, log=log)
     if isinstance(verdict, Aside):
         hint = f"The logs: {log}" if log else ""
         if verdict.reason == "conflict":
@@ -433,16 +523,17 @@ def _removed(work: ProjectWork, outcome: Outcome, notes: list[str]) -> Outcome:
 
 
 def _delete_remote_branch(work: ProjectWork, head: str) -> list[str]:
-    """Delete the branch at the origin if it is where ours is."""
+    """Delete the branch at its remote if it is where ours is."""
     from runner.adapters import remotes
 
     branch = work.record.branch
-    if work.git.heads(branch)[1] is None:
+    remote = work.git.remote_of(branch)
+    if remote is None or work.git.heads(branch)[1] is None:
         return []
     try:
-        remotes.delete_branch(work.git, "origin", branch, head)
+        remotes.delete_branch(work.git, remote, branch, head)
     except RunnerError as error:
-        return [f"{branch} stays at the origin: {error.message}"]
+        return [f"{branch} stays at {remote}: {error.message}"]
     return []
 
 

@@ -54,7 +54,7 @@ class Repository:
         self.checkout = checkout
         self.common_dir = common_dir
         self.here = here
-        self.git = Git(common_dir)
+        self.git = Git(common_dir, checkout)
         self.records = Records(common_dir)
         self.snapshots = Snapshots(self.records.root)
         self._connect = connect
@@ -227,6 +227,11 @@ class Project:
         from runner.controller.copies import copies_of
 
         return copies_of(self)
+
+    def on(self, base: str) -> "Project":
+        """The same project with another base."""
+        config = self.config.model_copy(update={"base": base})
+        return Project(self.repository, config, self.user)
 
     @property
     def worktrees(self) -> Path:

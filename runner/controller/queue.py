@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 
 class Queue:
-    """One run over `heads` (id -> commit, in landing order) on top of the commit `base`.
+    """One run over `heads` (id -> commit, in landing order) on top of the commit `base`. What
+    lands is pushed to `remote` first, where there is one.
 
     After `go`: `verdicts` by id, `commits` with the candidate of each that landed, `messages`
     with what failed in a trial, `clashes` with those that an id conflicts with by itself, `error`
@@ -43,8 +44,7 @@ class Queue:
         heads: Mapping[str, str],
         wanted: "Wanted",
         emit: Emit,
-        *,
-        push: bool,
+        remote: str | None,
     ) -> None:
         self.project = project
         self.wanted = wanted
@@ -55,7 +55,7 @@ class Queue:
         self._run = run
         self._heads = heads
         self._emit = emit
-        self._push = push
+        self._remote = remote
         self._git = project.repository.git
         self._roots = [base]
         self._built: dict[Trial, str] = {}
@@ -225,16 +225,29 @@ class Queue:
             return
         heads = {id_: self._heads[id_] for id_ in new}
         try:
-            if self._push:
-                self._push_first(base, expected, commit)
+            if self._remote:
+                self._push_first(self._remote, base, expected, commit)
             landing = Landing(self._run.id, base, expected, commit, heads)
-            land(self.project.repository, landing, self._emit)
+            self._land_here(landing)
         except BaseMoved:
             self._follow(base)
         else:
             self._landed(trial, new)
             names = "+".join(new)
             self._emit(Said("", f"{names} landed on {base} as {commit[:10]}"))
+
+    def _land_here(self, landing: Landing) -> None:
+        try:
+            land(self.project.repository, landing, self._emit)
+        except BaseMoved:
+            raise
+        except Refused as error:
+            if self._remote is None:
+                raise
+            raise Refused(
+                sentences(f"{self._remote} has {landing.candidate[:10]} already.", error.message),
+                hint=error.hint,
+            ) from error
 
     def _warn_of_twins(self, old: str, new: str) -> None:
         """Two that are one to macOS and Windows may come from two branches."""
@@ -251,16 +264,16 @@ class Queue:
             self.commits[chain[-1]] = self._built[Trial(trial.root, chain)]
         self._train = trains.landed(self._train, trial)
 
-    def _push_first(self, base: str, expected: str, commit: str) -> None:
-        """The origin decides: nothing is landed here that it has rejected."""
+    def _push_first(self, remote: str, base: str, expected: str, commit: str) -> None:
+        """The remote decides: nothing is landed here that it has rejected."""
         from runner.adapters import landing, lfs, remotes
 
         if self._git.branch(base) != expected:
             raise BaseMoved(f"{base} has moved meanwhile.")
         landing.require_free(self._git, base, expected, commit)
-        lfs.push(self._git, "origin", commit)
+        lfs.push(self._git, remote, commit)
         try:
-            remotes.push(self._git, "origin", commit, base)
+            remotes.push(self._git, remote, commit, base)
         except Refused as error:
             self._git.fetch(base, FETCH_TIMEOUT)
             there = self._git.heads(base)[1]
@@ -269,7 +282,7 @@ class Queue:
             raise Refused(
                 sentences("Nothing has moved.", error.message),
                 hint=f"Its rules may forbid a push: open a pull request with treedock pr, or ask "
-                f"it yourself: git push origin {commit}:refs/heads/{base}",
+                f"it yourself: git push {remote} {commit}:refs/heads/{base}",
             ) from error
 
     def _follow(self, base: str) -> None:
@@ -281,7 +294,7 @@ class Queue:
                 hint="Run the same command again, or raise merge.retries.",
             )
         self._moves_left -= 1
-        if self._push:
+        if self._remote:
             follow_remote(self.project, self._emit)
         head = self._git.branch(base)
         assert head is not None
@@ -298,25 +311,48 @@ class Queue:
 
 
 def follow_remote(project: Project, emit: Emit) -> None:
-    """Fetch base, and bring ours forward to it. Raises Refused where both have gone on."""
+    """Fetch base, and bring ours forward to it, or make ours. Raises Refused where both have gone
+    on."""
     git, base = project.repository.git, project.base
+    remote, tracking = git.remote_of(base), git.tracking(base)
     try:
         git.fetch(base, FETCH_TIMEOUT)
     except GitFailed as error:
-        hint = "Land on this machine alone with: treedock merge --no-push ..."
-        raise GitFailed(
-            sentences(f"The origin cannot be asked for {base}.", error.message), hint=hint
-        ) from error
+        raise _unanswered(remote, base, error) from error
     here, there = git.heads(base)
+    if here is None and there:
+        with ProjectWork(project, "", emit).repository_locked():
+            git.update_refs({f"refs/heads/{base}": (there, None)})
+        emit(Said("", f"{base} is made here, at {tracking}"))
     if here is None or there is None or here == there or git.is_ancestor(there, here):
         return
     if not git.is_ancestor(here, there):
+        pull = f"git switch {base} && git pull --no-rebase {remote} {base}"
         raise Refused(
-            f"{base} and origin/{base} have diverged.",
-            hint=f"Bring them together first: git switch {base} && git pull --no-rebase",
+            f"{base} and {tracking} have diverged.", hint=f"Bring them together first: {pull}"
         )
     land(project.repository, Landing("", base, here, there, {}), emit)
-    emit(Said("", f"{base} followed origin/{base} to {there[:10]}"))
+    emit(Said("", f"{base} followed {tracking} to {there[:10]}"))
+
+
+def is_at_remote(project: Project, remote: str) -> bool:
+    """Whether the remote has base; it is asked where nothing is known. Raises GitFailed."""
+    from runner.adapters import remotes
+
+    git, base = project.repository.git, project.base
+    if git.heads(base)[1]:
+        return True
+    try:
+        return remotes.head_at(git, remote, base) is not None
+    except GitFailed as error:
+        raise _unanswered(remote, base, error) from error
+
+
+def _unanswered(remote: str | None, base: str, error: GitFailed) -> GitFailed:
+    return GitFailed(
+        sentences(f"{remote} cannot be asked for {base}.", error.message),
+        hint="Land on this machine alone with: treedock merge --no-push ...",
+    )
 
 
 def _at_base(project: Project, commit: str) -> Project:

@@ -26,7 +26,7 @@ def standings(git: Git, records: Sequence[Record]) -> dict[str, Standing]:
     found: dict[str, Standing] = {}
     for record in records:
         head = heads.get(f"refs/heads/{record.branch}")
-        base = _base(heads, record.base)
+        base = _base(git, heads, record.base)
         begun = record.base_commit if record.created_branch else base
         if head and base and head != begun:
             by_base.setdefault(base, {})[record.id] = head
@@ -40,6 +40,6 @@ def standings(git: Git, records: Sequence[Record]) -> dict[str, Standing]:
     return found
 
 
-def _base(heads: Mapping[str, str], name: str) -> str | None:
-    """Base as merge would begin from it: ours, else the one at the origin."""
-    return heads.get(f"refs/heads/{name}") or heads.get(f"refs/remotes/origin/{name}")
+def _base(git: Git, heads: Mapping[str, str], name: str) -> str | None:
+    """Base as merge would begin from it: ours, else the one at its remote."""
+    return heads.get(f"refs/heads/{name}") or heads.get(f"refs/remotes/{git.tracking(name)}")

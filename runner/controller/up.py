@@ -87,7 +87,7 @@ def up(
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
     repository.claim()
     containers = repository.engine.containers()
-    if fetch and new and repository.git.has_remote():
+    if fetch and new:
         fetch_bases(project, new, emit)
     _bring_out_bases(project, new, emit)
     _require_no_submodules(project, new)

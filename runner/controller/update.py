@@ -112,7 +112,7 @@ def _require_idle(work: Work) -> None:
 
 def _todays_base(work: Work) -> str:
     name = work.record.base
-    if work.git.has_remote() and work.git.heads(name)[1]:
+    if work.git.remote_of(name) and work.git.heads(name)[1]:
         try:
             work.git.fetch(name, FETCH_TIMEOUT)
         except GitFailed as error:

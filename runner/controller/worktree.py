@@ -31,10 +31,11 @@ class Wish:
 
 
 def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
-    """Bring origin's branches that new instances start from up to date; a failure is a warning."""
+    """Bring the branches of remotes that new instances start from up to date; a failure is a
+    warning."""
     git, default = project.repository.git, project.base
     for base in sorted({wish.base or default for wish in wishes}):
-        if base != default and git.heads(base)[1] is None:
+        if git.remote_of(base) is None or (base != default and git.heads(base)[1] is None):
             continue  # a tag, a commit id, or a branch that is only here
         try:
             git.fetch(base, FETCH_TIMEOUT)
@@ -203,7 +204,7 @@ def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> str
         _require_possible(work, branch)
         return None
     if not attach:
-        where = "" if local else " at the origin"
+        where = "" if local else f" at {work.git.remote_of(branch)}"
         raise BranchExists(
             f"The branch {branch} exists already{where}.",
             hint=f"Work on it with: treedock up {work.id} --attach",
@@ -242,12 +243,13 @@ def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
                 hint=f"Branches are: {listed(git.branches()[0])}.",
             )
         return work.project.base, commit
+    there = git.tracking(name)
     if diverged:
-        work.warn(f"{name} and origin/{name} have diverged; {work.id} starts from the local one")
+        work.warn(f"{name} and {there} have diverged; {work.id} starts from the local one")
     if start is None:
         raise ConfigError(f"There is no branch {name!r}.", hint="Set `base:` in treedock.yaml.")
     local = git.branch(name)
     if local and not diverged and local != start:
         behind = git.ahead_behind(local, start)[1]
-        work.say(f"{name} is {behind} behind origin/{name}; {work.id} starts from origin/{name}")
+        work.say(f"{name} is {behind} behind {there}; {work.id} starts from {there}")
     return name, start

@@ -394,7 +394,7 @@ class Config(Model):
     name: Name | None = None
     """The project's name; the checkout folder's by default. Slots are hashed from it."""
     base: str | None = None
-    """Branch that instances start from and merge back into. By default the branch of
+    """Branch that instances start from and land in. By default the branch of
     origin/HEAD, else main, else the only branch."""
     worktrees: FilePath = "trees"
     """Folder of the worktrees; kept out of git by .git/info/exclude."""

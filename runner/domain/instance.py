@@ -1,6 +1,7 @@
 """What an instance is, and what its parts together say about its state."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -127,6 +128,17 @@ class Record:
         if wrong := [name for name, port in self.ports.items() if not 0 < port < 2**16]:
             return f"ports.{wrong[0]} is no port"
         return ""
+
+
+def lands_in(record: Record, records: Sequence[Record]) -> str:
+    """The branch that an instance lands in: the one it started from, or where that is the branch
+    of another instance the one which that lands in."""
+    started_from = {one.branch: one.base for one in records}
+    base, seen = record.base, {record.branch}
+    while base in started_from and base not in seen:
+        seen.add(base)
+        base = started_from[base]
+    return base
 
 
 @dataclass(frozen=True)

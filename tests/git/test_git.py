@@ -69,14 +69,14 @@ def test_a_name_is_a_commit_or_none(repo: Path, own: Git) -> None:
 
 
 def test_an_origin_is_known_with_its_default_branch(repo: Path, own: Git, origin: Path) -> None:
-    assert own.has_remote()
+    assert own.remote_of("main") == "origin"
     assert own.branches() == (["main"], None)
     git(repo, "remote", "set-head", "origin", "--auto")
     assert own.branches() == (["main"], "main")
 
 
 def test_without_an_origin_there_is_none(own: Git) -> None:
-    assert not own.has_remote()
+    assert own.remote_of("main") is None
 
 
 def test_ahead_and_behind_count_commits(repo: Path, own: Git, tree: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_remote_branch_that_somebody_went_on_with_stays(
     git(other, "push", "--quiet")
     merged = land("auth")
     assert git(origin, "rev-parse", "feature/auth").strip() == theirs
-    assert any("stays at the origin" in note for note in outcome(merged, "auth").notes)
+    assert any("stays at origin" in note for note in outcome(merged, "auth").notes)
 
 
 def test_without_push_the_origin_is_left_alone(shop: Shop, origin: Path, land: Queue) -> None:
