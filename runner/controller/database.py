@@ -16,6 +16,7 @@ from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.events import Emit
 from runner.domain.text import listed
 
+_USUAL = {"postgres"}  # which servers have for clients that name none
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 
 
@@ -90,6 +91,9 @@ def snapshot(project: Project, instance: str, name: str, emit: Emit) -> Snapshot
         target.parent.mkdir(mode=0o700, exist_ok=True)
         with work.step(f"writing the snapshot {name}"):
             adapter.snapshot(site, target)
+        more = sorted({one for kind, one in adapter.others(site) if kind == "database"} - _USUAL)
+        if more:
+            work.say(f"not in the snapshot: the database {listed(more)} of the same server")
         return _snapshot(instance, target)
 
 

@@ -4,7 +4,7 @@ own command where that would make other data."""
 import hashlib
 from collections.abc import Mapping
 
-from runner.adapters.database import Adapter, Site
+from runner.adapters.database import Adapter, Kind, Site
 from runner.adapters.records import now
 from runner.controller.containers import exec_env
 from runner.controller.database import required_adapter, site_of
@@ -20,7 +20,9 @@ from runner.domain.errors import CommandFailed, ConfigError, RunnerError, unavai
 from runner.domain.events import Emit
 from runner.domain.instance import Failure
 from runner.domain.service import job_of
-from runner.domain.text import sentences
+from runner.domain.text import listed, sentences
+
+Stamps = Mapping[tuple[Kind, str], str]
 
 
 def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -> None:
@@ -87,10 +89,10 @@ def ensure_reset(
             return True
         if first.own:
             work.say(first.own)
-        run_reset(work, container, database, env, keeps=first.keeps)
+        more = run_reset(work, container, database, env, keeps=first.keeps)
         if first.keeps and work.record.golden == first.key:
             keep(work, database, first)
-        elif first.keeps:
+        elif first.keeps and not more:
             work.warn(
                 "its data is not shared: set-up or the reset has changed what the reset reads"
             )
@@ -108,9 +110,10 @@ def run_reset(
     env: Mapping[str, str],
     *,
     keeps: bool = False,
-) -> None:
+) -> list[str]:
     """Run the command and keep what it made as the golden state; what was there before comes back
-    where it fails. Raises CommandFailed."""
+    where it fails. Returns other databases of the server that it made or wrote to: no golden state
+    has these, so none is kept then. Raises CommandFailed."""
     assert database.reset is not None
     adapter, site = required_adapter(work.config), site_of(work, container)
     before, job = work.record, run_folder(work).job("reset")
@@ -125,6 +128,7 @@ def run_reset(
         if keeps:
             used = before.ready or before.reset_at is not None or bool(before.data_lowers)
             adapter.provision(site, new=not used)
+        others = adapter.others(site) if keeps else {}
         try:
             run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
         except BaseException:
@@ -132,9 +136,34 @@ def run_reset(
                 work.change(reset_key=before.reset_key, golden=before.golden)
             raise
     work.change(reset_key=reset_key(database), reset_at=now())
-    if keeps:
+    more = _written(work, others, adapter.others(site)) if keeps else []
+    if more:
+        adapter.forget(site)
+    elif keeps:
         with work.step("keeping its golden state"):
             _seal(work, adapter, site, database, read)
+    return more
+
+
+def _written(work: ProjectWork, before: Stamps, after: Stamps) -> list[str]:
+    """The other databases that a reset made or wrote to, which is said; of the roles that it made
+    it is only said."""
+    changed = sorted(
+        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+    )
+    databases = [name for kind, name in changed if kind == "database"]
+    roles = [name for kind, name in changed if kind == "role" and (kind, name) in after]
+    if databases:
+        work.warn(
+            f"the reset also writes to the database {listed(databases)} of the same server: no "
+            "golden state is kept, and snapshots do not have it"
+        )
+    if roles:
+        work.say(
+            f"the reset makes the role {listed(roles)}, which stays on the server: let it make "
+            "a role only where it is missing, else `db reset --fresh` fails"
+        )
+    return databases
 
 
 def _put_back(work: ProjectWork, adapter: Adapter, site: Site, *, keeps: bool) -> bool:

@@ -129,6 +129,79 @@ def test_that_somebody_removed_what_its_data_lies_above_is_said(shop: App) -> No
     assert ask(shop, "SELECT count(*) FROM item", "pay") == "1000"
 
 
+RULES = """
+DO $$ BEGIN CREATE ROLE "a ""b'"; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+REVOKE ALL ON DATABASE "shop ""x'" FROM PUBLIC;
+GRANT CONNECT ON DATABASE "shop ""x'" TO "a ""b'" WITH GRANT OPTION;
+ALTER DATABASE "shop ""x'" CONNECTION LIMIT 7;
+ALTER DATABASE "shop ""x'" SET search_path = "$user", 'o''dd', public;
+ALTER ROLE "a ""b'" IN DATABASE "shop ""x'" SET work_mem = '64MB';
+COMMENT ON DATABASE "shop ""x'" IS 'the "shop''s"';
+ALTER DATABASE "shop ""x'" OWNER TO "a ""b'";
+"""
+SEEN = """
+SELECT datacl, pg_get_userbyid(datdba), datconnlimit, shobj_description(oid, 'pg_database'),
+    (SELECT array_agg((setrole::regrole, setconfig) ORDER BY setrole)
+     FROM pg_db_role_setting WHERE setdatabase = d.oid)
+FROM pg_database d WHERE datname = current_database()
+"""
+
+
+@pytest.mark.long
+def test_what_belongs_to_a_database_and_is_not_in_it_outlives_resets_and_restores(
+    shop: App,
+) -> None:
+    commit(shop.folder, {"rules.sql": RULES}, "rules")
+    name = "shop \"x'"
+    reset = f"{RESET} --file=rules.sql"
+    shop.configure(database={"engine": "postgres", "name": name, "reset": reset})
+    shop.up("auth")
+    made = ask(shop, SEEN)
+    assert all(text in made for text in ("|7|", 'the "shop\'s"', "work_mem=64MB", "o'dd"))
+    assert "=T" not in made  # nothing for everybody
+    resets_before = resets(shop)
+    ok(shop, "db", "reset", "auth")
+    assert ask(shop, SEEN) == made
+    assert resets(shop) == resets_before  # from the golden state
+    ask(shop, 'ALTER DATABASE "shop ""x\'" CONNECTION LIMIT 5')  # by hand, later
+    ok(shop, "db", "snapshot", "auth", "kept")
+    ok(shop, "db", "reset", "auth")
+    assert ask(shop, SEEN) == made.replace("|7|", "|5|")
+    ok(shop, "db", "restore", "auth", "kept")
+    assert ask(shop, SEEN) == made.replace("|7|", "|5|")
+    ok(shop, "db", "reset", "auth", "--fresh")
+    assert ask(shop, SEEN) == made
+    shop.up("pay")  # from the golden state that all share
+    assert ask(shop, SEEN, "pay") == made
+
+
+@pytest.mark.long
+def test_a_second_database_of_the_server_is_named_and_made_again_by_every_reset(shop: App) -> None:
+    more = (
+        "psql -qc 'DROP DATABASE IF EXISTS second' && psql -qc 'CREATE DATABASE second' && "
+        "psql -qc 'CREATE TABLE IF NOT EXISTS t (n int)' second && psql -qc 'CREATE ROLE app'"
+    )
+    both = f"{RESET} && {more}"
+    shop.configure(database={"engine": "postgres", "reset": both, "inputs": ["schema.sql"]})
+    answer = shop.cli("up", "auth")
+    assert answer.exit_code == 0, answer.stderr
+    assert "also writes to the database second of the same server" in answer.stderr
+    assert "the reset makes the role app, which stays" in answer.stderr
+    assert [name for name in volumes(shop) if "-snapshot-" in name] == []
+    said = shop.cli("db", "snapshot", "auth", "kept")
+    assert "not in the snapshot: the database second" in said.stderr
+    ask(shop, "DROP ROLE app")
+    assert shop.inside("auth", "psql -qc 'INSERT INTO t VALUES (1)' second").exit_code == 0
+    ok(shop, "db", "reset", "auth")
+    count = shop.inside("auth", "psql -XAtqc 'SELECT count(*) FROM t' second")
+    assert count.stdout.strip() == "0"
+    shop.configure(database={"engine": "postgres", "reset": RESET, "inputs": ["schema.sql"]})
+    ok(shop, "db", "reset", "auth", "--fresh")
+    once = resets(shop)
+    ok(shop, "db", "reset", "auth")  # it leaves the second one alone now
+    assert resets(shop) == once
+
+
 def test_a_script_learns_of_an_error_in_the_shell_of_the_database(shop: App) -> None:
     shop.up("auth")
     assert shop.cli("db", "shell", "auth", stdin="SELEC;").exit_code != 0

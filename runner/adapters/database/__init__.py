@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Literal, Protocol, cast
 
 from runner.adapters.engine import Engine
 from runner.adapters.steps import step
@@ -17,6 +17,7 @@ from runner.domain.container import WORKSPACE
 from runner.domain.errors import CommandFailed
 from runner.domain.text import with_last_lines
 
+Kind = Literal["database", "role"]
 TIMEOUT = 1800.0  # seconds for one statement; copying a hundred gigabytes takes that long
 LAST_LINES = 10
 PRINTED = 2**24  # bytes
@@ -75,6 +76,10 @@ class Adapter(Protocol):
 
     def restore(self, site: Site, source: Path) -> None:
         """Make the data what `snapshot` wrote."""
+
+    def others(self, site: Site) -> dict[tuple[Kind, str], str]:
+        """What else its server holds, by kind and name, with a stamp that changes when it is made
+        again or, of a database, written to. Empty where the database is all there is."""
 
     def shell(self, site: Site) -> tuple[str, list[str]]:
         """The container and the command line of its own client."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from runner.adapters.database import Site
+from runner.adapters.database import Kind, Site
 from runner.domain.config import Database, Sidecar
 from runner.domain.errors import Refused
 
@@ -43,6 +43,9 @@ class Adapter:
 
     def restore(self, site: Site, source: Path) -> None:
         raise _unknown()
+
+    def others(self, site: Site) -> dict[tuple[Kind, str], str]:
+        return {}
 
     def shell(self, site: Site) -> tuple[str, list[str]]:
         raise _unknown()

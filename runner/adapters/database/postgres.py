@@ -6,12 +6,13 @@ DATABASE ... TEMPLATE copies files (PostgreSQL's documentation, 'Template Databa
 or newer: DROP DATABASE ... WITH (FORCE).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from runner.adapters import disk
-from runner.adapters.database import Site, run
+from runner.adapters.database import Kind, Site, run
 from runner.domain.config import Database, Sidecar
 from runner.domain.errors import CommandFailed
 
@@ -55,11 +56,11 @@ class Adapter:
         if self._name not in self._names(site):
             self._do(site, self._create(site, self._name, "template0"))
         if INITIAL not in self._names(site):
-            made = self._create(site, INITIAL, self._name if new else "template0")
-            self._do(site, self._ending_connections(), made)
+            made = self._copy(site, INITIAL, self._name if new else "template0")
+            self._do(site, self._ending_connections(), *made)
             if new:
                 return
-        first = [_drop(NEW), self._create(site, NEW, INITIAL)]
+        first = [_drop(NEW), *self._copy(site, NEW, INITIAL)]
         self._swap(site, self._names(site), BEFORE, first=first)
 
     def put_back(self, site: Site) -> bool:
@@ -74,7 +75,7 @@ class Adapter:
         self._do(site, _drop(BEFORE))
 
     def seal(self, site: Site) -> bool:
-        made = [self._create(site, GOLDEN, self._name), _connectable(GOLDEN, False)]
+        made = [*self._copy(site, GOLDEN, self._name), _connectable(GOLDEN, False)]
         try:
             self._do(site, _drop(GOLDEN), self._ending_connections(), *made)
         except CommandFailed:  # somebody came in between, or the disk is full
@@ -86,7 +87,7 @@ class Adapter:
         names = self._names(site)
         if GOLDEN not in names:
             return False
-        first = [_drop(NEW), self._create(site, NEW, GOLDEN)]
+        first = [_drop(NEW), *self._copy(site, NEW, GOLDEN), _keeping(self._name, NEW)]
         self._swap(site, names, OLD, first=first, then=[_drop(OLD)])
         return True
 
@@ -103,7 +104,21 @@ class Adapter:
         argv = ["pg_restore", "--exit-on-error", f"--username={self._user}", f"--dbname={NEW}"]
         with source.open("rb") as file:
             run(site, site.beside, argv, stdin=file, workdir="/")
-        self._swap(site, self._names(site), OLD, then=[_drop(OLD)])
+        first = [_keeping(self._name, NEW)]
+        self._swap(site, self._names(site), OLD, first=first, then=[_drop(OLD)])
+
+    def others(self, site: Site) -> dict[tuple[Kind, str], str]:
+        own = [self._name, INITIAL, GOLDEN, BEFORE, OLD, NEW, "template0", MAINTENANCE]
+        names = ", ".join(map(_literal, own))
+        # What is printed is a line for each: names may have anything in them.
+        databases = (
+            "SELECT json_build_array('database', d.datname, concat_ws(' ', d.oid, s.tup_inserted, "
+            "s.tup_updated, s.tup_deleted)) FROM pg_database d LEFT JOIN pg_stat_database s "
+            f"ON s.datid = d.oid WHERE d.datname NOT IN ({names})"
+        )
+        roles = "SELECT json_build_array('role', rolname, oid) FROM pg_roles WHERE oid >= 16384"
+        found = map(json.loads, self._do(site, databases, roles).splitlines())
+        return {(kind, name): str(stamp) for kind, name, stamp in found}
 
     def shell(self, site: Site) -> tuple[str, list[str]]:
         # Of a script the exit code tells; a person is asked for more (psql's documentation).
@@ -148,6 +163,9 @@ class Adapter:
         owner = f"OWNER {_quoted(self._user)}"
         return f"CREATE DATABASE {_quoted(name)} {owner} TEMPLATE {_quoted(template)}{strategy}"
 
+    def _copy(self, site: Site, name: str, template: str) -> list[str]:
+        return [self._create(site, name, template), _keeping(template, name)]
+
     def _ending_connections(self) -> str:
         where = f"datname = {_literal(self._name)} AND pid <> pg_backend_pid()"
         return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {where}"
@@ -169,6 +187,38 @@ def _drop(name: str) -> str:
 
 def _rename(name: str, new: str) -> str:
     return f"ALTER DATABASE {_quoted(name)} RENAME TO {_quoted(new)}"
+
+
+def _keeping(source: str, target: str) -> str:
+    """Have the database `target` in everything that belongs to a database and is not in it as it is
+    with `source`, which CREATE DATABASE does not copy: owner, privileges, settings, limit, comment.
+    Nothing where there is no `source`. Settings are copied as the server keeps them: their text is
+    no literal for all of them (PostgreSQL's documentation of pg_db_role_setting)."""
+    return f"""DO $treedock$
+DECLARE
+    here record; given record; target text := {_literal(target)}; owner text;
+BEGIN
+    SELECT * INTO here FROM pg_database WHERE datname = {_literal(source)};
+    IF NOT FOUND THEN RETURN; END IF;
+    owner := pg_get_userbyid(here.datdba);
+    EXECUTE format('ALTER DATABASE %I OWNER TO %I', target, owner);
+    EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT %s', target, here.datconnlimit);
+    EXECUTE format('COMMENT ON DATABASE %I IS %L',
+        target, shobj_description(here.oid, 'pg_database'));
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC, %I', target, owner);
+    FOR given IN SELECT *, pg_get_userbyid(grantee) AS name
+        FROM aclexplode(coalesce(here.datacl, acldefault('d', here.datdba)))
+    LOOP
+        EXECUTE format('GRANT %s ON DATABASE %I TO %s %s', given.privilege_type, target,
+            CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(given.name) END,
+            CASE WHEN given.is_grantable THEN 'WITH GRANT OPTION' ELSE '' END);
+    END LOOP;
+    DELETE FROM pg_db_role_setting
+        WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = target);
+    INSERT INTO pg_db_role_setting SELECT d.oid, s.setrole, s.setconfig
+        FROM pg_db_role_setting s, pg_database d
+        WHERE s.setdatabase = here.oid AND d.datname = target;
+END $treedock$"""
 
 
 def _connectable(name: str, may: bool) -> str:

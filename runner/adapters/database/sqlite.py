@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runner.adapters import disk
-from runner.adapters.database import Site, run
+from runner.adapters.database import Kind, Site, run
 from runner.domain.config import Database, Sidecar
 from runner.domain.container import RUN, WORKSPACE
 from runner.domain.errors import CommandFailed, Refused
@@ -114,6 +114,9 @@ class Adapter:
 
     def restore(self, site: Site, source: Path) -> None:
         self._copy_in(site, source)
+
+    def others(self, site: Site) -> dict[tuple[Kind, str], str]:
+        return {}
 
     def shell(self, site: Site) -> tuple[str, list[str]]:
         return site.container, ["sqlite3", self._required()]
