@@ -69,11 +69,6 @@ def socket_state(path: Path, timeout: float = PING_TIMEOUT) -> SocketState:
     return "answers" if status[1:2] == [b"200"] else "silent"
 
 
-def listening_tables() -> str:
-    """/proc/net/tcp and tcp6 as text; empty where there are none."""
-    return "\n".join(text_of(Path("/proc/net") / name) for name in ("tcp", "tcp6"))
-
-
 def ephemeral_range() -> str:
     """The kernel's '32768<tab>60999'; empty where it says nothing."""
     return text_of(Path("/proc/sys/net/ipv4/ip_local_port_range"))

@@ -1,6 +1,18 @@
 """Ports of this host."""
 
+import contextlib
+import errno
 import socket
+from pathlib import Path
+
+
+def listening_tables() -> str:
+    """/proc/net/tcp and tcp6 as text; empty where there are none."""
+    texts = []
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            texts.append((Path("/proc/net") / name).read_text(errors="replace"))
+    return "\n".join(texts)
 
 
 def is_free(port: int) -> bool:
@@ -8,6 +20,18 @@ def is_free(port: int) -> bool:
     import portpicker  # late: only `up` needs it
 
     return bool(portpicker.is_port_free(port))
+
+
+def is_shadowed(port: int) -> bool:
+    """Whether a process listens on ::1 at `port`: browsers that are told `localhost` ask that one
+    first. False on a host without IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("::1", port))
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def any_free() -> int:

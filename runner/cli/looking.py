@@ -18,11 +18,17 @@ from runner.domain.text import below_each_other
 @output.as_json
 def list_command(json_: bool) -> None:
     """Show the instances: the quick look."""
-    from runner.controller.listing import list_instances
+    from runner.controller.listing import look
 
     with narration() as emit:
-        views = list_instances(open_repository(), emit)
-    output.show_views(views, json_=json_)
+        listing = look(open_repository(), emit)
+    slots = listing.slots
+    if json_:
+        output.show_list(listing.views, slots)
+        return
+    output.show_views(listing.views, json_=False)
+    if slots:
+        click.echo(f"{slots.free} of {slots.total} slots are free", err=True)
 
 
 @click.command("status")

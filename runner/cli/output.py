@@ -3,12 +3,14 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import click
 
 from runner.domain.errors import RunnerError
 from runner.domain.instance import SCHEMA_VERSION, View
+from runner.domain.ports import Slots
 from runner.domain.text import printable as printable
 from runner.domain.text import shown as shown
 
@@ -58,6 +60,12 @@ def show_views(views: Sequence[View], *, json_: bool) -> None:
         show_table(["ID", "STATE", "BRANCH", "MERGE", "PORTS", "URL", "AGE", "TASK"], rows)
     else:
         click.echo("There are no instances. Start one with: treedock up ID", err=True)
+
+
+def show_list(views: Sequence[View], slots: Slots | None) -> None:
+    """The JSON document of `list`."""
+    free = asdict(slots) if slots else None
+    show_json({"instances": [view.to_json() for view in views], "slots": free})
 
 
 def show_table(head: list[str], rows: list[list[str]]) -> None:

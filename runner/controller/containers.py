@@ -12,6 +12,7 @@ from runner.controller.database import variables
 from runner.controller.files import env_file_values, write_files
 from runner.controller.own_git import git_mounts, rules_mount
 from runner.controller.sidecars import stop_sidecars
+from runner.controller.slots import holders_of, is_of
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain import managers
@@ -22,6 +23,7 @@ from runner.domain.ports import choose_slot, ports_of_slot
 from runner.domain.produces import below_home
 
 _FIXED = frozenset(names.CA_VARIABLES)  # what the container was made with counts
+_WITH_IPV6 = frozenset({"0.0.0.0", "::", "::1"})
 STOP_TIMEOUT = 2  # seconds; the idle process needs less than one
 
 
@@ -37,23 +39,17 @@ class Running:
 def choose_ports(
     work: ProjectWork, containers: list[Container], *, preferred: int | None = None
 ) -> tuple[int | None, dict[str, int]]:
-    """A slot and its ports, or any free ports (slot None) when overflowing. Repository lock.
-
-    `containers` are all of this engine, of any project; other instances of this repository are
-    read from their records, because not all of them have a container yet. `preferred` is the slot
-    that it had.
+    """A slot and its ports, or any free ports (slot None) when overflowing, which is said.
+    Repository lock. `containers` are all of this engine; `preferred` is the slot that it had.
     """
     config = work.config
-    own = {p for one in containers if _is_own(work, one) for p in one.ports.values()}
-    holders = {
-        port: container.holder
-        for container in containers
-        if not _is_own(work, container)
-        for port in container.ports.values()
+    own = {
+        port
+        for one in containers
+        if is_of(work.repository, one, work.id)
+        for port in one.ports.values()
     }
-    for record in work.records.all():
-        if record.id != work.id:
-            holders |= dict.fromkeys(record.ports.values(), f"{record.project}/{record.id}")
+    holders = holders_of(work.repository, containers, but=work.id)
     try:
         slot = choose_slot(
             work.project.name, work.id, config.ports, holders,
@@ -62,8 +58,16 @@ def choose_ports(
     except NoFreeSlot:
         if config.overflow == "refuse":
             raise
-        return None, _dynamic_ports(list(config.ports), holders)
+        ports = _dynamic_ports(list(config.ports), holders)
+        named = ", ".join(map(str, ports.values()))
+        work.say(f"all {config.slots} slots are taken: it gets free ports, and keeps them: {named}")
+        return None, ports
     return slot, ports_of_slot(config.ports, slot)
+
+
+def ranges_of(work: ProjectWork) -> dict[str, str]:
+    """The port ranges of today's configuration, as the record keeps them."""
+    return {name: str(ports) for name, ports in work.config.ports.items()}
 
 
 def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Running:
@@ -77,6 +81,7 @@ def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Run
         found = work.container()
         if found and found.labels.get(names.LABEL_SPEC) == spec.fingerprint:
             if found.status == "running":
+                _warn_of_shadows(work, spec)
                 return Running(found.id, fresh=False, env=env)
             if found.status == "paused":
                 work.engine.stop(found.id, STOP_TIMEOUT)
@@ -255,23 +260,27 @@ def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -
 def _start_or_move(work: ProjectWork, container: str) -> bool:
     """Start it; False when a port is taken and the record has another slot now.
 
-    The engine is the arbiter. What it says is prose, so the ports are probed instead.
+    The engine is the arbiter of what it publishes, and what it says is prose, so the ports are
+    probed. It does not look at ::1, where `localhost` leads first.
     """
     RunFolder(work.records.folder(work.id) / "run").forget_all()
     work.require_not_stopped()
-    try:
-        work.engine.start(container)
-    except EngineFailed:
-        taken = [port for port in work.record.ports.values() if not sockets.is_free(port)]
-        if not taken:
-            raise
-        work.engine.remove(container)
-    else:
-        _require_still_wanted(work, container)
-        return True
+    published = list(work.record.ports.values()) if work.kind == "instance" else []
+    taken = [port for port in published if sockets.is_shadowed(port)]
+    if not taken:
+        try:
+            work.engine.start(container)
+        except EngineFailed:
+            taken = [port for port in published if not sockets.is_free(port)]
+            if not taken:
+                raise
+        else:
+            _require_still_wanted(work, container)
+            return True
+    work.engine.remove(container)
     with work.repository_locked():
         slot, ports = choose_ports(work, work.engine.containers())
-        work.change(slot=slot, ports=ports)
+        work.change(slot=slot, ports=ports, ranges=ranges_of(work))
     where = "free ports" if slot is None else f"slot {slot}"
     work.warn(f"port {taken[0]} is taken by another process; {work.id} moved to {where}")
     write_files(work, work.values())
@@ -288,11 +297,15 @@ def _require_still_wanted(work: ProjectWork, container: str) -> None:
         raise
 
 
-def _is_own(work: ProjectWork, container: Container) -> bool:
-    return (
-        container.labels.get(names.LABEL_REPOSITORY) == work.project.repository.key
-        and container.instance == work.id
-    )
+def _warn_of_shadows(work: ProjectWork, spec: ContainerSpec) -> None:
+    """What runs is left where it is, though another process may answer for it by now."""
+    own = spec.publish in _WITH_IPV6  # the engine itself listens there
+    for port in () if own else spec.ports:
+        if sockets.is_shadowed(port):
+            work.warn(
+                f"another process listens on [::1]:{port}, so localhost:{port} shows that one; "
+                f"to move {work.id}: treedock restart {work.id}"
+            )
 
 
 def _dynamic_ports(wanted: list[str], holders: Mapping[int, str]) -> dict[str, int]:

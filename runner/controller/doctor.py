@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from runner.adapters import disk, git, host, lazy_engine, locks
+from runner.adapters import disk, git, host, lazy_engine, locks, sockets
 from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
 from runner.controller.damaged import damaged
@@ -13,6 +13,7 @@ from runner.controller.layers import engine_name
 from runner.controller.moved import moved
 from runner.controller.opening import Project, connect
 from runner.controller.preflight import obstacles
+from runner.controller.slots import slots_of
 from runner.controller.unfinished import unfinished
 from runner.domain import health
 from runner.domain.errors import RunnerError
@@ -41,6 +42,7 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
         if engine and info:
             findings += leftovers.network(project, engine, fix=fix)
+            findings.append(_slots(project, engine))
             findings += unfinished(project, fix=fix, emit=emit)
             snapshots = project.repository.snapshots
             works = snapshots.overlays(engine_name(info))
@@ -196,6 +198,16 @@ def _hooks(project: Project) -> Finding:
     return Finding("hooks", "warning", *left_out)
 
 
+def _slots(project: Project, engine: Engine) -> Finding:
+    config = project.config
+    try:
+        containers = engine.containers()
+    except RunnerError as error:
+        return _failed("slots", error)
+    slots = slots_of(project.repository, config.ports, containers, sockets.is_free)
+    return health.slots_finding(slots, dynamic=config.overflow == "dynamic")
+
+
 def _ports(project: Project | None) -> Finding:
     from runner.domain.config import Config
 
@@ -204,7 +216,7 @@ def _ports(project: Project | None) -> Finding:
 
 
 def _exposed() -> Finding:
-    found = health.exposed(host.listening_tables())
+    found = health.exposed(sockets.listening_tables())
     names = host.processes_of({inode for inodes in found.values() for inode in inodes})
     ports = {
         port: ", ".join(sorted({names[inode] for inode in inodes if inode in names}))

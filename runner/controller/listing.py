@@ -1,28 +1,39 @@
 """`list` and `status`: the quick look, and the look at everything."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runner.adapters import disk
+from runner.adapters import disk, sockets
 from runner.adapters.engine import Container
 from runner.adapters.git import Worktree
 from runner.controller.describing import view
 from runner.controller.opening import Project, Repository
 from runner.controller.own_git import kept_ref, own_git
 from runner.controller.parallel import side_by_side
+from runner.controller.slots import is_ours, last_ranges, slots_of
 from runner.controller.standing import standings
 from runner.controller.work import Work
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import Failure, Record, Unsynced, View, check_id
+from runner.domain.listening import listening_ports
+from runner.domain.ports import Slots
 from runner.domain.text import sentences
 
 GIT_WIDTH = 4  # git processes at once
 
 
-def list_instances(repository: Repository, emit: Emit) -> list[View]:
+@dataclass(frozen=True)
+class Listing:
+    """The instances, and the slots of this machine; None where these are not known."""
+
+    views: list[View]
+    slots: Slots | None
+
+
+def look(repository: Repository, emit: Emit) -> Listing:
     """Every instance, from its record, run folder and the engine, and one look by git at how they
     stand to base.
 
@@ -30,13 +41,28 @@ def list_instances(repository: Repository, emit: Emit) -> list[View]:
     """
     records = _readable(repository, emit)
     if not records:
-        return []
-    containers = _containers(repository, emit)
-    views = [
-        view(repository.records, record, *_parts(containers or (), record.id)) for record in records
-    ]
+        return Listing([], None)
+    everywhere = _containers(repository, emit)
+    containers = [one for one in everywhere or () if is_ours(repository, one)]
+    views = [view(repository.records, record, *_parts(containers, record.id)) for record in records]
     views = _with_standing(repository, records, views, emit)
-    return views if containers is not None else [replace(v, state=None) for v in views]
+    if everywhere is None:
+        return Listing([replace(v, state=None) for v in views], None)
+    return Listing(views, _slots(repository, everywhere))
+
+
+def list_instances(repository: Repository, emit: Emit) -> list[View]:
+    """The views of `look`."""
+    return look(repository, emit).views
+
+
+def _slots(repository: Repository, containers: Sequence[Container]) -> Slots | None:
+    """How many are free as far as that shows without trying to listen."""
+    ranges = last_ranges(repository)
+    if ranges is None:
+        return None
+    busy = listening_ports(sockets.listening_tables())
+    return slots_of(repository, ranges, containers, lambda port: port not in busy)
 
 
 def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
@@ -49,14 +75,15 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
     records = [r for r in _readable(repository, emit) if not ids or r.id in ids]
     if not records:
         return []
-    containers = _containers(repository, emit)
+    everywhere = _containers(repository, emit)
+    containers = [one for one in everywhere or () if is_ours(repository, one)]
     base = project.base
     registered = {worktree.path: worktree for worktree in repository.git.worktrees()}
     heads = repository.git.all_heads()
     tips = {name: repository.git.newest(name)[0] for name in {r.base for r in records}}
 
     def look(record: Record) -> View:
-        container, sidecars = _parts(containers or (), record.id)
+        container, sidecars = _parts(containers, record.id)
         engine = project.config.database.engine if project.config.database else None
         seen = view(repository.records, record, container, sidecars, database=engine)
         seen = _ask_git(repository, record, seen, base, registered, heads, tips)
@@ -65,7 +92,7 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
             limits_reached=_limits(project, record, container),
             out_of_date=out_of_date(project.config, project.name, record, container),
         )
-        return seen if containers is not None else replace(seen, state=None)
+        return seen if everywhere is not None else replace(seen, state=None)
 
     views = side_by_side(look, records, GIT_WIDTH)
     return [
@@ -117,9 +144,9 @@ def _readable(repository: Repository, emit: Emit) -> list[Record]:
 
 
 def _containers(repository: Repository, emit: Emit) -> list[Container] | None:
-    """This repository's containers, or None (and a warning) without an engine."""
+    """Every container of treedock's, or None (and a warning) without an engine."""
     try:
-        return repository.engine.containers(repository=repository.key)
+        return repository.engine.containers()
     except EngineUnavailable as error:
         emit(Warned("", sentences(error.message, error.hint)))
         return None

@@ -23,6 +23,7 @@ from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
 from runner.controller.sidecars import ensure_sidecars, require_own_data
+from runner.controller.slots import require_slots
 from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.work import ProjectWork
@@ -87,6 +88,7 @@ def up(
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
     repository.claim()
     containers = repository.engine.containers()
+    require_slots(repository, project.config, containers, len(new))
     if fetch and new:
         fetch_bases(project, new, emit)
     _bring_out_bases(project, new, emit)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from runner.adapters.engine import Container
 from runner.adapters.records import now
-from runner.controller.containers import choose_ports
+from runner.controller.containers import choose_ports, ranges_of
 from runner.controller.files import exclude_patterns
 from runner.controller.opening import Project
 from runner.controller.own_git import require_no_submodules
@@ -79,6 +79,7 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
                 created_at=now(),
                 ports=ports,
                 slot=slot,
+                ranges=ranges_of(work),
                 task=wish.task,
                 created_branch=project.repository.git.branch(branch) is None,
             )
@@ -156,10 +157,12 @@ def _follow_ranges(work: ProjectWork, containers: list[Container]) -> None:
         for name, port in kept.items()
     )
     if fits and len(kept) == len(record.ports):
+        if record.ranges != ranges_of(work):
+            work.change(ranges=ranges_of(work))
         return
     slot, ports = choose_ports(work, containers, preferred=record.slot)
     work.say(f"the port ranges have changed: it moves to {', '.join(map(str, ports.values()))}")
-    work.change(slot=slot, ports=ports)
+    work.change(slot=slot, ports=ports, ranges=ranges_of(work))
 
 
 def _require_same(work: ProjectWork, wish: Wish) -> None:

@@ -407,8 +407,9 @@ class Config(Model):
         "frontend": PortRange(9200, 9214),
     }
     """Port ranges of equal length, one port of each for every slot."""
-    overflow: Literal["refuse", "dynamic"] = "refuse"
-    """With all slots taken: refuse, or take any free ports."""
+    overflow: Literal["refuse", "dynamic"] = "dynamic"
+    """With all slots taken (all projects of a machine share them): take any free ports, which the
+    instance keeps, or refuse."""
     env: Env = Env()
     """Environment files and variables."""
     git: Git = Git()

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from runner.domain.listening import is_loopback, listeners
-from runner.domain.ports import PortRange
+from runner.domain.ports import NO_SLOT, PortRange, Slots
 
 GIT_WANTED = (2, 39)  # Debian 12's; `merge-tree --write-tree` came with 2.38
 API_WANTED = (1, 41)  # Docker 20.10, Debian 12's
@@ -198,6 +198,16 @@ def watches_finding(limit: int | None, instances: int) -> Finding:
         '"too many open files".',
         f"sysctl -w fs.inotify.max_user_instances={INOTIFY_WANTED} (as root; for good in "
         "/etc/sysctl.d)",
+    )
+
+
+def slots_finding(slots: Slots, *, dynamic: bool) -> Finding:
+    """`dynamic`: an instance gets any free ports where there is no slot."""
+    free = f"{slots.free} of {slots.total} slots are free"
+    if slots.free or dynamic:
+        return Finding("slots", "ok", free)
+    return Finding(
+        "slots", "warning", f"{free}: no instance can be added (overflow: refuse).", NO_SLOT
     )
 
 

@@ -63,6 +63,9 @@ class Record:
     created_at: str
     ports: dict[str, int]
     slot: int | None = None
+    """None where all slots were taken: its ports are any."""
+    ranges: dict[str, str] = field(default_factory=dict)
+    """The port ranges that its ports were chosen by: '9100-9114' by name."""
     task: str | None = None
     created_branch: bool = True
     checked_out: bool = False

@@ -37,6 +37,19 @@ class PortRange:
 
 Ranges = Mapping[str, PortRange]
 
+NO_SLOT = (
+    "Free one (treedock clean ID), widen the ranges under `ports:`, "
+    "or set `overflow: dynamic` in treedock.yaml."
+)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many slots there are, and how many of them no instance and no process holds."""
+
+    total: int
+    free: int
+
 
 def home_slot(project: str, instance: str, slots: int) -> int:
     """The slot where the search for `instance` begins.
@@ -70,26 +83,38 @@ def choose_slot(
     home = home_slot(project, instance, slots)
     first = [preferred] if preferred is not None and preferred < slots else []
     for slot in (*first, *_around(home, slots)):
-        ports = ports_of_slot(ranges, slot).values()
-        if all(port not in holders and is_free(port) for port in ports):
+        if _is_free(ranges, slot, holders, is_free):
             return slot
     raise NoFreeSlot(
-        f"All {slots} slots are taken: {_who_holds(ranges, slots, holders)}.",
-        hint="Free one (treedock clean ID), widen the ranges under `ports:`, "
-        "or set `overflow: dynamic` in treedock.yaml.",
+        f"All {slots} slots are taken: {who_holds(ranges, holders, is_free)}.", hint=NO_SLOT
     )
+
+
+def free_slots(ranges: Ranges, holders: Mapping[int, str], is_free: Callable[[int], bool]) -> Slots:
+    """How many slots there are and how many are free; arguments as of `choose_slot`."""
+    slots = len(next(iter(ranges.values())))
+    free = sum(_is_free(ranges, slot, holders, is_free) for slot in range(slots))
+    return Slots(slots, free)
+
+
+def _is_free(
+    ranges: Ranges, slot: int, holders: Mapping[int, str], is_free: Callable[[int], bool]
+) -> bool:
+    ports = ports_of_slot(ranges, slot).values()
+    return all(port not in holders and is_free(port) for port in ports)
 
 
 def _around(home: int, slots: int) -> Iterator[int]:
     return ((home + step) % slots for step in range(slots))
 
 
-def _who_holds(ranges: Ranges, slots: int, holders: Mapping[int, str]) -> str:
-    """'9100 shop/auth, 9101 another process, ...': one entry per slot."""
+def who_holds(ranges: Ranges, holders: Mapping[int, str], is_free: Callable[[int], bool]) -> str:
+    """'9100 shop/auth, 9101 another process, ...': one entry per slot that is not free."""
     entries = []
-    for slot in range(slots):
+    for slot in range(len(next(iter(ranges.values())))):
         ports = list(ports_of_slot(ranges, slot).values())
         held = next((port for port in ports if port in holders), None)
-        holder = "another process" if held is None else holders[held]
-        entries.append(f"{held or ports[0]} {holder}")
+        taken = held or next((port for port in ports if not is_free(port)), None)
+        if taken:
+            entries.append(f"{taken} {holders.get(taken, 'another process')}")
     return ", ".join(entries)

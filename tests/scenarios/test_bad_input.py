@@ -216,7 +216,8 @@ def test_a_port_that_somebody_else_has_is_stepped_over(app: App) -> None:
 
 def test_with_all_slots_taken_the_holders_are_named_or_it_overflows(app: App) -> None:
     first = int(app.config["ports"]["backend"].partition("-")[0])
-    app.configure(ports={"backend": f"{first}-{first + 1}", "frontend": f"{first + 5}-{first + 6}"})
+    ranges = {"backend": f"{first}-{first + 1}", "frontend": f"{first + 5}-{first + 6}"}
+    app.configure(ports=ranges, overflow="refuse")
     app.up("one", "two")
     answer = app.cli("up", "three")
     assert answer.exit_code == 4

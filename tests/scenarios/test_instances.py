@@ -52,6 +52,7 @@ DOCUMENT = {
     "type": "object",
     "properties": {
         "schema_version": {"const": 1},
+        "slots": {"type": "object", "required": ["total", "free"]},
         "instances": {
             "type": "array",
             "minItems": 1,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.controller.listing import look
 from runner.controller.opening import open_repository
 from runner.controller.worktree import Wish
 from runner.domain.errors import (
@@ -18,6 +19,7 @@ from runner.domain.errors import (
     NoFreeSlot,
     Refused,
 )
+from runner.domain.ports import Slots
 from tests.real_git import commit, git, make_repository
 from tests.shop import Shop
 
@@ -138,24 +140,47 @@ def test_five_instances_get_five_slots(shop: Shop) -> None:
 
 
 def test_with_all_slots_taken_the_error_tells_who_holds_them(shop: Shop) -> None:
+    shop.configure(overflow="refuse")
     shop.bring(*FIVE)
     shop.down("pay")
-    error = shop.refusal("sixth")
-    assert isinstance(error, NoFreeSlot)
-    assert all(f"shop/{name}" in error.message for name in FIVE)
+    with pytest.raises(NoFreeSlot) as caught:
+        shop.bring("sixth")
+    assert all(f"shop/{name}" in caught.value.message for name in FIVE)
     assert not (shop.repo / "trees" / "sixth").exists()
     shop.clean("pay")
+    with pytest.raises(NoFreeSlot, match="Only 1 of 5 slots are free, and 2 are needed"):
+        shop.bring("sixth", "seventh", "auth")
+    assert sorted(record.id for record in shop.repository.records.all()) == [
+        "auth", "cart", "mail", "search",
+    ]  # fmt: skip
     shop.up("sixth")
 
 
-def test_overflow_takes_any_free_ports(shop: Shop) -> None:
+def test_overflow_takes_any_free_ports_says_so_and_keeps_them(shop: Shop) -> None:
     shop.bring(*FIVE)
-    shop.configure(overflow="dynamic")
     record = shop.up("sixth")
     assert record.slot is None
     taken = {port for name in FIVE for port in shop.record(name).ports.values()}
     assert len(record.ports) == 2
     assert not taken & set(record.ports.values())
+    named = ", ".join(map(str, record.ports.values()))
+    assert f"all 5 slots are taken: it gets free ports, and keeps them: {named}" in shop.remarks
+    shop.clean("pay")
+    shop.down("sixth")
+    assert shop.up("sixth").ports == record.ports
+    assert shop.remarks == []
+
+
+def test_how_many_slots_are_free_is_shown(shop: Shop) -> None:
+    assert look(shop.repository, shop.events.append).slots is None  # no `up` yet
+    shop.bring("auth", "pay")
+    shop.down("pay")
+    assert look(shop.repository, shop.events.append).slots == Slots(total=5, free=3)
+    ranges = shop.project.config.ports["backend"]
+    held = {shop.record(instance).ports["backend"] for instance in ("auth", "pay")}
+    other = next(port for port in range(ranges.first, ranges.last + 1) if port not in held)
+    with socket.create_server(("127.0.0.1", other)):
+        assert look(shop.repository, shop.events.append).slots == Slots(total=5, free=2)
 
 
 def test_a_stopped_instance_of_another_project_holds_its_slot(shop: Shop, tmp_path: Path) -> None:
@@ -189,6 +214,25 @@ def test_a_port_that_was_taken_meanwhile_moves_the_instance_to_the_next_slot(sho
     assert (container.status, container.ports) == ("running", after.ports)
     written = (shop.tree("auth") / ".ports.env").read_text()
     assert f"BACKEND_PORT={after.ports['backend']}\n" in written
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no ::1 here")
+def test_a_process_at_the_other_localhost_moves_a_stopped_instance_and_is_said_of_a_running_one(
+    shop: Shop,
+) -> None:
+    before = shop.up("auth")
+    port = before.ports["frontend"]
+    with socket.create_server(("::1", port), family=socket.AF_INET6):
+        assert shop.up("auth").ports == before.ports
+        assert [w for w in shop.warnings if f"[::1]:{port}" in w and "treedock restart auth" in w]
+        shop.down("auth")
+        after = shop.up("auth")
+    assert after.slot != before.slot
+    assert any(f"port {port} is taken by another process" in w for w in shop.warnings)
+    (container,) = shop.engine.containers()
+    assert (container.status, container.ports) == ("running", after.ports)
+    shop.up("auth")
+    assert shop.warnings == []
 
 
 # --- again ----------------------------------------------------------------------------------
