@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.engine import Engine
+from runner.controller import images
 from runner.controller.opening import Repository, connect
 from runner.domain.errors import EngineUnavailable
 from tests import waiting
@@ -57,6 +58,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{name}: {value}")
+
+
+@cache
+def _git_image() -> str:
+    """What treedock's own image with git is called today."""
+    return next(images.default_tags())
 
 
 @cache
@@ -110,7 +117,7 @@ def cli(repo: Path) -> Cli:
 @pytest.fixture
 def shop(repo: Path) -> Iterator[Shop]:
     """The project in `repo` on a fake engine, with port ranges of its own for 5 slots."""
-    engine = FakeEngine(images=["tiny"], own=["treedock/fullstack:test"])
+    engine = FakeEngine(images=["tiny"], own=[_git_image()])
     shop = Shop(repo, engine)
     first = free_block(10)
     ports = {"backend": f"{first}-{first + 4}", "frontend": f"{first + 5}-{first + 9}"}

@@ -8,6 +8,7 @@ from runner.controller.services import service_key
 from runner.controller.setup import setup_keys
 from runner.controller.sidecars import sidecar_key
 from runner.domain.config import Config, Image
+from runner.domain.container import project_repository
 from runner.domain.instance import Record
 
 
@@ -47,7 +48,9 @@ def _is_of(image: str, wanted: str | Image, project: str) -> bool:
         return True
     if isinstance(wanted, str):
         return image.startswith(f"treedock/{wanted}:")
-    return image == wanted.name if wanted.name else image.startswith(f"treedock/{project}:")
+    if wanted.name:
+        return image == wanted.name
+    return image.startswith(f"{project_repository(project)}:")
 
 
 def _fit(config: Config, record: Record) -> bool:

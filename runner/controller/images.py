@@ -20,7 +20,7 @@ from runner.adapters import debian, disk, locks
 from runner.adapters.engine import Engine
 from runner.controller.opening import Project
 from runner.domain.config import Build, Image, Sidecar
-from runner.domain.container import CA_VARIABLES
+from runner.domain.container import CA_VARIABLES, project_repository
 from runner.domain.dockerfile import CA_FILE, with_authorities
 from runner.domain.errors import ConfigError, EngineFailed, LimitReached
 from runner.domain.events import Emit, Output, Said
@@ -103,7 +103,7 @@ def ensure_image_at(
         project.config.image,
         project=project.name,
         archive=lambda folder, target: git.archive(commit(), folder, target),
-        ca=authority.read_bytes() if authority else None,
+        ca=_bundle(authority),
         emit=emit,
     )
 
@@ -136,31 +136,65 @@ def ensure_sidecar_image(
     """The name of a sidecar's image, after it was pulled or built where missing. Raises as
     `ensure_image` does."""
     if sidecar.is_own:
-        ca = authority.read_bytes() if authority else None
-        return _ensure_own(engine, sidecar.image, ca, emit)
+        return _ensure_own(engine, sidecar.image, _bundle(authority), emit)
     own = "`image: postgres` and `image: redis` need"
     return _ensure_pulled(engine, sidecar.image, emit, "sidecars", own)
 
 
 def ensure_git_image(engine: Engine, emit: Emit) -> str:
-    """An image of treedock's own that has git: the default one where it is there."""
-    own = sorted(name for name, _ in engine.images() if name.startswith("treedock/fullstack:"))
-    if own:
-        return own[0]
-    authority = host_ca("auto")
-    return _ensure_own(engine, "git", authority.read_bytes() if authority else None, emit)
+    """An image of treedock's own that has git: today's default one where it is there, else one
+    that is built. A name says nothing about who made an image: it has to bear the label, too."""
+    own = {name for name, _ in engine.images()}
+    default = next((tag for tag in default_tags() if tag in own), None)
+    if default:
+        return default
+    with _own_context("git", _bundle(host_ca("auto"))) as (context, tag):
+        if tag not in own:
+            _build_own(engine, context, tag, emit)
+        return tag
+
+
+def default_tags() -> Iterator[str]:
+    """The names of today's default image: without certificates of the host, then with them."""
+    for authority in dict.fromkeys([None, host_ca("auto"), _host_bundle()]):
+        with _own_context("fullstack", _bundle(authority)) as (_, tag):
+            yield tag
+
+
+def _host_bundle() -> Path | None:
+    try:
+        return host_ca("host")
+    except ConfigError:
+        return None
+
+
+def _bundle(authority: Path | None) -> bytes | None:
+    return authority.read_bytes() if authority else None
 
 
 def _ensure_own(engine: Engine, name: str, ca: bytes | None, emit: Emit) -> str:
-    build = Build(args={"BASE": base_name()})
+    with _own_context(name, ca) as (context, tag):
+        if engine.image(tag) is None:
+            _build_own(engine, context, tag, emit)
+        return tag
+
+
+def _build_own(engine: Engine, context: Path, tag: str, emit: Emit) -> None:
+    ensure_base(engine, emit)
+    _build(engine, context, _own_build(), tag, emit)
+
+
+def _own_build() -> Build:
+    return Build(args={"BASE": base_name()})
+
+
+@contextmanager
+def _own_context(name: str, ca: bytes | None) -> Iterator[tuple[Path, str]]:
+    """The build context of an image of treedock's own, and the tag that covers it."""
     with _scratch() as scratch:
         context = scratch / "context"
         shutil.copytree(resources.images() / name, context)
-        tag = _prepare(context, build, f"treedock/{name}", ca)
-        if engine.image(tag) is None:
-            ensure_base(engine, emit)
-            _build(engine, context, build, tag, emit)
-        return tag
+        yield context, _prepare(context, _own_build(), f"treedock/{name}", ca)
 
 
 def _ensure_pulled(engine: Engine, name: str, emit: Emit, key: str, own: str) -> str:
@@ -190,7 +224,7 @@ def _ensure_built(
                 f"image.build: base has no {build.dockerfile} in {build.context}.",
                 hint="Commit it to base; images are built from what is committed there.",
             )
-        tag = _prepare(context, build, f"treedock/{project}", ca)
+        tag = _prepare(context, build, project_repository(project), ca)
         if engine.image(tag) is None:
             _build(engine, context, build, tag, emit)
         return tag

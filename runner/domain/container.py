@@ -63,6 +63,12 @@ while :; do sleep 2147483 & wait $!; done
 """
 
 
+def project_repository(project: str) -> str:
+    """What the images that are built from a project's Dockerfile are called, before their tag. No
+    project's name makes one of treedock's own of it (`treedock/fullstack`, `treedock/base`)."""
+    return f"treedock/project-{project}"
+
+
 @dataclass(frozen=True)
 class Mount:
     """A bind mount. The source must exist: a missing one is an error, never an empty folder.

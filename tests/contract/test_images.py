@@ -80,7 +80,7 @@ def forget(engine: Engine) -> Iterator[None]:
     """The images that a test builds go with it."""
     yield
     for name, _ in engine.images():
-        if name.startswith(f"treedock/{PROJECT}:"):
+        if name.startswith((f"treedock/{PROJECT}:", f"treedock/project-{PROJECT}:")):
             engine.remove_image(name)
 
 

@@ -32,6 +32,10 @@ class Shelf:
     there: set[str] = field(default_factory=set)
     built: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
     waiting: threading.Barrier | None = None
+    labelled: set[str] = field(default_factory=set)
+
+    def images(self) -> list[tuple[str, str]]:
+        return [(name, f"sha256:{name}") for name in sorted(self.labelled)]
 
     def image(self, name: str) -> str | None:
         found = f"sha256:{name}" if name in self.there else None
@@ -61,6 +65,7 @@ class Shelf:
         }
         self.built.append((name, files))
         self.there.add(name)
+        self.labelled.add(name)
 
 
 @pytest.fixture
@@ -128,6 +133,28 @@ def test_the_fullstack_image_is_built_once(shelf: Shelf) -> None:
     assert first.startswith("treedock/fullstack:")
 
 
+def test_only_an_image_with_todays_tag_and_the_label_is_taken_for_the_one_with_git(
+    shelf: Shelf,
+) -> None:
+    engine, today = cast(Engine, shelf), next(images.default_tags())
+    shelf.there.add(today)  # somebody called an image of theirs so
+    shelf.labelled.add("treedock/fullstack:0123456789ab")
+    made = images.ensure_git_image(engine, quietly)
+    assert made.startswith("treedock/git:")
+    assert images.ensure_git_image(engine, quietly) == made
+    assert [name for name, _ in shelf.built] == [made]
+    shelf.labelled.add(today)
+    assert images.ensure_git_image(engine, quietly) == today
+
+
+def test_no_project_s_image_is_taken_for_treedock_s_own(shelf: Shelf) -> None:
+    archive = Commit({"Dockerfile": "FROM scratch\n"}).archive
+    name = images.ensure_image(
+        cast(Engine, shelf), built(), project="fullstack", archive=archive, ca=None, emit=quietly
+    )
+    assert name.startswith("treedock/project-fullstack:")
+
+
 def test_two_first_starts_at_once_build_it_once(shelf: Shelf) -> None:
     shelf.waiting = threading.Barrier(2)
     with ThreadPoolExecutor(2) as pool:
@@ -163,7 +190,7 @@ def test_a_named_image_that_nobody_has_is_named_with_its_key(shelf: Shelf) -> No
 
 def test_the_tag_bears_the_projects_name_and_ignores_times(shelf: Shelf) -> None:
     first = ensure(shelf, built(), Commit({"Dockerfile": DOCKERFILE, "a": "1"}, time=1))
-    assert first.startswith("treedock/shop:")
+    assert first.startswith("treedock/project-shop:")
     assert ensure(shelf, built(), Commit({"a": "1", "Dockerfile": DOCKERFILE}, time=2)) == first
     assert len(shelf.built) == 1
 
