@@ -28,6 +28,9 @@ SHOWN = 10  # paths or commands of one archive that are printed
 @click.option("--task", "tasks", multiple=True, help="What it is for; pairs with the ids in order.")
 @click.option("--fetch/--no-fetch", default=True, help="Fetch base first where there is an origin.")
 @click.option("--fresh", is_flag=True, help="Run database.reset in new ones whatever is known.")
+@click.option(
+    "--require-clean", is_flag=True, help="Refuse while the main checkout has uncommitted changes."
+)
 @click.option("--timings", is_flag=True, help="Print how long each step took.")
 @output.as_json
 def up_command(
@@ -37,6 +40,7 @@ def up_command(
     tasks: tuple[str, ...],
     fetch: bool,
     fresh: bool,
+    require_clean: bool,
     timings: bool,
     json_: bool,
 ) -> int:
@@ -58,7 +62,9 @@ def up_command(
     ]
     with narration(timings=timings) as emit:
         project = open_project(repository)
-        brought: list[Brought] = up(project, wishes, emit, fetch=fetch, fresh=fresh)
+        brought: list[Brought] = up(
+            project, wishes, emit, fetch=fetch, fresh=fresh, require_clean=require_clean
+        )
     for one in brought:
         if one.view and not one.changed:
             click.echo(f"{one.view.id}: is up already; nothing had to change", err=True)

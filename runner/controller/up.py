@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runner.adapters import disk
 from runner.adapters.engine import Container
-from runner.controller import images
+from runner.controller import images, preflight
 from runner.controller.containers import ensure_running, ensure_stopped, prepare_folder
 from runner.controller.dependencies import ensure_dependencies
 from runner.controller.describing import describe
@@ -18,7 +18,6 @@ from runner.controller.lost_data import forget_lost_data
 from runner.controller.opening import Project
 from runner.controller.own_git import ensure_own_git, require_no_submodules
 from runner.controller.parallel import side_by_side
-from runner.controller.preflight import require_possible
 from runner.controller.reset import ensure_reset
 from runner.controller.services import ensure_services
 from runner.controller.setup import ensure_setup, ensure_verified
@@ -30,10 +29,10 @@ from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish, ensure_record, ensure_worktree, fetch_bases, fill
 from runner.domain.container import WORKSPACE
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
-from runner.domain.events import Emit, Warned
+from runner.domain.events import Emit, Said, Warned
 from runner.domain.health import noexec_sentence
 from runner.domain.instance import Failure, View, check_id
-from runner.domain.text import sentences
+from runner.domain.text import listed, sentences
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,11 @@ def up(
     *,
     fetch: bool = True,
     fresh: bool = False,
+    require_clean: bool = False,
 ) -> list[Brought]:
     """Bring every wish up, in parallel; one that fails does not stop the others. `fresh`: the
-    databases of new ones by `database.reset`, whatever is known.
+    databases of new ones by `database.reset`, whatever is known; `require_clean`: refuse while
+    anything is uncommitted in the main checkout.
 
     Raises RunnerError only for what concerns all of them, before anything is touched.
     """
@@ -76,11 +77,14 @@ def up(
     repository.git.require_safe_drivers()
     known = repository.records.ids()
     new = [wish for wish in wishes if wish.id not in known]
+    if require_clean:
+        preflight.require_clean(project)
     if new:
-        require_possible(project)
+        preflight.require_possible(project)
         noexec = disk.noexec_mount(project.worktrees)
         if noexec:
             emit(Warned("", noexec_sentence(noexec)))
+        _say_what_is_uncommitted(project, emit)
         left_out = hooks_left_out(project)
         if left_out:
             emit(Warned("", sentences(*left_out)))
@@ -100,6 +104,17 @@ def up(
     ground = _Ground(image, authority, containers, fresh)
     with space_watched(project, emit):
         return side_by_side(lambda wish: _bring_up(project, wish, ground, emit), wishes)
+
+
+def _say_what_is_uncommitted(project: Project, emit: Emit) -> None:
+    try:
+        names = preflight.uncommitted(project)
+    except RunnerError as error:  # it only informs
+        emit(Warned("", f"what is uncommitted in the main checkout is not known: {error.message}"))
+        return
+    if names:
+        where = project.repository.checkout
+        emit(Said("", f"uncommitted in {where}, so not in new instances: {listed(names)}"))
 
 
 def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:

@@ -10,9 +10,10 @@ import pytest
 from runner.controller.configuring import check
 from runner.controller.losses import edited_copies
 from runner.controller.preflight import obstacles
+from runner.controller.up import up
 from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish
-from runner.domain.errors import ConfigError, Refused, RunnerError
+from runner.domain.errors import ConfigError, Refused, RunnerError, UncommittedChanges
 from tests.real_git import commit, git, write
 from tests.running import Cli
 from tests.shop import Shop
@@ -141,6 +142,24 @@ def test_a_file_to_rewrite_is_copied_and_longer_names_stay(shop: Shop) -> None:
         "treedock.yaml: env.rewrite: 'tracked.json' is tracked, so it stays as it is",
         f"treedock.yaml: env.rewrite: there is no 'absent.json' in {shop.repo}",
     ]
+
+
+def test_what_is_uncommitted_in_the_main_checkout_is_named_or_refused(shop: Shop) -> None:
+    commit(shop.repo, {"a": "1", ".gitignore": "*.log\n"})
+    write(shop.repo, {"a": "2", "new": "n", "x.log": "ignored", ".env": "copied, not ignored"})
+    said = f"uncommitted in {shop.repo}, so not in new instances: a, new"
+    with pytest.raises(UncommittedChanges) as caught:
+        up(shop.project, [Wish("auth")], shop.events.append, require_clean=True)
+    assert f"{shop.repo} has uncommitted changes" in caught.value.message
+    assert "a, new" in caught.value.message
+    assert not (shop.repo / "trees").exists()
+    shop.up("auth")
+    assert said in shop.remarks
+    shop.up("auth")
+    assert shop.remarks == []
+    git(shop.repo, "stash", "--quiet", "--include-untracked")
+    shop.up("pay")
+    assert shop.remarks == []
 
 
 def test_a_partial_clone_is_refused_before_anything_is_made(shop: Shop) -> None:
