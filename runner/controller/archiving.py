@@ -1,6 +1,7 @@
 """Writing the archive of an instance: whole or not at all, and before anything is removed."""
 
 import contextlib
+import errno
 import heapq
 import json
 import os
@@ -49,11 +50,24 @@ def write(work: Work, stake: Stake) -> Archive:
         _see_on_disk(root)
     except (OSError, RunnerError) as error:
         why = unavailable(error) if isinstance(error, OSError) else error
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         _give_up(work, new, root / name)
         raise Refused(
-            f"{work.id} cannot be archived, so nothing was removed: {why.message}", hint=why.hint
+            f"{work.id} cannot be archived, so nothing was removed: {why.message}",
+            hint=_way_to_room(work) if full else why.hint,
         ) from error
     return archive
+
+
+def _way_to_room(work: Work) -> str:
+    """The way out of a full disk."""
+    worktree = work.record.worktree
+    # Without that option it writes its index, for which there is no room.
+    shown = f"git --no-optional-locks -C {worktree} status --ignored"
+    return (
+        f"Delete what you do not need in {worktree} ({shown} lists it), or free some space; "
+        "then run the same command again."
+    )
 
 
 def require_room(work: Work, ignored: Sequence[str]) -> None:
@@ -112,7 +126,7 @@ def _uncommitted(work: Work, new: Path, stake: Stake) -> tuple[list[str], list[s
     if needed > free:
         raise Refused(
             f"its uncommitted files have {needed} bytes, and {free} are free on this disk.",
-            hint=f"Delete what you do not need in {worktree}, or free some space.",
+            hint=_way_to_room(work),
         )
     return there, gone
 

@@ -19,6 +19,7 @@ from runner.domain.errors import (
     RunnerError,
     UncommittedChanges,
     UnmergedCommits,
+    unavailable,
 )
 from runner.domain.text import below_each_other, listed, sentences, shell_word
 
@@ -55,6 +56,8 @@ def bring_out(work: Work) -> RunnerError | None:
         raise
     except RunnerError as error:
         return error
+    except OSError as error:  # a full disk
+        return unavailable(error)
     return None
 
 

@@ -234,7 +234,7 @@ def test_a_sidecar_runs_its_own_command_in_the_namespace_of_another(
         engine.start(made)  # its owner does not run
     engine.start(owner)
     engine.start(made)
-    assert eventually(lambda: engine.last_lines(made, 1)) == ["two"]
+    assert eventually(lambda: engine.last_lines(made, 1) == ["two"])
     assert engine.last_lines(made, 5) == ["one", "two"]
 
 

@@ -1,6 +1,8 @@
 """`down`, and `clean --force`, of an instance that does not want to: it is stopped first."""
 
 import os
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from runner.controller.inside_git import APART_TIMEOUT
 from runner.controller.restart import restart
 from runner.domain.errors import BothMoved, NotFound, NotSynced, Refused, RunnerError, Unavailable
 from tests.inside import Inside
-from tests.real_git import commit, git
+from tests.real_git import commit, git, write
 from tests.shop import Shop
 
 SOON = 10.0  # seconds
@@ -208,3 +210,38 @@ def test_restart_goes_on_where_commits_could_not_be_brought_out(auth: Inside) ->
     assert restart(auth.shop.project, "auth", auth.shop.events.append).error is None
     assert any("could not be brought out" in text for text in auth.shop.warnings)
     assert runs(auth.shop)
+
+
+@pytest.fixture
+def small(shop: Shop, tmp_path: Path) -> Iterator[Shop]:
+    """The shop on a disk of its own of 24 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield Shop(shutil.copytree(shop.repo, disk / "shop"), shop.engine)
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_full_disk_keeps_nothing_running_and_clean_has_a_way_out(small: Shop) -> None:
+    small.up("auth")
+    auth = Inside(small)
+    made = auth.commit({"login.txt": "x\n"})
+    write(auth.tree, {"new.txt": "x" * 2**18})
+    fill = auth.tree / ".treedock" / "fill"
+    auth.run("mkdir -p .treedock; cat /dev/zero >.treedock/fill")
+    with pytest.raises(NotSynced, match="No space left"):
+        small.down("auth")
+    assert not runs(small)
+    with pytest.raises(Refused, match="nothing was removed") as caught:
+        small.clean("auth", force=True)
+    assert f"git --no-optional-locks -C {auth.tree} status --ignored" in caught.value.hint
+    assert ".treedock/" in git(auth.tree, "--no-optional-locks", "status", "--ignored")
+    assert (auth.tree / "new.txt").exists()
+    fill.unlink()
+    (archive,) = small.clean("auth", force=True).archives
+    assert archive.tar
+    assert made in archive.refs.values()
