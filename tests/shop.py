@@ -1,5 +1,6 @@
 """A project and the verbs on it, with the fake engine: everything but the isolation is real."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,13 @@ class Shop:
         force_unmerged: bool = False,
         keep_ignored: bool = False,
         dry_run: bool = False,
+        together: Collection[str] = (),
     ) -> Cleaned:
         self.events.clear()
         return clean(
             self.repository, instance, self.events.append, dry_run=dry_run, force=force,
             force_dirty=force_dirty, force_unmerged=force_unmerged, keep_ignored=keep_ignored,
+            together=together,
         )  # fmt: skip
 
     def list(self) -> list[View]:

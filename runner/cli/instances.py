@@ -129,6 +129,7 @@ def restart_command(instance: str | None, service: str | None, timings: bool, js
 @click.option("--force-unmerged", is_flag=True, help="Put commits nobody else has into an archive.")
 @click.option("--force", is_flag=True, help="Both of these.")
 @click.option("--keep-ignored", is_flag=True, help="Put ignored files into the archive as well.")
+@click.option("--each", is_flag=True, help="Remove the others where one of several is refused.")
 @output.as_json
 def clean_command(
     ids: tuple[str, ...],
@@ -140,13 +141,16 @@ def clean_command(
     force_unmerged: bool,
     force: bool,
     keep_ignored: bool,
+    each: bool,
     json_: bool,
 ) -> int:
     """Remove all that treedock made for instances; refuses where work would be lost.
 
+    Where one of several is refused none is removed, unless with --each, --merged or --stale.
     What is forced away, and the logs, stay for limits.archive_days.
     """
     from runner.controller.clean import Cleaned, clean
+    from runner.controller.clean_several import HeldBack, clean_each, clean_several
     from runner.controller.selecting import merged as merged_ones
     from runner.controller.selecting import stale as stale_ones
 
@@ -157,20 +161,32 @@ def clean_command(
     if selecting and (force or force_dirty or force_unmerged):
         raise click.UsageError("--merged and --stale never force; name the instances for that.")
 
-    def one(instance: str) -> Cleaned:
+    going: set[str] = set()
+
+    def one(instance: str, *, look: bool = False) -> Cleaned:
         return clean(
-            repository, instance, emit, dry_run=dry_run, force=force,
+            repository, instance, emit, dry_run=dry_run or look, force=force,
             force_dirty=force_dirty, force_unmerged=force_unmerged, keep_ignored=keep_ignored,
+            together=going,
         )  # fmt: skip
+
+    def check(instance: str) -> object:
+        if force or (force_dirty and force_unmerged):  # nothing that a look finds is refused
+            return repository.record(instance, or_copied=True)
+        return one(instance, look=True)
 
     with narration() as emit:
         if selecting:
             chosen = merged_ones(repository, emit) if merged else stale_ones(repository, emit)
         else:
             chosen = choosing.several(repository, ids, everything=everything)
-        answers = _each(chosen, one)
+        joint = len(chosen) > 1 and not (each or selecting)
+        going.update(chosen if joint else ())
+        several = joint and not dry_run
+        answers = clean_several(chosen, check, one) if several else clean_each(chosen, one)
     errors = _errors(answers)
     cleaned = [answer for answer in answers if isinstance(answer, Cleaned)]
+    held_back = [answer.id for answer in answers if isinstance(answer, HeldBack)]
     if json_:
         failed = {
             instance: error.to_json()
@@ -185,7 +201,7 @@ def clean_command(
         }
         document = {
             "dry_run": dry_run, "removed": removed, "ignored": ignored, "kept": kept,
-            "errors": failed,
+            "errors": failed, "held_back": held_back,
         }  # fmt: skip
         if dry_run:
             document["would_keep"] = {answer.id: answer.would_keep for answer in cleaned}
@@ -195,6 +211,8 @@ def clean_command(
             for line in _cleaned(answer, dry_run=dry_run):
                 click.echo(output.printable(f"{answer.id}: {line}"))
         _show_errors(errors)
+    if held_back and not json_:
+        click.echo(f"Nothing was removed; with --each this goes: {listed(held_back)}", err=True)
     if selecting and not chosen:
         click.echo(f"No instance is {'merged' if merged else 'stale'}.", err=True)
     return exit_code_of([error for error in errors if error])

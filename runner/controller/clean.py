@@ -6,7 +6,7 @@ Look, refuse; stop, look again; claim; archive; remove. The record goes last, so
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -72,18 +72,21 @@ def clean(
     force_unmerged: bool = False,
     keep_ignored: bool = False,
     dry_run: bool = False,
+    together: Collection[str] = (),
 ) -> Cleaned:
     """Remove container, worktree, branch and record of an instance. `force` is both kinds of it;
     `keep_ignored` puts ignored files into the archive too, up to limits.archive.
 
     All or nothing: raises UncommittedChanges, UnmergedCommits or Refused first, naming what would
     be lost; what is forced away stays in the archive. A dry run syncs, and touches nothing else.
-    With everything forced the instance is stopped first, under another operation too.
+    With everything forced the instance is stopped first, under another operation too. The
+    branches of the instances that go `together` hold nothing for each other.
     """
     work = Work(repository, instance, emit, or_copied=True)
     work.apart = True
-    if not dry_run and _was_almost_done(work):
-        return _finish(work)
+    work.together = together
+    if _was_almost_done(work):
+        return Cleaned(instance, _traces(work)) if dry_run else _finish(work)
     repository.record(instance, or_copied=True)
     allowed = Force(force or force_dirty, force or force_unmerged, keep_ignored)
     with contextlib.ExitStack() as held:
@@ -118,11 +121,16 @@ def _was_almost_done(work: Work) -> bool:
 
 def _finish(work: Work) -> Cleaned:
     with work.locked():  # which removes the lock in the end
-        removed = [f"folder {path}" for path in work.records.trash_of(work.id)]
+        removed = _traces(work)
         work.records.empty_trash(work.id)
     last = archives.last_of(work.repository, work.id)
-    traces = removed or [f"lock {work.records.lock(work.id)}"]
-    return Cleaned(work.id, traces, [last] if last else [])
+    return Cleaned(work.id, removed, [last] if last else [])
+
+
+def _traces(work: Work) -> list[str]:
+    """What a clean that was cut off at its very end has left."""
+    folders = [f"folder {path}" for path in work.records.trash_of(work.id)]
+    return folders or [f"lock {work.records.lock(work.id)}"]
 
 
 def retire(work: Work) -> list[str]:

@@ -269,7 +269,8 @@ def _candidates(work: Work) -> list[Place]:
 def _going(work: Work) -> list[str]:
     """Branches that are about to be deleted: they hold nothing for anybody."""
     own = [work.record.branch] if going_branch(work) else []
-    others = [r for r in work.records.all() if r.cleaning and r.created_branch and r.id != work.id]
+    going = (r for r in work.records.all() if r.cleaning or r.id in work.together)
+    others = [record for record in going if record.created_branch and record.id != work.id]
     return own + [record.branch for record in others]
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,8 @@ class Work:
         self.apart = False
         """Whether git is to run beside the instance and never in it, for a few seconds at most:
         so do `down` and `clean`, which nothing inside may hold up or mislead."""
+        self.together: Collection[str] = ()
+        """Instances that are removed with it, so that their branches hold nothing for it."""
         self._record: Record | None = None
 
     @property

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.controller.clean import Cleaned
+from runner.controller.clean_several import clean_several
 from runner.controller.worktree import Wish
 from runner.domain.errors import NotFound, UncommittedChanges, UnmergedCommits
 from tests.real_git import commit, git, write
@@ -162,3 +164,39 @@ def test_afterwards_the_same_id_starts_anew(shop: Shop) -> None:
     first = shop.up("auth")
     shop.clean("auth")
     assert shop.up("auth").ports == first.ports
+
+
+def clean_both(shop: Shop) -> list[str]:
+    """`clean auth pay`: the class of each answer."""
+
+    def one(instance: str, *, dry_run: bool = False) -> Cleaned:
+        return shop.clean(instance, dry_run=dry_run, together={"auth", "pay"})
+
+    answers = clean_several(["auth", "pay"], lambda id_: one(id_, dry_run=True), one)
+    return [type(answer).__name__ for answer in answers]
+
+
+def test_where_one_of_several_is_refused_none_is_removed(shop: Shop) -> None:
+    shop.up("auth")
+    shop.up("pay")
+    write(shop.tree("pay"), {"new": "x"})
+    assert clean_both(shop) == ["HeldBack", "UncommittedChanges"]
+    assert [view.id for view in shop.list()] == ["auth", "pay"]
+    assert [c.status for c in shop.engine.containers()] == ["running", "running"]
+    (shop.tree("pay") / "new").unlink()
+    assert clean_both(shop) == ["Cleaned", "Cleaned"]
+    assert shop.list() == []
+
+
+def test_one_of_several_that_is_not_there_keeps_the_others(shop: Shop) -> None:
+    shop.up("auth")
+    assert clean_both(shop) == ["HeldBack", "NotFound"]
+    assert [view.id for view in shop.list()] == ["auth"]
+
+
+def test_two_that_go_together_hold_no_commits_for_each_other(shop: Shop) -> None:
+    shop.up("auth")
+    commit(shop.tree("auth"), {"a": "1"})
+    shop.up(Wish("pay", base="feature/auth"))
+    assert clean_both(shop) == ["UnmergedCommits", "UnmergedCommits"]
+    assert branches(shop.repo) == ["feature/auth", "feature/pay", "main"]
