@@ -57,6 +57,7 @@ def review_command(instance: str | None, stat: bool, files: bool, json_: bool) -
 @click.option("--body", help="Its description; by default the task and the commits.")
 @click.option("--label", "labels", multiple=True, help="A label; may be given several times.")
 @click.option("--draft", is_flag=True, help="As a draft.")
+@click.option("--no-gate", is_flag=True, help="Push it untested.")
 @output.as_json
 def pr_command(
     instance: str | None,
@@ -64,15 +65,20 @@ def pr_command(
     body: str | None,
     labels: tuple[str, ...],
     draft: bool,
+    no_gate: bool,
     json_: bool,
 ) -> None:
-    """Push an instance's branch and open a pull request with gh, or say where to open one."""
+    """Run the gates on an instance's branch merged into base, push it, and open a pull request
+    with gh, or say where to open one."""
     from runner.controller.pr import pr
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
     with narration() as emit:
-        opened = pr(repository, chosen, emit, title=title, body=body, labels=labels, draft=draft)
+        opened = pr(
+            repository, chosen, emit, title=title, body=body, labels=labels, draft=draft,
+            no_gate=no_gate,
+        )  # fmt: skip
     if json_:
         output.show_json(asdict(opened))
         return

@@ -1,20 +1,24 @@
 """`pr`: push an instance's branch and open a pull request for it, or say where to open one."""
 
 import re
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.adapters import diffs, github, lfs, remotes
 from runner.adapters.diffs import Commit
 from runner.adapters.github import Forge, Request
+from runner.adapters.merges import merge_trees
+from runner.adapters.runs import Run
 from runner.controller.opening import Repository
 from runner.controller.review import base_commit, warn_of_flagged
+from runner.controller.space import space_watched
 from runner.controller.sync import sync
 from runner.controller.work import Work
-from runner.domain.errors import Refused, Unavailable
-from runner.domain.events import Emit
+from runner.domain.errors import CommandFailed, MergeConflict, Refused, Unavailable
+from runner.domain.events import Emit, Event, Said, Warned
 from runner.domain.instance import Record
-from runner.domain.text import below_each_other
+from runner.domain.text import below_each_other, listed, sentences
 
 REMOTE = "origin"
 TITLE = 100  # characters; GitHub takes 256 and shows about so many
@@ -37,6 +41,8 @@ class Opened:
     url: str | None
     exists: bool
     created: bool
+    tested: bool = False
+    """Whether gates ran, and passed, on the branch merged into base."""
 
 
 def pr(
@@ -48,11 +54,14 @@ def pr(
     body: str | None = None,
     labels: Sequence[str] = (),
     draft: bool = False,
+    no_gate: bool = False,
 ) -> Opened:
-    """Push the branch as it is inside, without force, and see to a pull request.
+    """Run base's gates on the branch merged into it, push the branch as it is inside, without
+    force, and see to a pull request.
 
-    Raises Refused without a remote, with nothing to push or when the remote says no; Unavailable
-    when the remote or gh fails. What is done already is left as it is.
+    Raises CommandFailed where a gate is red, MergeConflict where there is no candidate (neither
+    with `no_gate`), Refused without a remote, with nothing to push or when the remote says no;
+    Unavailable when the remote or gh fails. What is done already is left as it is.
     """
     repository.record(instance)
     work = Work(repository, instance, emit)
@@ -67,6 +76,7 @@ def pr(
     record, base = work.record, base_commit(work)
     commits = _require_ahead(work, base, commit)
     warn_of_flagged(work, base, commit)
+    tested = not no_gate and _tested(work, base, commit)
     with work.step(f"pushing {record.branch} to {REMOTE}"):
         lfs.push(work.git, REMOTE, commit)
         pushed = remotes.push(work.git, REMOTE, commit, record.branch)
@@ -82,8 +92,54 @@ def pr(
     )
     url, exists, created = _request(work, forge, request)
     return Opened(
-        record.id, record.branch, record.base, commit, pushed, url, exists=exists, created=created
-    )
+        record.id, record.branch, record.base, commit, pushed, url, exists=exists, created=created,
+        tested=tested,
+    )  # fmt: skip
+
+
+def _tested(work: Work, base: str, commit: str) -> bool:
+    """Run the gates of base's configuration on the merge of the two, as `merge` would; False
+    where it has none."""
+    from runner.controller import gates, queue
+    from runner.controller.opening import open_project
+
+    project = queue.at_base(open_project(work.repository), base)
+    wanted = gates.gates_of(project, ())
+    if not wanted:
+        return False
+    push_anyway = f"push it untested with: treedock pr {work.id} --no-gate"
+    merged = merge_trees(work.git, base, commit, base)
+    if merged.tree is None:
+        raise MergeConflict(
+            f"{work.id} conflicts with {work.record.base} in: {listed(merged.files)}.",
+            hint=f"Resolve it inside: treedock update {work.id}; or {push_anyway}",
+        )
+    candidate = work.git.commit_tree(merged.tree, [base, commit], f"Merge {work.record.branch}\n")
+    name = f"pr-{secrets.token_hex(3)}"
+    log = Run(work.records.root, name).log(name)
+    with (
+        work.step(f"testing it, merged into {work.record.base}"),
+        space_watched(project, work.emit),
+    ):
+        verdict = gates.run_gates(
+            project, name, candidate, wanted, base_commit=base, log=log, emit=_remarks(work)
+        )
+    if not verdict.green:
+        raise CommandFailed(
+            sentences(f"{work.id} is red, merged into {work.record.base}.", verdict.message),
+            hint=f"The logs: {log}; {push_anyway}",
+        )
+    return True
+
+
+def _remarks(work: Work) -> Emit:
+    """What a throwaway instance says, as this one's; its steps are nobody's concern."""
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Said | Warned):
+            work.emit(replace(event, instance=work.id))
+
+    return emit
 
 
 def _require_ahead(work: Work, base: str, commit: str) -> list[Commit]:

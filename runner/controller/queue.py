@@ -62,7 +62,7 @@ class Queue:
         self._logs: dict[Trial, Path] = {}
         width = wanted.width or project.config.merge.width
         self._train = Train(waiting=tuple(heads), width=width)
-        self._configured = _at_base(project, base)
+        self._configured = at_base(project, base)
         self._dry = f"dry-{secrets.token_hex(2)}"
         self._moves_left = project.config.merge.retries
 
@@ -300,7 +300,7 @@ class Queue:
         assert head is not None
         self._emit(Said("", f"{base} has moved to {head[:10]}; building and testing again"))
         self._roots.append(head)
-        self._configured = _at_base(self.project, head)
+        self._configured = at_base(self.project, head)
         self._train = trains.moved(self._train)
 
     def _unpin(self) -> None:
@@ -355,7 +355,7 @@ def _unanswered(remote: str | None, base: str, error: GitFailed) -> GitFailed:
     )
 
 
-def _at_base(project: Project, commit: str) -> Project:
+def at_base(project: Project, commit: str) -> Project:
     """The project with the configuration that base's commit holds: a candidate cannot weaken its
     own gates."""
     from runner.adapters import yaml_file

@@ -14,7 +14,7 @@ from runner.adapters.git import Git
 from runner.adapters.github import Forge, compare_url, forge_of
 from runner.controller.pr import Opened, pr
 from runner.controller.worktree import Wish
-from runner.domain.errors import GitFailed, Refused, Unavailable
+from runner.domain.errors import CommandFailed, GitFailed, MergeConflict, Refused, Unavailable
 from tests.real_git import commit, git, write
 from tests.running import Cli
 from tests.shop import Shop
@@ -356,3 +356,38 @@ def test_the_address_to_compare_at(url: str, address: str) -> None:
     forge = forge_of(url)
     assert forge is not None
     assert compare_url(forge, "rel/1#1", "feature/x") == address
+
+
+def test_the_gates_run_on_the_branch_merged_into_base_before_it_is_pushed(
+    shop: Shop, origin: Path
+) -> None:
+    shop.configure(test="test -f a && test -f of-base")
+    git(shop.repo, "commit", "--quiet", "--all", "--message", "a gate")
+    shop.up("auth")
+    commit(shop.repo, {"of-base": "1"})
+    head = commit(shop.tree("auth"), {"b": "1"})
+    with pytest.raises(CommandFailed, match="auth is red, merged into main") as caught:
+        ask(shop)
+    assert at_origin(origin) == ""
+    assert caught.value.exit_code == 1
+    log = Path(caught.value.hint.partition("The logs: ")[2].partition(";")[0])
+    assert (log / "gate-1.log").exists()
+    assert not ask(shop, no_gate=True).tested
+    assert at_origin(origin) == head
+    head = commit(shop.tree("auth"), {"a": "1"})
+    assert ask(shop).tested
+    assert at_origin(origin) == head
+
+
+def test_what_conflicts_with_base_is_pushed_without_a_gate_only(shop: Shop, origin: Path) -> None:
+    shop.configure(test="true")
+    git(shop.repo, "commit", "--quiet", "--all", "--message", "a gate")
+    shop.up("auth")
+    commit(shop.repo, {"README.md": "of base\n"})
+    head = commit(shop.tree("auth"), {"README.md": "of the branch\n"})
+    with pytest.raises(MergeConflict, match=r"conflicts with main in: README\.md") as caught:
+        ask(shop)
+    assert "treedock pr auth --no-gate" in caught.value.hint
+    assert at_origin(origin) == ""
+    ask(shop, no_gate=True)
+    assert at_origin(origin) == head
