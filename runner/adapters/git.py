@@ -41,10 +41,12 @@ _SAFE = (
 _FOREIGN = re.compile(
     r"GIT_(ALTERNATE_OBJECT_DIRECTORIES|CONFIG(_PARAMETERS|_COUNT|_KEY_.*|_VALUE_.*)?|OBJECT_DIRECTORY"
     r"|DIR|WORK_TREE|IMPLICIT_WORK_TREE|GRAFT_FILE|INDEX_FILE|NO_REPLACE_OBJECTS|REPLACE_REF_BASE"
-    r"|PREFIX|SHALLOW_FILE|COMMON_DIR|NAMESPACE|EXTERNAL_DIFF|INTERNAL_SUPER_PREFIX)"
+    r"|ATTR_SOURCE|PREFIX|SHALLOW_FILE|COMMON_DIR|NAMESPACE|EXTERNAL_DIFF|INTERNAL_SUPER_PREFIX)"
 )
+# By these a worktree's configuration can be another than the repository's.
+_ELSEWHERE = r"includeif\..*\.path$|extensions\.worktreeconfig$"
 _DRIVERS = (
-    r"^(filter\..*\.(clean|smudge|process)|diff\..*\.(command|textconv)|diff\.external"
+    rf"^({_ELSEWHERE}|filter\..*\.(clean|smudge|process)|diff\..*\.(command|textconv)|diff\.external"
     r"|merge\..*\.driver|lfs\.extension\..*\.(clean|smudge)|lfs\.customtransfer\..*\.path)$"
 )
 # Commands that change something; the kill points of the tests come after them.
@@ -70,6 +72,7 @@ _FRUGAL = ("-c", "core.packedGitWindowSize=32m", "-c", "core.packedGitLimit=256m
 _LOOKING = {"status", "ls-files", "check-ignore", "check-attr"}
 _LOOK_PATIENCE = 2.0  # seconds before we look what keeps git
 _LOOK_MEMORY = 2**31  # bytes of git's own; packs, which are mapped, do not count
+LFS_CONFIG = ".lfsconfig"
 KEYS = "git-crypt"  # the folder of git-crypt's keys in a git directory
 _BLOCK_START = "# >>> treedock >>>"
 _BLOCK_END = "# <<< treedock <<<"
@@ -190,7 +193,8 @@ class Git:
     def __init__(self, common_dir: Path, checkout: Path | None = None) -> None:
         self.common_dir = common_dir
         self.checkout = checkout or common_dir
-        self._drivers_are_safe = False
+        self._safe_for: set[Path] = set()  # git directories whose drivers no branch steers
+        self._differs = False  # whether worktrees can have configuration of their own
         self._gitlinks: dict[str, bool] = {}
 
     # --- asking ---------------------------------------------------------------------------
@@ -409,8 +413,8 @@ class Git:
         """Paths of a linked worktree with uncommitted changes, untracked ones included, and files
         that its index marks to be passed over; submodules that hold anything, as git is not asked
         about them."""
-        self.require_safe_drivers()
         git_dir = self.worktree_dir(worktree)
+        self.require_safe_drivers(git_dir)
         marked = status.marks(self, git_dir, worktree)
         found = status.entries(self, git_dir, worktree, marked, timeout=LOOK_TIMEOUT)
         filled = [link for link in marked.links if disk.holds_anything(worktree / link)]
@@ -519,8 +523,8 @@ class Git:
 
     def uncommitted(self, checkout: Path) -> list[str]:
         """Paths of the user's own checkout that are changed, staged or untracked."""
-        self.require_safe_drivers()
         git_dir = self._git_dir(checkout)
+        self.require_safe_drivers(git_dir)
         marked = status.marks(self, git_dir, checkout)
         return _paths(status.entries(self, git_dir, checkout, marked, timeout=LOOK_TIMEOUT))
 
@@ -552,12 +556,14 @@ class Git:
                 stdin=b"".join(os.fsencode(path) + b"\0" for path in paths),
             )  # fmt: skip
 
-    def smudge(self, worktree: Path, commit: str, path: str, target: BinaryIO) -> None:
-        """Write to a file what the filter of a path makes of what is committed there."""
-        self.require_safe_drivers()
-        where = [f"--git-dir={self.worktree_dir(worktree)}", f"--work-tree={worktree}"]
+    def smudge(self, worktree: Path, rules: Path, commit: str, path: str, target: BinaryIO) -> None:
+        """Write to a file what the filter of a path makes of what is committed there. The files of
+        the folder `rules` decide which one, and where git-lfs asks."""
+        git_dir = self.worktree_dir(worktree)
+        self.require_safe_drivers(git_dir)
+        where = [f"--git-dir={git_dir}", f"--work-tree={rules}"]
         command = ["git", *_flags(), *where, "cat-file", "--filters", f"{commit}:{path}"]
-        done = _spawn(command, cwd=worktree, stdout=target)
+        done = _spawn(command, cwd=rules, stdout=target)
         if done.returncode:
             raise _failed(done)
 
@@ -721,14 +727,16 @@ class Git:
         env = {} if download else {"GIT_LFS_SKIP_SMUDGE": "1"}
         self._in(worktree, *arguments, git_dir=git_dir, env=env)
 
-    def is_lfs_of(self, worktree: Path, base: str) -> bool:
+    def is_lfs_of(self, worktree: Path, base: str | None) -> bool:
         """Whether the addresses that git-lfs finds in a worktree's .lfsconfig are those of the
         commit `base`: else a branch decides where this machine sends requests, and as who."""
-        head, name = self.head_of(worktree), ".lfsconfig"
+        head, name = self.head_of(worktree), LFS_CONFIG
         there = os.path.lexists(worktree / name)
         found = disk.read_untrusted(worktree / name) if there else self.blob(head, name)
         if found is None:
             return not there
+        if base is None:
+            return False
         landed = found == self.blob(head, name) and self.is_ancestor(head, base)
         return landed or found == self.blob(base, name)
 
@@ -819,20 +827,29 @@ class Git:
         entries = self._linked.glob("*/gitdir")
         return [file.parent for file in entries if file.read_bytes().rstrip(b"\n") == wanted]
 
-    def require_safe_drivers(self) -> None:
+    def require_safe_drivers(self, git_dir: Path | None = None) -> None:
         """Refuse filter, diff and merge commands of the configuration that a branch can steer:
-        git would run them here, in files that an instance wrote. Raises Refused with the key."""
-        if self._drivers_are_safe:
+        git would run them here, in files that an instance wrote. Raises Refused with the key.
+
+        `git_dir`: that of a linked worktree, which can have more configuration of its own.
+        """
+        where = git_dir if git_dir and self._differs else self.common_dir
+        if where in self._safe_for:
             return
-        out = self._run("config", "-z", "--get-regexp", _DRIVERS, check=False).stdout
-        for entry in os.fsdecode(out).split("\0"):
+        done = self._run("config", "-z", "--get-regexp", _DRIVERS, git_dir=where, check=False)
+        for entry in os.fsdecode(done.stdout).split("\0"):
             key, _, command = entry.partition("\n")
+            if re.match(_ELSEWHERE, key):
+                self._differs = True
+                continue
             if command and not is_steady(command, os.path.realpath):
                 raise self._steered(key, command)
             path = program_of(command)
             if path.startswith("/") and any(self._holds(Path(path), top) for top in self._tops()):
                 raise self._steered(key, command)
-        self._drivers_are_safe = True
+        self._safe_for.add(where)
+        if git_dir and self._differs:
+            self.require_safe_drivers(git_dir)
 
     def _tops(self) -> list[Path]:
         """The folders that what a branch brings is checked out in."""
@@ -889,7 +906,7 @@ class Git:
         git_dir = self.worktree_dir(worktree)
         if self.branch_in(worktree) != branch:
             return True
-        self.require_safe_drivers()
+        self.require_safe_drivers(git_dir)
         arguments = ["read-tree", "-i", "-m", old, new]
         done = self._run(*arguments, git_dir=git_dir, work_tree=worktree, check=False)
         return done.returncode == 0
@@ -897,9 +914,9 @@ class Git:
     def refresh_index(self, worktree: Path) -> None:
         """See which files are as the index says; touches none of them. Given up where code inside
         has made a file so large that it would take minutes."""
-        self.require_safe_drivers()
         arguments = ["update-index", "-q", "--refresh", "--ignore-submodules"]
         where = self.worktree_dir(worktree)
+        self.require_safe_drivers(where)
         with contextlib.suppress(GitFailed):
             self._run(
                 *arguments, git_dir=where, work_tree=worktree, check=False, timeout=REFRESH_TIMEOUT
@@ -958,8 +975,8 @@ class Git:
         env: dict[str, str] | None = None,
     ) -> str:
         """The output of a command about the files of a checkout, main or linked."""
-        self.require_safe_drivers()
         where = git_dir or self._git_dir(checkout)
+        self.require_safe_drivers(where)
         done = self._run(*arguments, git_dir=where, work_tree=checkout, timeout=timeout, env=env)
         return os.fsdecode(done.stdout)
 

@@ -83,8 +83,8 @@ def held_index(git: Git, checkout: Path) -> Iterator[HeldIndex]:
     """Lock the index of a checkout for the block; what git made of it counts when the block ends
     well. Repository lock. Raises Refused where another git is at work there.
     """
-    git.require_safe_drivers()
     git_dir = git._git_dir(checkout)
+    git.require_safe_drivers(git_dir)
     index, copy = git_dir / "index", git_dir / "treedock-index"
     lock = git_dir / "index.lock"
     _acquire(checkout, lock)

@@ -67,7 +67,7 @@ class Rehearsal:
         # git honours merge=union and its like only in the files of a work tree.
         self._scratch = folder / "attributes"
         self._scratch.mkdir()
-        _write_attributes(git, base, self._scratch)
+        write_attributes(git, base, self._scratch)
 
     @cached_property
     def filters(self) -> list[str]:
@@ -248,7 +248,7 @@ def _histories(commits: Sequence[str], walked: Sequence[str], oldest: str) -> Hi
     return Histories(forks, crossed)
 
 
-def _write_attributes(git: Git, commit: str, folder: Path) -> None:
+def write_attributes(git: Git, commit: str, folder: Path) -> None:
     """Write every .gitattributes of a commit below `folder`."""
     listed = git._run("ls-tree", "-r", "-z", "--full-tree", commit).stdout
     found = {}

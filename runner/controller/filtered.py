@@ -4,14 +4,16 @@ git inside has no such filter and writes them as they are committed: a pointer. 
 makes of them is written from the host, as at `up`, and git on both sides then takes it for clean.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runner.adapters import disk
+from runner.adapters.git import LFS_CONFIG
 from runner.adapters.own_git import filters_of
 from runner.controller.inside_git import run_git
-from runner.controller.work import Work
+from runner.controller.work import Work, landed_base
 from runner.domain.errors import RunnerError
 from runner.domain.text import listed, sentences
 
@@ -58,21 +60,36 @@ def ensure_filtered(work: Work, old: str, new: str) -> None:
 def _write(work: Work, worktree: Path, commit: str, paths: Sequence[str]) -> list[str]:
     """Put what the filter makes in place of what is committed; returns where that was done."""
     written, left, why = list[str](), list[str](), ""
-    for path in _as_committed(work, worktree, commit, paths):
-        try:
-            with tempfile.TemporaryFile(dir=work.records.folder(work.id)) as made:
-                work.git.smudge(worktree, commit, path, made)
-                made.seek(0)
-                mode = (worktree / path).lstat().st_mode & 0o777
-                disk.write_below(worktree, path, made, mode)
-            written.append(path)
-        except (RunnerError, OSError) as error:
-            left.append(path)
-            why = why or str(error)
+    with _rules(work, commit) as rules:
+        for path in _as_committed(work, worktree, commit, paths):
+            try:
+                with tempfile.TemporaryFile(dir=work.records.folder(work.id)) as made:
+                    work.git.smudge(worktree, rules, commit, path, made)
+                    made.seek(0)
+                    mode = (worktree / path).lstat().st_mode & 0o777
+                    disk.write_below(worktree, path, made, mode)
+                written.append(path)
+            except (RunnerError, OSError) as error:
+                left.append(path)
+                why = why or str(error)
     if left:
         hint = f"Once that is repaired: git -C {worktree} lfs pull"
         work.warn(sentences(f"{listed(left)} stay as committed, a pointer: {why}", hint))
     return written
+
+
+@contextlib.contextmanager
+def _rules(work: Work, commit: str) -> Iterator[Path]:
+    """A folder with the attributes of a commit, and with base's .lfsconfig: code inside can write
+    that of the worktree at any moment, and would decide where this machine sends requests."""
+    from runner.adapters.merges import write_attributes
+
+    with tempfile.TemporaryDirectory() as made:
+        write_attributes(work.git, commit, Path(made))
+        base = work.git.newest(landed_base(work))[0]
+        own = work.git.blob(base, LFS_CONFIG) if base else None
+        (Path(made) / LFS_CONFIG).write_bytes(own or b"")
+        yield Path(made)
 
 
 def _as_committed(work: Work, worktree: Path, commit: str, paths: Sequence[str]) -> Iterator[str]:

@@ -205,6 +205,16 @@ class ProjectWork(Work):
         return values_of(self.id, self.told_ports(), self.config.env.set_)
 
 
+def landed_base(work: Work) -> str:
+    """The branch that an instance started from; where that is another instance's, the one that
+    this started from, and so on: one whose commits have landed."""
+    bases = {record.branch: record.base for record in work.records.all()}
+    name = work.record.base
+    while name in bases:
+        name = bases.pop(name)
+    return name
+
+
 def require_running(work: Work) -> Container:
     """The instance's container, which has to run. Raises NotFound without the instance, and
     Refused when it is stopped."""

@@ -10,7 +10,7 @@ from runner.controller.files import exclude_patterns
 from runner.controller.opening import Project
 from runner.controller.own_git import require_no_submodules
 from runner.controller.sidecars import require_nothing_left
-from runner.controller.work import ProjectWork, require_not_moved
+from runner.controller.work import ProjectWork, landed_base, require_not_moved
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
 from runner.domain.instance import Record
@@ -128,10 +128,8 @@ def _check_out(work: ProjectWork, path: Path) -> None:
 def fill(work: ProjectWork) -> None:
     """Check the files of its worktree out, with what git-lfs may download for them."""
     worktree, git = Path(work.record.worktree), work.git
-    others = {record.branch for record in work.records.all()}
-    base = work.project.base if work.record.base in others else work.record.base
-    commit = git.newest(base)[0]
-    download = git.is_lfs_of(worktree, commit or work.record.base_commit)
+    base = landed_base(work)
+    download = git.is_lfs_of(worktree, git.newest(base)[0])
     if not download:
         work.warn(
             f".lfsconfig is not that of {base}: files of Git LFS that are not on this machine yet "

@@ -152,6 +152,23 @@ def test_a_driver_that_looks_into_its_folder_is_refused(shop: Shop, command: str
         shop.bring("auth")
 
 
+@pytest.mark.parametrize("kind", ["onbranch:feature/**", "gitdir:**/worktrees/**"])
+def test_a_driver_that_counts_only_in_worktrees_is_refused(
+    shop: Shop, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "more").write_text('[filter "x"]\n\tclean = ./clean\n')
+    git(shop.repo, "config", f"includeIf.{kind}.path", str(tmp_path / "more"))
+    assert "filter.x.clean" in shop.refusal("auth").message
+
+
+def test_a_driver_of_a_worktrees_own_configuration_is_refused(shop: Shop) -> None:
+    shop.up("auth")
+    git(shop.repo, "config", "extensions.worktreeConfig", "true")
+    git(shop.tree("auth"), "config", "--worktree", "diff.x.textconv", "./show")
+    with pytest.raises(Refused, match=r"diff\.x\.textconv"):
+        shop.clean("auth")
+
+
 def test_a_driver_that_lies_in_a_checkout_is_refused(shop: Shop, tmp_path: Path) -> None:
     strip = shop.repo / "strip"
     strip.write_text("#!/bin/sh\ncat\n")
