@@ -29,6 +29,7 @@ from runner.domain.errors import (
     Refused,
     RunnerError,
 )
+from runner.domain.text import sentences
 
 BUNDLE = 2**30  # bytes, where treedock.yaml cannot be read
 Side = Literal["inside", "host"]
@@ -83,8 +84,7 @@ def sync(work: Work, *, prefer: Side | None = None, now: bool = False) -> Synced
     if not own.folder.exists() or last is None:
         return Synced(work.id, ours)
     if not work.apart:
-        hand_in_rules(work)
-        hand_in_patterns(work)
+        _hand_in(work)
     inside = own.look()
     theirs = inside.refs.get(f"refs/heads/{work.record.branch}", last)
     moved = _who_moved(work, last, ours, theirs, prefer)
@@ -108,6 +108,16 @@ def sync(work: Work, *, prefer: Side | None = None, now: bool = False) -> Synced
             ensure_filtered(work, theirs, ours)
         return Synced(work.id, ours, moved, len(changes), later, inside)
     return Synced(work.id, theirs, moved, len(changes), inside=inside)
+
+
+def _hand_in(work: Work) -> None:
+    """What git on this side follows. Where code inside has put something in the way, its commits
+    come out all the same."""
+    try:
+        hand_in_rules(work)
+        hand_in_patterns(work)
+    except Refused as error:
+        work.warn(sentences(error.message, error.hint))
 
 
 def _who_moved(work: Work, last: str, ours: str, theirs: str, prefer: Side | None) -> Side | None:

@@ -186,3 +186,10 @@ def test_a_command_inside_follows_what_was_set_here_just_now(sparse: Inside) -> 
     git(sparse.tree, "sparse-checkout", "set", "two")
     place_of(sparse.shop.repository, "auth", sparse.tree)
     assert sparse("git status --porcelain; git ls-files -t one") == "S one/a.txt\nS one/b.txt"
+
+
+def test_commits_come_out_although_the_rules_cannot_go_in(sparse: Inside) -> None:
+    made = sparse.commit({"three.txt": "3\n"})
+    sparse('rm -r "$GIT_DIR/info"; touch "$GIT_DIR/info"')
+    assert sparse.sync().head == made
+    assert any("info/exclude cannot be written" in said for said in sparse.said)
