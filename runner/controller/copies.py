@@ -69,8 +69,10 @@ def copies_of(project: "Project") -> Copies:
     patterns = checkout / INCLUDE_FILE
     if disk.entry_kind(checkout, INCLUDE_FILE) == "file":
         found += git.ignored_matching(checkout, patterns)
-    trees = f"{project.config.worktrees}/"
-    return _sorted_out(checkout, files, [n for n in found if not n.startswith(trees)], faults)
+    trees = project.worktrees_inside
+    if trees:
+        found = [name for name in found if not name.startswith(f"{trees}/")]
+    return _sorted_out(checkout, files, found, faults)
 
 
 def _fault_of(checkout: Path, name: str) -> str | None:

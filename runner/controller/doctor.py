@@ -164,6 +164,8 @@ def _disk(project: Project | None, info: EngineInfo | None) -> Finding:
 
     here = project.repository.checkout if project else Path.cwd()
     places = {here: str(here)}
+    if project and host.device(project.worktrees) != host.device(here):
+        places[project.worktrees] = f"the worktrees ({project.worktrees})"
     root = info.data_root if info else None
     if root and host.device(Path(root)) != host.device(here):
         places[Path(root)] = f"the engine ({root})"

@@ -23,7 +23,9 @@ def exclude_patterns(work: ProjectWork) -> list[str]:
     """What git must not show: the worktrees, what treedock writes, the database, and what set-up
     steps make."""
     config = work.config
-    patterns = [f"/{config.worktrees}/", "/.treedock/", f"/{PORTS_FILE}", f"/{ENV_FILE}"]
+    trees = work.project.worktrees_inside
+    patterns = [f"/{_literal(trees)}/"] if trees else []
+    patterns += ["/.treedock/", f"/{PORTS_FILE}", f"/{ENV_FILE}"]
     checkout = work.repository.checkout
     patterns += [
         f"/{_literal(name)}" for name in config.env.copied if not (checkout / name).is_dir()

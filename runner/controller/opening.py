@@ -235,8 +235,18 @@ class Project:
 
     @property
     def worktrees(self) -> Path:
-        """The folder that holds the worktrees."""
-        return self.repository.checkout / self.config.worktrees
+        """The folder that holds the worktrees: the person's own choice counts first."""
+        checkout = self.repository.checkout
+        if self.user.worktrees is None:
+            return checkout / self.config.worktrees
+        return Path(os.path.realpath(checkout / self.user.worktrees.format(project=self.name)))
+
+    @property
+    def worktrees_inside(self) -> str | None:
+        """The same, relative to the checkout; None where it lies elsewhere."""
+        checkout = self.repository.checkout
+        inside = self.worktrees.is_relative_to(checkout)
+        return str(self.worktrees.relative_to(checkout)) if inside else None
 
 
 def open_repository(
@@ -288,13 +298,25 @@ def open_project(repository: Repository) -> Project:
         )
     disk.inside(repository.checkout, CONFIG_FILE, CONFIG_FILE)
     loaded = config.validate(yaml_file.load(path), CONFIG_FILE)
-    worktrees = disk.inside(repository.checkout, loaded.worktrees, "worktrees")
-    if worktrees.exists() and not worktrees.is_dir():
+    project = Project(repository, loaded, user_config())
+    _require_worktrees_possible(project)
+    return project
+
+
+def _require_worktrees_possible(project: Project) -> None:
+    own, folder = project.user.worktrees is not None, project.worktrees
+    where = f"{user_config_path() if own else CONFIG_FILE}: worktrees: {folder}"
+    if not own:
+        disk.inside(project.repository.checkout, project.config.worktrees, "worktrees")
+    elif project.repository.checkout.is_relative_to(folder):
         raise ConfigError(
-            f"{CONFIG_FILE}: worktrees: {worktrees} is not a folder.",
-            hint="Move it away, or name another folder.",
+            f"{where} holds the checkout itself.",
+            hint="Name a folder of its own, such as ../{project}-trees.",
         )
-    return Project(repository, loaded, user_config())
+    elif folder.is_relative_to(project.repository.common_dir):
+        raise ConfigError(f"{where} lies in the git directory.", hint="Name another folder.")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{where} is not a folder.", hint="Move it away, or name another folder.")
 
 
 def user_config_path() -> Path:

@@ -223,10 +223,13 @@ def _head(project: Project, base: str) -> str:
 
 
 def _require_disk(project: Project) -> None:
-    free, wanted = disk.free_bytes(project.repository.checkout), project.config.limits.disk_free
+    wanted = project.config.limits.disk_free
+    places = {place: disk.free_bytes(place) for place in
+              (project.repository.checkout, project.worktrees)}  # fmt: skip
+    place, free = min(places.items(), key=lambda item: item[1])
     if free < wanted:
         raise LimitReached(
-            f"Only {free / 2**30:.1f} GiB are free on the disk of {project.repository.checkout}; "
+            f"Only {free / 2**30:.1f} GiB are free on the disk of {place}; "
             f"limits.disk_free wants {wanted / 2**30:.1f} GiB.",
             hint="Free some space (treedock clean, docker system df) or lower limits.disk_free.",
         )

@@ -90,6 +90,16 @@ def _branch_pattern(text: str) -> str:
     return text
 
 
+def _trees_anywhere(text: str) -> str:
+    if not text or re.search(r"[\0\n]", text):
+        raise ValueError("has to be a path on one line")
+    if re.search(r"[{}]", text.replace("{project}", "")):
+        raise ValueError(f"{text!r}: only {{project}} is filled in")
+    if text.startswith("~"):
+        raise ValueError(f"{text!r}: write the path out, or relative to the checkout")
+    return text
+
+
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
@@ -539,6 +549,9 @@ class UserConfig(Model):
 
     sandbox: Sandbox = Sandbox()
     """What weakens the sandbox."""
+    worktrees: Annotated[str, AfterValidator(_trees_anywhere)] | None = None
+    """Folder of the worktrees instead of each project's own, relative to the checkout or absolute;
+    `{project}` is the project's name: `../{project}-trees`. Existing instances stay."""
 
 
 def schema() -> dict[str, Any]:

@@ -179,7 +179,8 @@ def noexec_sentence(mount: str) -> str:
     the way out."""
     return (
         f"{mount} is mounted noexec: scripts and programs in a worktree there cannot be run. "
-        f"Allow it: mount -o remount,exec {mount} (for good in /etc/fstab)."
+        f"Allow it: mount -o remount,exec {mount} (for good in /etc/fstab). Or have new worktrees "
+        "on another disk: `worktrees:` in ~/.config/treedock/config.yaml."
     )
 
 

@@ -1,18 +1,24 @@
 """Which repository a folder belongs to."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+import yaml
 
+from runner.adapters.engine import Engine
 from runner.adapters.git import Git
 from runner.adapters.records import Records, now
+from runner.controller.leftovers import leftovers
 from runner.controller.opening import open_project, open_repository
 from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.instance import Record
-from tests.real_git import commit, git, make_repository
+from tests.real_git import commit, git, make_repository, write
 from tests.running import Cli
+from tests.shop import Shop
 
 pytestmark = pytest.mark.deep
 
@@ -158,6 +164,59 @@ def test_the_users_own_file_is_read_and_checked(repo: Path) -> None:
             open_project(open_repository(repo))
     finally:
         path.unlink()
+
+
+@pytest.fixture
+def own(repo: Path) -> Iterator[Path]:
+    """The person's own configuration file."""
+    path = Path(os.environ["XDG_CONFIG_HOME"]) / "treedock" / "config.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def test_the_person_may_have_worktrees_beside_the_checkout(shop: Shop, own: Path) -> None:
+    commit(shop.repo, {".gitignore": "*.key\n"})
+    write(shop.repo, {"a.key": "A"})
+    shop.configure(env={"copy": ["a.key"], "rewrite": ["a.key"]})
+    shop.up("pay")
+    own.write_text("worktrees: '../{project}-trees'\n")
+    record = shop.up("auth")
+    beside = shop.repo.parent / "shop-trees"
+    assert Path(record.worktree) == beside / "auth"
+    assert (beside / "auth/a.key").read_text() == "A"
+    assert shop.tree("pay") == shop.repo / "trees/pay"
+    shop.up("pay")
+    assert open_repository(beside / "auth").here == "auth"
+    made = commit(beside / "auth", {"b": "1"})
+    shop.up("auth")
+    assert git(shop.repo, "rev-parse", "feature/auth").strip() == made
+    found = leftovers(shop.project, cast(Engine, shop.engine), fix=False, emit=shop.events.append)
+    assert [finding.status for finding in found] == ["ok"]
+    shop.clean("auth", force=True)
+    assert not (beside / "auth").exists()
+    shop.clean("pay")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("..", "holds the checkout itself"),
+        (".", "holds the checkout itself"),
+        (".git/trees", "lies in the git directory"),
+        ("treedock.yaml", "is not a folder"),
+        ("~/trees", "write the path out"),
+        ("../{id}", "only {project} is filled in"),
+    ],
+)
+def test_a_folder_that_worktrees_cannot_lie_in_is_refused(
+    repo: Path, own: Path, text: str, said: str
+) -> None:
+    own.write_text(yaml.safe_dump({"worktrees": text}))
+    with pytest.raises(ConfigError) as caught:
+        open_project(open_repository(repo))
+    assert said in caught.value.message
+    assert f"{own}: worktrees" in caught.value.message
 
 
 # --- base -----------------------------------------------------------------------------------
