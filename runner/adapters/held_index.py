@@ -8,13 +8,14 @@ is a symlink that says whose it is: one that git made is never removed here.
 import contextlib
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from runner.adapters.git import Git
 from runner.adapters.steps import step
-from runner.domain.errors import Refused
+from runner.domain.errors import GitFailed, Refused
 from runner.domain.text import with_words
 
 PATIENCE = 2.0  # seconds; an editor that looks at the status holds the lock for some milliseconds
@@ -60,22 +61,22 @@ class HeldIndex:
 
     def _move(self, *arguments: str, to: str, before: list[str] | None = None) -> None:
         done = self._run(*arguments, before=before, check=False)
-        if done:
-            raise Refused(
-                with_words(f"git could not bring {self._checkout} to {to[:10]}", done),
-                hint="Fix what git names, then run the same command again.",
-            )
+        if not done.returncode:
+            return
+        said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
+        sentence = with_words(f"git could not bring {self._checkout} to {to[:10]}", said)
+        if done.returncode < 0:  # it was killed, wherever it was
+            raise GitFailed(sentence, hint="Run the same command again.")
+        raise Refused(sentence, hint="Fix what git names, then run the same command again.")
 
     def _run(
         self, *arguments: str, before: list[str] | None = None, check: bool = True
-    ) -> str | None:
-        """Run git on the copy. Returns what it says where it fails."""
-        done = self._git._run(
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git on the copy."""
+        return self._git._run(
             *arguments, before=before, check=check,
             git_dir=self._git_dir, work_tree=self._checkout, env=self._env,
         )  # fmt: skip
-        said = done.stderr.decode(errors="replace").strip()
-        return (said or f"exit code {done.returncode}") if done.returncode else None
 
 
 @contextlib.contextmanager

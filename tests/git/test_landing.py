@@ -10,7 +10,7 @@ import pytest
 
 from runner.adapters.runs import Journal, Landing
 from runner.controller.landing import land, settle
-from runner.domain.errors import Refused
+from runner.domain.errors import GitFailed, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
 
@@ -177,6 +177,18 @@ def test_a_kill_at_any_step_leaves_old_or_new_and_the_next_one_completes_it(
         if done.returncode == 0:
             break
     assert killed >= 5
+
+
+def test_a_git_that_is_killed_while_it_writes_leaves_nothing_half_done(
+    shop: Shop, candidate: str, just_before: Callable[[str, str], None]
+) -> None:
+    just_before("merge", f"printf ne > {shop.repo}/new.txt; kill -9 $$")
+    with pytest.raises(GitFailed):
+        land(shop.repository, landing(shop, candidate), shop.events.append)
+    assert git(shop.repo, "status", "--porcelain") == ""
+    assert not journal(shop).exists()
+    land(shop.repository, landing(shop, candidate), shop.events.append)
+    is_whole(shop, candidate)
 
 
 def test_edits_after_a_cut_off_are_put_aside_by_what_the_refusal_says(
