@@ -38,8 +38,11 @@ def conflicts_command(ids: tuple[str, ...], json_: bool) -> int:
     elif not chosen:
         click.echo("There are no instances. Start one with: treedock up ID", err=True)
     else:
-        _show(seen)
-    errors = [one.error for one in seen.instances if one.error]
+        for number, one in enumerate([seen, *seen.others]):
+            click.echo("\n" if number else "", nl=False)
+            _show(one)
+    compared = [one for base in (seen, *seen.others) for one in base.instances]
+    errors = [one.error for one in compared if one.error]
     if not json_:
         for error in {error.message: error for error in errors}.values():
             output.show_error(error)

@@ -17,6 +17,7 @@ from runner.controller.work import Work
 from runner.domain import merging
 from runner.domain.errors import NotFound, Refused, RunnerError, unavailable
 from runner.domain.events import Emit
+from runner.domain.instance import lands_in
 from runner.domain.merging import Clash, Files, Order, Picture
 
 
@@ -63,10 +64,13 @@ class Conflicts:
     instances: list[Compared]
     pairs: list[Pair]
     order: Order
+    others: "list[Conflicts]" = field(default_factory=list)
+    """Of instances that land in several branches: the same for each branch after the first."""
 
     def to_json(self) -> dict[str, Any]:
-        data = asdict(replace(self, instances=[]))
-        return {**data, "instances": [one.to_json() for one in self.instances]}
+        data = asdict(replace(self, instances=[], others=[]))
+        instances = [one.to_json() for one in self.instances]
+        return {**data, "instances": instances, "others": [one.to_json() for one in self.others]}
 
 
 @dataclass(frozen=True)
@@ -104,18 +108,32 @@ class _Rehearsed:
 
 
 def conflicts(project: Project, ids: Sequence[str], emit: Emit) -> Conflicts:
-    """Sync these instances and compare them with base and each other, uncommitted work included.
+    """Sync these instances and compare them with base and each other, uncommitted work included:
+    each with the branch that it lands in, and with those that land there too.
 
     Nothing is written but what sync brings. An instance that cannot be synced is compared as it
     is known here. Raises NotFound for an unknown instance or base.
     """
     repository = project.repository
+    records = repository.records.all()
+    groups: dict[str, list[str]] = {}
+    for id in ids:
+        base = lands_in(repository.record(id), records)
+        known = base if any(repository.git.heads(base)) else project.base
+        groups.setdefault(known, []).append(id)
+    first, *others = [
+        _conflicts(project.on(base), group, emit)
+        for base, group in (groups or {project.base: []}).items()
+    ]
+    return replace(first, others=others)
+
+
+def _conflicts(project: Project, ids: Sequence[str], emit: Emit) -> Conflicts:
+    repository = project.repository
     git, base = repository.git, project.base
     commit = git.newest(base)[0]
     if commit is None:
         raise NotFound(f"There is no branch {base} here.", hint=f"git branch {base}")
-    for id in ids:
-        repository.record(id)
     with rehearsal(git, commit) as place:
         looked = side_by_side(lambda id: _look(Work(repository, id, emit), place), ids)
         heads = {one.id: one.commit for one in looked if one.commit}

@@ -20,7 +20,7 @@ from runner.domain.events import Emit, Event, Said, Warned
 from runner.domain.instance import Record
 from runner.domain.text import below_each_other, listed, sentences
 
-REMOTE = "origin"
+REMOTE = "origin"  # where a branch has no other
 TITLE = 100  # characters; GitHub takes 256 and shows about so many
 LISTED = 50  # commits that a description lists
 
@@ -65,10 +65,11 @@ def pr(
     """
     repository.record(instance)
     work = Work(repository, instance, emit)
-    addresses = remotes.urls(work.git, REMOTE)
+    remote = work.git.remote_of(work.record.branch) or REMOTE
+    addresses = remotes.urls(work.git, remote)
     if not addresses:
         raise Refused(
-            f"This repository has no remote {REMOTE} to push to.",
+            f"This repository has no remote {remote} to push to.",
             hint=f"Add one: git remote add {REMOTE} URL; or merge here: treedock merge {instance}",
         )
     with work.locked():
@@ -77,10 +78,10 @@ def pr(
     commits = _require_ahead(work, base, commit)
     warn_of_flagged(work, base, commit)
     tested = not no_gate and _tested(work, base, commit)
-    with work.step(f"pushing {record.branch} to {REMOTE}"):
-        lfs.push(work.git, REMOTE, commit)
-        pushed = remotes.push(work.git, REMOTE, commit, record.branch)
-    work.note("pushed", remote=REMOTE, branch=record.branch, commit=commit)
+    with work.step(f"pushing {record.branch} to {remote}"):
+        lfs.push(work.git, remote, commit)
+        pushed = remotes.push(work.git, remote, commit, record.branch)
+    work.note("pushed", remote=remote, branch=record.branch, commit=commit)
     forge = next(filter(None, map(github.forge_of, addresses)), None)
     request = Request(
         branch=record.branch,

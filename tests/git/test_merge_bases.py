@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.controller.conflicts import conflicts
 from runner.controller.merge import Merged
 from runner.controller.worktree import Wish
 from runner.domain.errors import NotFound, Refused
@@ -165,3 +166,14 @@ def test_where_nothing_is_pushed_the_reason_is_told(shop: Shop, release: str, la
     assert "git config branch.main.remote hub" in land("two").not_pushed
     with pytest.raises(Refused, match="cannot be pushed"):
         land("two", push=True, idle="pass")
+
+
+def test_conflicts_are_those_with_the_branch_that_each_lands_in(shop: Shop, release: str) -> None:
+    work_on(shop, "fix", {"release.txt": "2\n"}, base="release")
+    work_on(shop, "new", {"release.txt": "3\n"})
+    seen = conflicts(shop.project, ["fix", "new"], shop.events.append)
+    (other,) = seen.others
+    assert (seen.base, other.base) == ("release", "main")
+    assert [(one.id, one.conflict) for one in seen.instances] == [("fix", False)]
+    assert [(one.id, one.conflict) for one in other.instances] == [("new", False)]
+    assert seen.to_json()["others"][0]["base"] == "main"
