@@ -8,10 +8,12 @@ from pathlib import Path
 
 from runner.adapters import disk, locks
 from runner.adapters.snapshots import Snapshot
+from runner.controller.files import env_file_values
 from runner.controller.layers import claim, copy_into, ensure_layers
 from runner.controller.opening import Repository
 from runner.controller.work import ProjectWork
 from runner.domain.config import Step
+from runner.domain.managers import lead_here
 from runner.domain.produces import (
     Product,
     Read,
@@ -56,7 +58,11 @@ def steps_read(work: ProjectWork, image: str, read: Read) -> Steps:
     user = f"{os.getuid()}:{os.getgid()}"
     given = sorted(work.config.env.set_.items())
     ground = f"{work.engine.image(image)} {platform.machine()} {user} {given}"
-    return Steps(steps, products_of(steps, read), read, ground)
+    products = products_of(steps, read)
+    if lead_here({**env_file_values(work), **work.config.env.set_}):
+        named = (step.produces is not None for step in steps)
+        products = [one if it else None for one, it in zip(products, named, strict=True)]
+    return Steps(steps, products, read, ground)
 
 
 def steps_of(work: ProjectWork, image: str) -> Steps:

@@ -46,7 +46,7 @@ _LOCAL_IN_LOCK = re.compile(
 
 def requirements_closed(data: bytes | None) -> bool:
     """Of a requirements file of pip's: names and remote addresses only, no path and no option."""
-    text = re.sub(r"\\\r?\n", " ", (data or b"-").decode(errors="replace"))
+    text = re.sub(r"\\\r?\n", " ", (b"-" if data is None else data).decode(errors="replace"))
     lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())
     return all(_is_remote(line) for line in lines if line)
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from runner.domain import local_sources
@@ -241,6 +241,24 @@ def folders(line: str) -> list[str]:
     found |= {VENV} if managers & {"uv", "poetry"} else set()
     found |= {folder for words in calls if (folder := _venv_folder(words))}
     return sorted(found)
+
+
+# Variables that lead to more of the checkout, as each manager's documentation names them.
+_LEADS = re.compile(
+    r"(UV|PIP|POETRY|NPM_CONFIG|PNPM_CONFIG|YARN|BUN)_\w*"
+    r"(EDITABLE|FIND_LINKS|CONSTRAINTS?|OVERRIDES?|REQUIREMENTS?|CONFIG_FILE|USERCONFIG|GLOBALCONFIG"
+    r"|PROJECT|WORKING_DIR(ECTORY)?|PREFIX|TARGET|PNPMFILE|ENV_FILE|WORKSPACES?)",
+    re.IGNORECASE,
+)
+
+
+def lead_here(given: Mapping[str, str]) -> bool:
+    """Whether variables of the environment have managers copy more of the checkout than their
+    files tell: UV_NO_EDITABLE=1, PIP_FIND_LINKS=wheels."""
+    return any(
+        _LEADS.fullmatch(name) and value and not re.match("https?://", value)
+        for name, value in given.items()
+    )
 
 
 def variables(lines: Iterable[str], home: str) -> dict[str, str]:

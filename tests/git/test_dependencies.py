@@ -10,9 +10,11 @@ import pytest
 from runner.controller.cache import cached, prune
 from runner.controller.gates import run_gates
 from runner.controller.listing import status
+from runner.controller.supply import steps_of
 from runner.controller.throwaway import abandoned
 from runner.controller.unfinished import clear_up
 from runner.controller.warm import warm
+from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -362,6 +364,29 @@ def test_a_gate_mounts_it_and_what_a_candidate_alone_decides_is_not_kept(
     assert runs()[1:] == ["gate.new"]
     assert len(cached(shop.repository)) == 1
     assert len(volumes(shop)) == 3
+
+
+def test_a_variable_that_has_a_manager_copy_from_the_checkout_keeps_its_step_unshared(
+    shop: Shop,
+) -> None:
+    commit(shop.repo, {"requirements.txt": "", "lock": ""})
+    shop.up("auth")
+    setup = [
+        {"run": "python3 -m venv env && env/bin/pip install -r requirements.txt"},
+        {"run": "./make", "produces": ["lib"], "key": ["lock"]},
+    ]
+
+    def shared(**variables: str) -> list[bool]:
+        shop.configure(setup=setup, env={"set": variables})
+        work = ProjectWork(shop.project, "auth", shop.events.append)
+        steps = steps_of(work, shop.engine.containers()[0].image)
+        return [product is not None for product in steps.products]
+
+    assert shared() == [True, True]
+    assert shared(PIP_FIND_LINKS="https://example.org/wheels", UV_LINK_MODE="copy") == [True, True]
+    assert shared(PIP_FIND_LINKS="wheels") == [False, True]
+    (shop.tree("auth") / ".env").write_text("UV_NO_EDITABLE=1\n")
+    assert shared() == [False, True]
 
 
 def test_a_clean_run_begins_with_no_download_that_is_not_verified_when_it_is_used(
