@@ -148,7 +148,7 @@ def loose(git: Git, worktree: Path) -> list[Loose]:
     plain = _no_filters(git)
     entries = status.entries(git, git_dir, worktree, marked, before=plain, timeout=TIMEOUT)
     found = [_loose(worktree, entry) for entry in entries]
-    filled = [link for link in marked.links if disk.holds_anything(worktree / link)]
+    filled = [link for link in marked.links if disk.holds_anything(worktree / link, worktree)]
     found += [_seen(worktree, Loose(path, "other", None)) for path in filled]
     odd = [one for one in found if one.kind != "untracked" and not _is_readable(one)]
     if len(odd) > ODD_PATHS or all(one.kind == "untracked" for one in found):
@@ -192,13 +192,10 @@ def loose_text(worktree: Path, one: Loose) -> str | None:
     what cannot be read."""
     kind = disk.entry_kind(worktree, one.path)
     if kind == "file":
-        data = disk.read_untrusted(worktree / one.path, TEXT_BOUND + 1)
+        data = disk.read_untrusted(worktree / one.path, TEXT_BOUND + 1, below=worktree)
         return _utf8(data) if data is not None and len(data) <= TEXT_BOUND else None
     if kind == "symlink" and one.mode == "120000":
-        try:
-            return str((worktree / one.path).readlink())
-        except OSError:
-            return None
+        return disk.link_untrusted(worktree / one.path, worktree)
     return "" if kind == "absent" else None
 
 
@@ -237,9 +234,8 @@ def _loose(worktree: Path, entry: str) -> Loose:
 
 def _seen(worktree: Path, one: Loose) -> Loose:
     """With the size and mode of what lies there."""
-    try:
-        found = (worktree / one.path).lstat()
-    except OSError:
+    found = disk.look_untrusted(worktree / one.path, worktree)
+    if found is None:
         return one
     kinds = {stat.S_IFREG: "100644", stat.S_IFLNK: "120000", stat.S_IFDIR: "040000"}
     return replace(one, size=found.st_size, mode=kinds.get(stat.S_IFMT(found.st_mode), "other"))

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,8 @@ from typing import Any, BinaryIO
 from runner.adapters.steps import step
 from runner.domain.errors import ConfigError, Refused
 
+FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+LONGEST = 4000  # bytes of a path; the kernel takes 4096
 BOUND = 16 * 2**20  # bytes; no file that treedock reads whole is larger for a good reason
 
 
@@ -84,13 +87,17 @@ def used_bytes(paths: Iterable[Path], timeout: float) -> int | None:
     return int(total) if total.isdigit() else None
 
 
-def open_untrusted(path: Path) -> int | None:
+def open_untrusted(path: Path, below: Path | None = None) -> int | None:
     """A read descriptor of a regular file that a container may have written; else None.
 
-    Never follows a symlink, never blocks on a FIFO or device.
+    `below` is the folder above it which no container can replace, by default the one that holds
+    it. Nothing from there on is followed, also where it is swapped meanwhile; never blocks on a
+    FIFO or device.
     """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with _holding(path, below) as folder:
+            descriptor = os.open(path.name, flags, dir_fd=folder)
     except OSError:
         return None
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -99,20 +106,46 @@ def open_untrusted(path: Path) -> int | None:
     return None
 
 
-def read_untrusted(path: Path, bound: int = BOUND) -> bytes | None:
+def look_untrusted(path: Path, below: Path | None = None) -> os.stat_result | None:
+    """What lies there, itself, reached in the same way; None where there is nothing."""
+    try:
+        with _holding(path, below) as folder:
+            return os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def link_untrusted(path: Path, below: Path | None = None) -> str | None:
+    """What a symlink says, reached in the same way; None where there is none."""
+    try:
+        with _holding(path, below) as folder:
+            return os.readlink(path.name, dir_fd=folder)
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def _holding(path: Path, below: Path | None) -> Iterator[int]:
+    """A descriptor of the folder that holds `path`, each part after `below` opened by itself."""
+    root = path.parent if below is None else below
+    with open_folder(root, list(path.parent.relative_to(root).parts)) as folder:
+        yield folder
+
+
+def read_untrusted(path: Path, bound: int = BOUND, *, below: Path | None = None) -> bytes | None:
     """The first `bound` bytes of such a file, or None where there is none."""
-    descriptor = open_untrusted(path)
+    descriptor = open_untrusted(path, below)
     if descriptor is None:
         return None
     with os.fdopen(descriptor, "rb") as file:
         return file.read(bound)
 
 
-def digest_untrusted(path: Path, bound: int = 2**30) -> bytes:
+def digest_untrusted(path: Path, bound: int = 2**30, *, below: Path | None = None) -> bytes:
     """The SHA-256 of such a file, and of nothing where there is none. Of one of over `bound` bytes
     that of its size and the time of its last change, which no program sets: ten gigabytes of
     holes cost nobody anything to make, and a minute to read."""
-    descriptor = open_untrusted(path)
+    descriptor = open_untrusted(path, below)
     if descriptor is None:
         return b""
     with os.fdopen(descriptor, "rb") as file:
@@ -122,12 +155,10 @@ def digest_untrusted(path: Path, bound: int = 2**30) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def size_untrusted(path: Path) -> int:
+def size_untrusted(path: Path, below: Path | None = None) -> int:
     """Bytes of such a file; 0 where there is none."""
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
+    found = look_untrusted(path, below)
+    return found.st_size if found else 0
 
 
 def copy_untrusted(source: Path, target: Path) -> None:
@@ -183,8 +214,7 @@ def reader(root: Path, bound: int = 2**26) -> Callable[[str], bytes | None]:
 
     @cache
     def read(relative: str) -> bytes | None:
-        is_file = entry_kind(root, relative) == "file"
-        return read_untrusted(root / relative, bound) if is_file else None
+        return read_untrusted(root / relative, bound, below=root)
 
     return read
 
@@ -218,15 +248,30 @@ def entry_kind(root: Path, relative: str) -> str:
 
     A symlink anywhere on the way is 'symlink'.
     """
-    path = root
-    for part in Path(relative).parts:
-        path = path / part
-        try:
-            mode = path.lstat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            return "absent"
-        if stat.S_ISLNK(mode):
-            return "symlink"
+    *above, last = Path(relative).parts or (".",)
+    folder = os.open(root, os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in above:
+            kind = _kind_at(folder, part)
+            if kind != "folder":
+                return "symlink" if kind == "symlink" else "absent"
+            inner = os.open(part, FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return _kind_at(folder, last)
+    except (FileNotFoundError, NotADirectoryError):  # swapped since
+        return "absent"
+    finally:
+        os.close(folder)
+
+
+def _kind_at(folder: int, name: str) -> str:
+    try:
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return "absent"
+    if stat.S_ISLNK(mode):
+        return "symlink"
     if stat.S_ISREG(mode):
         return "file"
     return "folder" if stat.S_ISDIR(mode) else "other"
@@ -240,15 +285,14 @@ def write_below(root: Path, relative: str, data: bytes | BinaryIO, mode: int = 0
     whole, so nothing outside `root` is ever touched. Raises Refused where something is in the way.
     """
     *folders, name = Path(relative).parts
-    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.ExitStack() as stack:
-        folder = os.open(root, flags)
+        folder = os.open(root, FOLDER)
         stack.callback(os.close, folder)
         try:
             for part in folders:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(part, dir_fd=folder)
-                folder = os.open(part, flags, dir_fd=folder)
+                folder = os.open(part, FOLDER, dir_fd=folder)
                 stack.callback(os.close, folder)
             _replace_at(folder, name, data, mode)
         except OSError as error:
@@ -276,28 +320,28 @@ def link_below(root: Path, relative: str, target: str) -> None:
 def open_folder(root: Path, parts: "list[str]") -> Iterator[int]:
     """A descriptor of a folder below `root`, reached without following a symlink. Raises OSError
     where something else lies there."""
-    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with contextlib.ExitStack() as stack:
-        folder = os.open(root, flags)
-        stack.callback(os.close, folder)
+    folder = os.open(root, os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
         for part in parts:
-            folder = os.open(part, flags, dir_fd=folder)
-            stack.callback(os.close, folder)
+            inner = os.open(part, FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
         yield folder
+    finally:
+        os.close(folder)
 
 
 def ensure_folder_below(root: Path, relative: str) -> None:
     """Make a folder somewhere below `root`, as `write_below` goes there. Raises Refused where
     something else is in the way."""
-    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.ExitStack() as stack:
-        folder = os.open(root, flags)
+        folder = os.open(root, FOLDER)
         stack.callback(os.close, folder)
         for part in Path(relative).parts:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(part, dir_fd=folder)
             try:
-                folder = os.open(part, flags, dir_fd=folder)
+                folder = os.open(part, FOLDER, dir_fd=folder)
             except OSError as error:
                 raise Refused(
                     f"{root / relative} has to be a folder: {error.strerror}.",
@@ -324,28 +368,62 @@ def wait_until_next_second() -> None:
     time.sleep(1.02 - time.time() % 1.0)
 
 
-def entries(top: Path) -> Iterator[os.DirEntry[str]]:
-    """Every entry below a folder; symlinks are not followed, what cannot be read is left out.
+@dataclass(frozen=True)
+class Entry:
+    """What a folder has: its path, and whether it is a folder itself; no symlink is one."""
+
+    path: Path
+    is_folder: bool
+
+
+def entries(top: Path) -> Iterator[Entry]:
+    """Every entry below a folder; symlinks are not followed, also where one is put in place of a
+    folder meanwhile; what cannot be read, or named in full, is left out.
 
     Not by os.walk: it recurses, and folders can be nested deeper than Python's stack.
     """
-    todo = [os.fspath(top)]
+    todo = [top]
     while todo:
-        try:
-            with os.scandir(todo.pop()) as found:
-                here = list(found)
-        except OSError:
-            continue
-        yield from here
-        todo += [entry.path for entry in here if entry.is_dir(follow_symlinks=False)]
+        found = list(entries_of(todo.pop(), top))
+        yield from found
+        todo += [entry.path for entry in found if entry.is_folder]
 
 
-def holds_anything(folder: Path) -> bool:
+def entries_of(folder: Path, below: Path) -> Iterator[Entry]:
+    """What one folder has, in the same way; it lies below a folder that no container replaces."""
+    if len(os.fspath(folder)) > LONGEST:
+        return
+    with (
+        contextlib.suppress(OSError),
+        open_folder(below, list(folder.relative_to(below).parts)) as descriptor,
+        os.scandir(descriptor) as found,
+    ):
+        for entry in found:
+            yield Entry(folder / entry.name, entry.is_dir(follow_symlinks=False))
+
+
+def holds_anything(folder: Path, below: Path | None = None) -> bool:
     """Whether a folder that a container can write has any entry."""
     try:
-        return not folder.is_symlink() and folder.is_dir() and any(folder.iterdir())
+        with (
+            _holding(folder, below) as above,
+            _opened(folder.name, above) as descriptor,
+            os.scandir(descriptor) as found,
+        ):
+            return any(True for _ in found)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError:
         return True
+
+
+@contextlib.contextmanager
+def _opened(name: str, above: int) -> Iterator[int]:
+    descriptor = os.open(name, FOLDER, dir_fd=above)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def remove_tree(path: Path, *, last: str | None = None) -> None:
@@ -382,8 +460,34 @@ def remove_oldest(folder: Path, *, beyond: int) -> None:
 def _remove(path: Path, remove: list[str]) -> None:
     """Run a command that deletes things below `path`, writable or not."""
     if subprocess.run(remove, capture_output=True, check=False).returncode:
-        writable = ["chmod", "-R", "u+rwX", "--", os.fspath(path)]
-        subprocess.run(writable, capture_output=True, check=False)
+        _make_writable(path)
         done = subprocess.run(remove, capture_output=True, text=True, check=False)
         if done.returncode:
             raise OSError(errno.EACCES, done.stderr.strip()[-300:], os.fspath(path))
+
+
+def make_readable(path: Path, below: Path) -> None:
+    """Let the owner read a regular file that a container may have written, if that can be."""
+    _add_mode(path, below, stat.S_IRUSR, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _make_writable(top: Path) -> None:
+    """Let the owner change every folder from `top` on. Not by `chmod -R`: it follows a symlink
+    that is put in place of what it has just looked at."""
+    todo = [top]
+    while todo:
+        path = todo.pop()
+        _add_mode(path, top.parent, stat.S_IRWXU, FOLDER | os.O_PATH)
+        todo += [entry.path for entry in entries_of(path, top.parent) if entry.is_folder]
+
+
+def _add_mode(path: Path, below: Path, mode: int, flags: int) -> None:
+    """By a descriptor, which never means a symlink's target; a symlink itself has no mode."""
+    with contextlib.suppress(OSError), _holding(path, below) as above:
+        descriptor = os.open(path.name, flags, dir_fd=above)
+        try:
+            found = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(found) or stat.S_ISDIR(found):
+                Path(f"/proc/self/fd/{descriptor}").chmod(stat.S_IMODE(found) | mode)
+        finally:
+            os.close(descriptor)

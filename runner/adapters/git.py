@@ -417,7 +417,7 @@ class Git:
         self.require_safe_drivers(git_dir)
         marked = status.marks(self, git_dir, worktree)
         found = status.entries(self, git_dir, worktree, marked, timeout=LOOK_TIMEOUT)
-        filled = [link for link in marked.links if disk.holds_anything(worktree / link)]
+        filled = [link for link in marked.links if disk.holds_anything(worktree / link, worktree)]
         return _paths(found) + filled
 
     def index_differs(self, worktree: Path, other: Path) -> list[str]:
@@ -1138,14 +1138,13 @@ def _communicate(
 
 def _require_files_that_end(worktree: Path) -> None:
     for entry in disk.entries(worktree):
-        if entry.name in (".gitignore", ".gitattributes"):
-            with contextlib.suppress(OSError):
-                kind = entry.stat(follow_symlinks=False).st_mode
-                if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
-                    raise Refused(
-                        f"{entry.path} is no regular file: git waits for it without end.",
-                        hint=f"Remove it: rm {shell_word(entry.path)}",
-                    )
+        if entry.path.name in (".gitignore", ".gitattributes"):
+            found = disk.look_untrusted(entry.path, worktree)
+            if found and not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+                raise Refused(
+                    f"{entry.path} is no regular file: git waits for it without end.",
+                    hint=f"Remove it: rm {shell_word(str(entry.path))}",
+                )
 
 
 def _failed(done: subprocess.CompletedProcess[bytes]) -> GitFailed:

@@ -44,7 +44,7 @@ def _obstacles(checkout: Path, path: str, changed: Container[str]) -> Iterator[s
                 yield parent
             return
     if disk.entry_kind(checkout, path) == "folder":
-        files = (entry.path for entry in disk.entries(checkout / path) if not entry.is_dir())
+        files = (entry.path for entry in disk.entries(checkout / path) if not entry.is_folder)
         yield from (one for one in (os.path.relpath(f, checkout) for f in files)
                     if one not in changed)  # fmt: skip
     elif os.path.lexists(checkout / path):

@@ -23,35 +23,38 @@ def repositories(git: Git, worktree: Path) -> list[str]:
     own = worktree / ".git"
     found = set[str]()
     for entry in disk.entries(worktree):
-        path = Path(entry.path)
-        if path.name == "HEAD" and _is_git_dir(path.parent):
+        path = entry.path
+        if path.name == "HEAD" and _is_git_dir(worktree, path.parent):
             folder = path.parent
-            if _has_own_commits(OwnGit(folder, git)):
+            if _has_own_commits(OwnGit(folder, git, below=worktree)):
                 found.add(str(folder.parent if folder.name == ".git" else folder))
-        elif path.name == _MERCURIAL or (path.name == ".git" and path != own and _borrows(path)):
+        elif path.name == _MERCURIAL or (
+            path.name == ".git" and path != own and _borrows(worktree, path)
+        ):
             found.add(str(path.parent))
     return sorted(os.path.relpath(folder, worktree) for folder in _outermost(found))
 
 
-def _is_git_dir(folder: Path) -> bool:
-    kinds = {disk.entry_kind(folder, name) for name in ("objects", "refs")}
+def _is_git_dir(worktree: Path, folder: Path) -> bool:
+    place = folder.relative_to(worktree)
+    kinds = {disk.entry_kind(worktree, str(place / name)) for name in ("objects", "refs")}
     return kinds == {"folder"}
 
 
-def _borrows(file: Path) -> bool:
+def _borrows(worktree: Path, file: Path) -> bool:
     """Whether it is the .git file of a worktree that was added inside: of that only the branch
     comes out."""
-    text = os.fsdecode(disk.read_untrusted(file, 4096) or b"")
+    text = os.fsdecode(disk.read_untrusted(file, 4096, below=worktree) or b"")
     return text.startswith(f"gitdir: {GIT}/")
 
 
 def _has_own_commits(there: OwnGit) -> bool:
-    if (there.folder / "reftable").exists():
+    if disk.look_untrusted(there.folder / "reftable", there.below):
         return True  # refs that are no files cannot be read here
     try:
         claims = there.look()
     except Refused:
-        return bool(disk.holds_anything(there.folder / "objects"))
+        return bool(disk.holds_anything(there.folder / "objects", there.below))
     given = {id_ for ref, id_ in claims.refs.items() if ref.startswith("refs/remotes/")}
     tags = {id_ for ref, id_ in claims.refs.items() if ref.startswith("refs/tags/")}
     own = {id_ for ref, id_ in claims.refs.items() if ref.startswith("refs/heads/")}

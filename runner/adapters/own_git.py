@@ -91,10 +91,12 @@ class Alternate:
 
 
 class OwnGit:
-    """The own git directory at `folder`, of an instance of the repository `git`."""
+    """The own git directory at `folder`, of an instance of the repository `git`. `below` is the
+    folder from which on code inside may have replaced any; by default it is that one."""
 
-    def __init__(self, folder: Path, git: Git) -> None:
+    def __init__(self, folder: Path, git: Git, *, below: Path | None = None) -> None:
         self.folder = folder
+        self.below = below or folder
         self._git = git
 
     def is_whole(self) -> bool:
@@ -175,7 +177,7 @@ class OwnGit:
 
     def keep(self, name: str, data: bytes) -> None:
         """Have this in a file of it, e.g. info/exclude, as it is outside."""
-        if (disk.read_untrusted(self.folder / name) or b"") != data:
+        if (self._read(name) or b"") != data:
             disk.write_below(self.folder, name, data)
 
     def look(self) -> Inside:
@@ -197,14 +199,14 @@ class OwnGit:
         return Inside(branch, detached, refs, stash, busy)
 
     def _head(self) -> tuple[str | None, str | None] | None:
-        text = _line(self.folder / "HEAD")
+        text = self._line("HEAD")
         name = text.removeprefix("ref: refs/heads/")
         if name != text and is_ref_name(name):
             return name, None
         return (None, text) if _ID.fullmatch(text) else None
 
     def _packed(self) -> Iterator[tuple[str, str]]:
-        data = disk.read_untrusted(self.folder / "packed-refs") or b""
+        data = self._read("packed-refs") or b""
         lines = data.split(b"\n", 2 * MAX_REFS + 2)  # a line for the head, two for each tag
         if len(lines) > 2 * MAX_REFS + 2 or len(data) == disk.BOUND:
             raise self._too_many()
@@ -218,15 +220,21 @@ class OwnGit:
         todo, seen = ["refs"], 0
         while todo:
             folder = todo.pop()
-            for entry in _entries(self.folder / folder):
-                name = f"{folder}/{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
+            for entry in disk.entries_of(self.folder / folder, self.below):
+                name = f"{folder}/{entry.path.name}"
+                if entry.is_folder:
                     todo.append(name)
-                elif is_ref_name(name) and _ID.fullmatch(commit := _line(self.folder / name)):
+                elif is_ref_name(name) and _ID.fullmatch(commit := self._line(name)):
                     yield name, commit
                 seen += 1
                 if seen > 2 * MAX_REFS:  # refs, and folders on the way to them
                     raise self._too_many()
+
+    def _read(self, name: str, bound: int = disk.BOUND) -> bytes | None:
+        return disk.read_untrusted(self.folder / name, bound, below=self.below)
+
+    def _line(self, name: str) -> str:
+        return os.fsdecode(self._read(name, 2048) or b"").strip()
 
     def _too_many(self) -> Refused:
         return Refused(
@@ -239,7 +247,7 @@ class OwnGit:
         """The stash's commits, the newest first: they are its reflog."""
         if top is None:
             return ()
-        data = disk.read_untrusted(self.folder / "logs/refs/stash") or b""
+        data = self._read("logs/refs/stash") or b""
         logged = [line.split(b" ")[1:2] for line in data.splitlines()[-MAX_REFS:]]
         found = [os.fsdecode(words[0]) for words in logged if words]
         ids = [commit for commit in found if _ID.fullmatch(commit)]
@@ -252,21 +260,6 @@ def is_ref_name(name: str) -> bool:
         return False
     # No file system would hold a longer part of it and git's .lock behind it.
     return all(len(os.fsencode(part)) <= 250 for part in name.split("/"))
-
-
-def _entries(folder: Path) -> "Iterator[os.DirEntry[str]]":
-    """What lies in a folder that code inside can replace or remove at any moment."""
-    if folder.is_symlink():
-        return
-    try:
-        with os.scandir(folder) as found:
-            yield from found
-    except OSError:
-        return
-
-
-def _line(path: Path) -> str:
-    return os.fsdecode(disk.read_untrusted(path, 2048) or b"").strip()
 
 
 def _ref(folder: Path, name: str, commit: str) -> None:

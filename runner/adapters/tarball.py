@@ -1,6 +1,5 @@
 """One tar of files that a container could write: nothing is followed, nothing blocks."""
 
-import contextlib
 import os
 import stat
 import tarfile
@@ -52,7 +51,7 @@ class _Sparse:
 
 def size(root: Path, paths: Iterable[str]) -> int:
     """How many bytes the files at `paths` have; the holes of sparse ones count."""
-    found = (_look(root / path) for path in _all_below(root, paths))
+    found = (disk.look_untrusted(root / path, root) for path in _all_below(root, paths))
     return sum(seen.st_size for seen in found if seen)
 
 
@@ -63,22 +62,22 @@ def holds(tar: Path, root: Path, path: str) -> bool:
         with tarfile.open(tar) as opened:
             members = {member.name: member for member in opened.getmembers()}
             there = list(_all_below(root, [path.rstrip("/")]))
-            return bool(there) and all(_has(opened, members[one], root / one) for one in there)
+            return bool(there) and all(_has(opened, members[one], root, one) for one in there)
     except (OSError, KeyError, tarfile.TarError):
         return False
 
 
-def _has(opened: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bool:
+def _has(opened: tarfile.TarFile, member: tarfile.TarInfo, root: Path, path: str) -> bool:
     if member.isdir():
-        return path.is_dir() and not path.is_symlink()
+        return disk.entry_kind(root, path) == "folder"
     if member.issym():
-        return str(path.readlink()) == member.linkname
+        return disk.link_untrusted(root / path, root) == member.linkname
     inside = opened.extractfile(member)
-    return inside is not None and _is_same(path, inside, member.size)
+    return inside is not None and _is_same(root, path, inside, member.size)
 
 
-def _is_same(path: Path, inside: IO[bytes], length: int) -> bool:
-    descriptor = disk.open_untrusted(path)
+def _is_same(root: Path, path: str, inside: IO[bytes], length: int) -> bool:
+    descriptor = disk.open_untrusted(root / path, root)
     if descriptor is None:
         return False
     with os.fdopen(descriptor, "rb") as file:
@@ -92,40 +91,27 @@ def _is_same(path: Path, inside: IO[bytes], length: int) -> bool:
 
 def _all_below(root: Path, paths: Iterable[str]) -> Iterator[str]:
     """Each path that is there, and for a folder everything in it. None leads through a symlink."""
-    todo = [path for path in sorted(paths, reverse=True) if _is_reachable(root, path)]
+    todo = sorted(paths, reverse=True)
     while todo:
         path = todo.pop()
+        seen = disk.look_untrusted(root / path, root)
+        if seen is None:
+            continue
         yield path
-        seen = _look(root / path)
-        if seen and stat.S_ISDIR(seen.st_mode):
-            with contextlib.suppress(OSError):
-                names = sorted((entry.name for entry in os.scandir(root / path)), reverse=True)
-                todo += [f"{path}/{name}" for name in names]
-
-
-def _is_reachable(root: Path, path: str) -> bool:
-    above, _, _ = path.rpartition("/")
-    if above and disk.entry_kind(root, above) != "folder":
-        return False
-    return _look(root / path) is not None
-
-
-def _look(path: Path) -> os.stat_result | None:
-    """The entry itself; None where there is none, or none that can be named (too deep)."""
-    try:
-        return path.lstat()
-    except OSError:
-        return None
+        if stat.S_ISDIR(seen.st_mode):
+            names = (entry.path.name for entry in disk.entries_of(root / path, root))
+            todo += [f"{path}/{name}" for name in sorted(names, reverse=True)]
 
 
 def _add(tar: tarfile.TarFile, root: Path, path: str) -> bool:
-    seen = _look(root / path)
+    seen = disk.look_untrusted(root / path, root)
     if seen is None:
         return False
-    if stat.S_ISDIR(seen.st_mode) or stat.S_ISLNK(seen.st_mode):
-        tar.addfile(tar.gettarinfo(root / path, arcname=path))
+    target = disk.link_untrusted(root / path, root) if stat.S_ISLNK(seen.st_mode) else ""
+    if target or stat.S_ISDIR(seen.st_mode):
+        tar.addfile(_entry(path, seen, target or ""))
         return True
-    descriptor = _open(root / path, seen.st_mode) if stat.S_ISREG(seen.st_mode) else None
+    descriptor = _open(root, path) if stat.S_ISREG(seen.st_mode) else None
     if descriptor is None:
         return False
     with os.fdopen(descriptor, "rb") as file:
@@ -133,10 +119,18 @@ def _add(tar: tarfile.TarFile, root: Path, path: str) -> bool:
     return True
 
 
-def _open(path: Path, mode: int) -> int | None:
-    descriptor = disk.open_untrusted(path)
-    if descriptor is None:  # somebody took the right to read away from its owner
-        with contextlib.suppress(OSError):
-            path.chmod(stat.S_IMODE(mode) | stat.S_IRUSR)
-            descriptor = disk.open_untrusted(path)
+def _entry(path: str, seen: os.stat_result, target: str) -> tarfile.TarInfo:
+    """A folder, or the symlink to `target`, as it was seen."""
+    made = tarfile.TarInfo(path)
+    made.type = tarfile.SYMTYPE if target else tarfile.DIRTYPE
+    made.linkname, made.mode, made.mtime = target, stat.S_IMODE(seen.st_mode), seen.st_mtime
+    made.uid, made.gid = seen.st_uid, seen.st_gid
+    return made
+
+
+def _open(root: Path, path: str) -> int | None:
+    descriptor = disk.open_untrusted(root / path, root)
+    if descriptor is None:  # the right to read may have been taken away from its owner
+        disk.make_readable(root / path, root)
+        descriptor = disk.open_untrusted(root / path, root)
     return descriptor

@@ -1,7 +1,6 @@
 """A clean run: one set-up step in a throwaway instance at a commit of base, that runs nothing but
 the steps up to it. What it makes there becomes a snapshot, and nothing else ever does."""
 
-import os
 import re
 import secrets
 from contextlib import suppress
@@ -159,7 +158,7 @@ def _begin_near(
 def _files(inner: GateWork) -> set[str]:
     """Everything in the worktree, less what Python and its packages make anew."""
     top = inner.record.worktree
-    found = (os.path.relpath(entry.path, top) for entry in disk.entries(Path(top)))
+    found = (str(entry.path.relative_to(top)) for entry in disk.entries(Path(top)))
     return {path for path in found if not _ANEW.search(path)}
 
 

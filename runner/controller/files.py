@@ -106,5 +106,5 @@ def _write(work: ProjectWork, worktree: Path, name: str, text: str, tracked: set
             work.say(f"{name} is tracked and stays as it is; the values are in the environment")
     elif kind in ("symlink", "folder", "other"):
         work.warn(f"{name} is a {kind} in this worktree; it was neither followed nor changed")
-    elif disk.read_untrusted(worktree / name) != data:
+    elif disk.read_untrusted(worktree / name, below=worktree) != data:
         disk.write_below(worktree, name, data, mode=0o600 if name == ENV_FILE else 0o644)

@@ -51,7 +51,7 @@ def is_personal(work: ProjectWork, database: Database) -> bool:
         named = set() if len(texts) > SCRIPTS else named_in(tracked, database.folder, text) - seen
         seen |= named
         for path in sorted(named):
-            data = disk.read_untrusted(worktree / path) or b""
+            data = disk.read_untrusted(worktree / path, below=worktree) or b""
             texts.append(data.decode(errors="replace"))
     return any(name in text for name in _own(work) for text in texts)
 
@@ -67,7 +67,7 @@ def _given(work: ProjectWork) -> Iterable[bytes]:
             yield f"\0{key}={value}\0".encode(errors="surrogateescape")
     for path in sorted({*work.record.copied} - {ENV_FILE}):
         yield f"\0{path}\0".encode(errors="surrogateescape")
-        yield disk.digest_untrusted(worktree / path)
+        yield disk.digest_untrusted(worktree / path, below=worktree)
 
 
 def _own(work: ProjectWork) -> set[str]:
@@ -97,5 +97,5 @@ def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:
     left = READ
     for path in sorted(paths):
         yield f"\0{path}\0".encode(errors="surrogateescape")
-        yield disk.digest_untrusted(worktree / path, left)
-        left = max(0, left - disk.size_untrusted(worktree / path))
+        yield disk.digest_untrusted(worktree / path, left, below=worktree)
+        left = max(0, left - disk.size_untrusted(worktree / path, worktree))

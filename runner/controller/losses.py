@@ -105,7 +105,7 @@ def edited_copies(work: Work) -> list[str]:
     checkout, worktree = Path(work.record.checkout), Path(work.record.worktree)
     edited = []
     for name in () if work.is_copied() else work.record.copied:
-        there = disk.read_untrusted(worktree / name)
+        there = disk.read_untrusted(worktree / name, below=worktree)
         source = Path(os.path.realpath(checkout / name))  # of the person's own link its content
         given = disk.read_untrusted(source) or b""
         copy = rewritten(given, str(checkout), str(worktree))

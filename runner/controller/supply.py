@@ -78,7 +78,7 @@ def open_numbers(work: ProjectWork, steps: Steps) -> Iterator[int]:
         if product and not set(product.paths) & work.record.mounts.keys():
             paths = set(product.paths) - set(work.record.copying)
             kinds = {disk.entry_kind(worktree, path) for path in paths}
-            filled = any(disk.holds_anything(worktree / path) for path in paths)
+            filled = any(disk.holds_anything(worktree / path, worktree) for path in paths)
             if kinds <= {"absent", "folder"} and not filled:
                 yield number
 

@@ -1,7 +1,9 @@
 """Files that a container can write too: nothing is followed, nothing blocks, nothing is torn."""
 
+import hashlib
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -209,3 +211,59 @@ def test_holes_of_a_copied_file_stay_holes_and_its_content_is_the_same(tmp_path:
         assert file.read(5) == b"first"
         file.seek(2**20)
         assert file.read(7) == b"second\0"
+
+
+_SWAP = """
+import os, sys
+os.chdir(sys.argv[1])
+while True:
+    os.rename("a", "folder"); os.rename("link", "a")
+    os.rename("a", "link"); os.rename("folder", "a")
+"""
+
+
+def test_a_folder_that_becomes_a_symlink_again_and_again_is_never_followed(tmp_path: Path) -> None:
+    outside, worktree = tmp_path / "outside", tmp_path / "worktree"
+    for place, text in ((outside, "secret"), (worktree / "a", "own")):
+        place.mkdir(parents=True)
+        (place / "file").write_text(text)
+    (outside / "more").mkdir()
+    (worktree / "link").symlink_to(outside)
+    with subprocess.Popen([sys.executable, "-c", _SWAP, worktree]) as swapping:
+        try:
+            seen = {_all_that_is_read(worktree) for _ in range(3000)}
+        finally:
+            swapping.kill()
+    assert {data for data, _ in seen} == {b"own", None}
+    assert {names for _, names in seen} == {frozenset({"file"}), frozenset()}
+
+
+def _all_that_is_read(worktree: Path) -> tuple[bytes | None, frozenset[str]]:
+    place = worktree / "a/file"
+    disk.make_readable(place, worktree)
+    read = disk.reader(worktree)("a/file")
+    assert disk.digest_untrusted(place, below=worktree) != hashlib.sha256(b"secret").digest()
+    assert disk.size_untrusted(place, worktree) in (0, 3)
+    below = {e.path.name for e in disk.entries(worktree) if e.path.parent == worktree / "a"}
+    return read, frozenset(below)
+
+
+def test_rights_are_given_to_what_lies_there_and_never_to_what_a_symlink_means(
+    tmp_path: Path,
+) -> None:
+    outside, worktree = tmp_path / "outside", tmp_path / "worktree"
+    for place in (outside, worktree / "a/b"):
+        place.mkdir(parents=True)
+        (place / "file").write_text("")
+        (place / "file").chmod(0o200)
+    outside.chmod(0o100)
+    (worktree / "a/link").symlink_to(outside)
+    (worktree / "a/b").chmod(0)
+    disk._make_writable(worktree / "a")
+    disk._make_writable(worktree / "a/link")
+    disk.make_readable(worktree / "a/b/file", worktree)
+    disk.make_readable(worktree / "a/link/file", worktree)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (outside, worktree / "a/b")}
+    assert modes == {outside: 0o100, worktree / "a/b": 0o700}
+    assert stat.S_IMODE((worktree / "a/b/file").stat().st_mode) == 0o600
+    assert stat.S_IMODE((outside / "file").stat().st_mode) == 0o200
