@@ -54,6 +54,22 @@ def answers_http(host: str, port: int, path: str, timeout: float) -> int | None:
     return int(status) if version.startswith("HTTP/") and status.isdecimal() else None
 
 
+def speaks_tls(host: str, port: int, timeout: float) -> bool:
+    """Whether a TLS handshake succeeds there, whatever the certificate says."""
+    import ssl  # late: asked only where a service is not ready for seconds
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout=timeout) as connection,
+            context.wrap_socket(connection, server_hostname="localhost"),
+        ):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def answers_tcp(host: str, port: int, timeout: float) -> bool:
     """Whether something accepts and keeps a connection.
 

@@ -210,7 +210,7 @@ def clean_command(
         for answer in cleaned:
             for line in _cleaned(answer, dry_run=dry_run):
                 click.echo(output.printable(f"{answer.id}: {line}"))
-        _show_errors(errors)
+        _show_errors(chosen, errors)
     if held_back and not json_:
         click.echo(f"Nothing was removed; with --each this goes: {listed(held_back)}", err=True)
     if selecting and not chosen:
@@ -288,11 +288,17 @@ def _show(
         there = [views[instance] for instance in ids if instance in views]
         if there:
             output.show_views(there, json_=False)
-        _show_errors(failed)
+        _show_errors(ids, errors)
     return exit_code_of(failed)
 
 
-def _show_errors(errors: Sequence[RunnerError | None]) -> None:
-    for error in errors:
-        if error:
+def _show_errors(ids: Sequence[str], errors: Sequence[RunnerError | None]) -> None:
+    """Each error once: of instances with the same one, the others are only named."""
+    said: dict[str, str] = {}
+    for instance, error in zip(ids, errors, strict=True):
+        text = error.message.removeprefix(f"{instance}: ") if error else ""
+        if error and text in said:
+            click.secho(f"{instance}: the same as {said[text]}", fg="red", err=True)
+        elif error:
+            said[text] = instance
             output.show_error(error)

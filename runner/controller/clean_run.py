@@ -31,7 +31,7 @@ from runner.domain.container import GATE_PREFIX, WORKSPACE
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
 from runner.domain.managers import verified
 from runner.domain.produces import below_home, downloads_of, overlap
-from runner.domain.text import sentences
+from runner.domain.text import sentences, without_lines
 
 _ANEW = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
 # Whether every one of these folders has something in it.
@@ -48,6 +48,8 @@ def made_clean(
     if commit is None:
         return None
     key = steps.key(number)
+    if key in work.repository.unclean:
+        return None
     inner, made = _throwaway(work, number, key), None
     prefix = f"treedock-{work.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}."
     with work.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
@@ -55,8 +57,9 @@ def made_clean(
         try:
             made = _made(inner, number, key, prefix, commit, image, authority)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
+            work.repository.unclean.add(key)  # the next instance need not try it as well
             said = f"a clean run of {named(steps.steps[number])} failed:"
-            work.warn(sentences(said, error.message))
+            work.warn(sentences(said, without_lines(error.message)))
             return None
         finally:
             dispose(inner)

@@ -58,6 +58,8 @@ class Repository:
         self.records = Records(common_dir)
         self.snapshots = Snapshots(self.records.root)
         self._connect = connect
+        self.unclean = set[str]()
+        """Keys of snapshots for which a clean run has failed in this process."""
 
     @cached_property
     def engine(self) -> Engine:

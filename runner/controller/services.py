@@ -13,11 +13,13 @@ from runner.domain.config import Service
 from runner.domain.environment import port_variable
 from runner.domain.errors import CommandFailed
 from runner.domain.listening import only_on_loopback
-from runner.domain.service import job_of
+from runner.domain.service import OK, is_failure, is_ready, job_of
 from runner.domain.text import with_last_lines
 
 GLANCE = 0.05  # seconds between two looks
 ASK = 0.25  # seconds a connection has to stay open, see sockets.answers_tcp
+ASK_TLS = 2.0  # seconds for a handshake
+PATIENCE = 5.0  # seconds for which a service may answer that it failed
 SUSPICION = 3.0  # seconds of silence before looking for a service on 127.0.0.1
 
 
@@ -68,43 +70,66 @@ def await_ready(work: ProjectWork, container: str, name: str) -> None:
     service = work.config.services[name]
     with work.step(f"waiting for {name}"):
         begun = time.monotonic()
-        suspicion = begun + SUSPICION
-        while not _is_ready(work, service):
+        suspicion, failing = begun + SUSPICION, 0.0
+        while not is_ready(status := _status(work, service)):
             _require_alive(work, name, service)
             now = time.monotonic()
+            failing = (failing or now) if is_failure(status) else 0.0
+            if failing and now > failing + PATIENCE:
+                raise _failing(work, name, service, status, now - failing)
             if now > suspicion:
                 _require_reachable(work, container, name, service)
                 suspicion = now + SUSPICION
             if now > begun + service.ready.timeout:
-                raise _silent(work, name, service)
+                raise _failing(work, name, service, status, now - begun)
             time.sleep(GLANCE)
         _require_alive(work, name, service)
 
 
-def _is_ready(work: ProjectWork, service: Service) -> bool:
-    """Whether the published port answers; a service without one is ready when it lives."""
+def _status(work: ProjectWork, service: Service) -> int | None:
+    """What the published port answers; a service without one is ready when it lives."""
     if service.port is None:
-        return True
-    port = work.record.ports[service.port]
-    host = work.project.user.sandbox.publish
-    host = "127.0.0.1" if host == "0.0.0.0" else host
+        return OK
+    host, port = _address(work, service.port)
     if service.ready.http:
-        status = sockets.answers_http(host, port, service.ready.http, timeout=5)
-        return status is not None and status < 500
-    return sockets.answers_tcp(host, port, timeout=ASK)
+        return sockets.answers_http(host, port, service.ready.http, timeout=5)
+    return OK if sockets.answers_tcp(host, port, timeout=ASK) else None
+
+
+def _address(work: ProjectWork, port: str) -> tuple[str, int]:
+    host = work.project.user.sandbox.publish
+    return "127.0.0.1" if host == "0.0.0.0" else host, work.record.ports[port]
 
 
 def _require_alive(work: ProjectWork, name: str, service: Service) -> None:
     jobs = run_folder(work)
     job = jobs.job(job_of(name))
     if not job.alive and job.exit_code is not None and (job.exit_code or service.port):
+        if job.exit_code == 0:
+            raise _in_background(work, name, service)
         raise failed_job(work, jobs, job_of(name), service.run, job.exit_code)
+
+
+def _in_background(work: ProjectWork, name: str, service: Service) -> CommandFailed:
+    said = f"{work.id}: {name} ended by itself: {service.run}. A service has to stay in the "
+    lines = run_folder(work).last_lines(job_of(name))
+    return CommandFailed(
+        with_last_lines(f"{said}foreground.", lines),
+        hint=f"Leave out what sends it to the background (&, -d, --daemon) in services.{name}.run. "
+        f"The whole log: treedock logs {work.id} {name}",
+    )
 
 
 def _require_reachable(work: ProjectWork, container: str, name: str, service: Service) -> None:
     if service.port is None:
         return
-    port = work.record.ports[service.port]
+    host, port = _address(work, service.port)
+    if service.ready.http and sockets.speaks_tls(host, port, timeout=ASK_TLS):
+        raise CommandFailed(
+            f"{work.id}: {name} answers in TLS at https://localhost:{port}{service.ready.http}, "
+            "and treedock asks in plain HTTP.",
+            hint=f"Leave out services.{name}.ready.http: then a connection is enough.",
+        )
     tables = work.engine.exec(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
     if only_on_loopback(tables.decode(errors="replace"), port):
         raise CommandFailed(
@@ -115,13 +140,23 @@ def _require_reachable(work: ProjectWork, container: str, name: str, service: Se
         )
 
 
-def _silent(work: ProjectWork, name: str, service: Service) -> CommandFailed:
+def _failing(
+    work: ProjectWork, name: str, service: Service, status: int | None, seconds: float
+) -> CommandFailed:
+    """It runs and does not get ready: what it answers instead, for so long."""
     assert service.port is not None
     port = work.record.ports[service.port]
     asked = f"http://localhost:{port}{service.ready.http}" if service.ready.http else f"port {port}"
+    whole = f"The whole log: treedock logs {work.id} {name}"
     said = f"{work.id}: {name} runs, but {asked} did not answer within {service.ready.timeout:g} s."
+    hint = (
+        f"Does it listen on ${port_variable(service.port)}? Is services.{name}.ready.timeout "
+        f"long enough? {whole}"
+    )
+    if status is not None:
+        said = f"{work.id}: {name} runs, but {asked} answered {status} for {seconds:.0f} s."
+        hint = f"Its log may say why: fix that, or let services.{name}.ready.http name another "
+        hint += f"path. {whole}"
     return CommandFailed(
-        with_last_lines(said, run_folder(work).last_lines(job_of(name))),
-        hint=f"Does it listen on ${port_variable(service.port)}? Is services.{name}.ready.timeout "
-        f"long enough? The whole log: treedock logs {work.id} {name}",
+        with_last_lines(said, run_folder(work).last_lines(job_of(name))), hint=hint
     )

@@ -18,6 +18,21 @@ class _Job(Protocol):
     def alive(self) -> bool: ...
 
 
+OK = 200  # what a service that is asked nothing in HTTP answers, once it is ready
+FAILED = 500
+NOT_YET = (502, 503, 504)  # what a server says that waits for another one
+
+
+def is_ready(status: int | None) -> bool:
+    """Whether a service that answers so is ready; None is no answer."""
+    return status is not None and status < FAILED
+
+
+def is_failure(status: int | None) -> bool:
+    """Whether a service that answers so has failed, rather than being about to be ready."""
+    return status is not None and status >= FAILED and status not in NOT_YET
+
+
 def job_of(service: str) -> str:
     """The name of a service's job in the run folder."""
     return f"service.{service}"

@@ -59,6 +59,13 @@ def with_last_lines(sentence: str, lines: Sequence[str], bound: int = 300) -> Li
     return Lines(f"{shown(sentence)} Its last lines:{last}") if lines else shown(sentence)
 
 
+def without_lines(text: str) -> Lines:
+    """What `with_last_lines` gave, with only the last of these lines, behind the sentence."""
+    first, *lines = shown(text).split("\n")
+    sentence = first.removesuffix(" Its last lines:")
+    return Lines(f"{sentence} It ended with: {lines[-1].strip()}") if lines else Lines(sentence)
+
+
 def with_words(sentence: str, said: str, bound: int = 1000) -> Lines:
     """`sentence`, and what another program said about it, of which the last `bound` characters
     count: behind it where that is one line, else below it."""

@@ -478,3 +478,23 @@ def test_of_a_half_made_snapshot_nothing_is_used_and_nothing_is_left(
         shop.clean("auth")
         prune(shop.repository, max_size=-1)
         assert volumes(shop) == []
+
+
+def test_a_step_that_fails_is_tried_clean_once_and_said_in_short(
+    shop: Shop, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    step = f"echo $TREEDOCK_ID >>{log}; for n in 1 2 3; do printf '%05000d\\n' $n; done; exit 3"
+    commit(shop.repo, {"lock": "one\n"}, "lock")
+    shop.configure(setup=[{"run": step, "produces": ["lib"], "key": ["lock"]}])
+    git(shop.repo, "commit", "--quiet", "--all", "--message", "configured")
+    errors = [brought.error for brought in shop.bring("auth", "pay")]
+    clean, *inside = sorted(log.read_text().split(), key=lambda one: not one.startswith("gate."))
+    assert (clean[:14], sorted(inside)) == ("gate.snapshot-", ["auth", "pay"])
+    (warned,) = shop.warnings
+    assert "It ended with: 000" in warned
+    assert "\n" not in warned
+    assert len(warned) < 1500
+    for error in errors:
+        assert error
+        assert error.message.count("characters more") == 3
