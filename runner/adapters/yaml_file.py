@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from runner.domain.errors import ConfigError
+from runner.domain.text import with_words
 
 
 class _Loader(yaml.SafeLoader):
@@ -21,6 +22,22 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """YAML 1.1 reads 0512 as 330 and 1:30 as 90, which is never what is meant."""
+        number: int = super().construct_yaml_int(node)
+        text = node.value.lstrip("+-")
+        if ":" in text or (text[:1] == "0" and text.isdecimal() and len(text) > 1):
+            plain = text.lstrip("0") or "0"
+            way = f"write {plain}" if ":" not in text else "it has to be one number"
+            raise yaml.constructor.ConstructorError(
+                None, None, f"YAML reads {node.value} as {number}: {way}, or put it into quotes",
+                node.start_mark,
+            )  # fmt: skip
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def load(path: Path) -> Any:
@@ -39,4 +56,5 @@ def parse(data: bytes, where: str) -> Any:
     try:
         return yaml.load(data, _Loader)  # a SafeLoader: no objects are made
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where} cannot be read: {error}", hint="Mend that line.") from error
+        said = with_words(f"{where} cannot be read", str(error))
+        raise ConfigError(said, hint="Fix that line.") from error

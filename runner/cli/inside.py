@@ -145,6 +145,7 @@ def restore_command(instance: str, name: str, source: str | None, json_: bool) -
 def snapshots_command(instance: str | None, json_: bool) -> None:
     """List the snapshots of an instance's database."""
     from runner.controller.database import snapshots
+    from runner.domain.sizes import shown_size
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
@@ -152,7 +153,7 @@ def snapshots_command(instance: str | None, json_: bool) -> None:
     if json_:
         output.show_json({"snapshots": [asdict(one) for one in found]})
     else:
-        rows = [[one.name, f"{one.size / 2**20:.1f} MiB", one.created_at] for one in found]
+        rows = [[one.name, shown_size(one.size), one.created_at] for one in found]
         output.show_table(["NAME", "SIZE", "CREATED"], rows)
 
 

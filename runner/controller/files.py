@@ -12,6 +12,7 @@ from runner.adapters import disk, env_file
 from runner.controller.copies import fault
 from runner.controller.work import ProjectWork
 from runner.domain import environment
+from runner.domain.environment import require_one_argument
 from runner.domain.produces import folders_of
 from runner.domain.text import listed
 
@@ -61,9 +62,13 @@ def write_files(work: ProjectWork, values: Mapping[str, str]) -> None:
 
 
 def env_file_values(work: ProjectWork) -> dict[str, str]:
-    """What the instance's .env holds, for the container's environment."""
+    """What the instance's .env holds, for the container's environment. Raises ConfigError for a
+    value that no program can get."""
     data = disk.read_untrusted(Path(work.record.worktree) / ENV_FILE, 2**20) or b""
-    return work.admitted(env_file.values(data.decode(errors="replace")))
+    values = work.admitted(env_file.values(data.decode(errors="replace")))
+    for key, value in values.items():
+        require_one_argument(f"{ENV_FILE} of {work.id}: {key}", value)
+    return values
 
 
 def _say_what_is_left(work: ProjectWork) -> None:

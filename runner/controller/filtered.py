@@ -66,7 +66,8 @@ def _write(work: Work, worktree: Path, commit: str, paths: Sequence[str]) -> lis
                 with tempfile.TemporaryFile(dir=work.records.folder(work.id)) as made:
                     work.git.smudge(worktree, rules, commit, path, made)
                     made.seek(0)
-                    mode = (worktree / path).lstat().st_mode & 0o777
+                    there = disk.look_untrusted(worktree / path, worktree)
+                    mode = there.st_mode & 0o777 if there else 0o644
                     disk.write_below(worktree, path, made, mode)
                 written.append(path)
             except (RunnerError, OSError) as error:
@@ -96,6 +97,6 @@ def _as_committed(work: Work, worktree: Path, commit: str, paths: Sequence[str])
     """Those of these paths that are regular files with exactly what is committed."""
     for path in paths:
         if disk.entry_kind(worktree, path) == "file":
-            there = disk.read_untrusted(worktree / path, POINTER)
+            there = disk.read_untrusted(worktree / path, POINTER, below=worktree)
             if there == work.git.blob(commit, path):
                 yield path

@@ -29,7 +29,7 @@ def copy_hooks(work: ProjectWork) -> None:
     for name in hooks.COPIED:
         if name in found.names and not found.relative:
             data = (Path(found.folder) / name).read_bytes()
-            if disk.read_untrusted(own.folder / "hooks" / name) != data:
+            if disk.read_untrusted(own.folder / "hooks" / name, below=own.folder) != data:
                 disk.write_below(own.folder, f"hooks/{name}", data, mode=0o755)
 
 

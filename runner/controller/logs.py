@@ -16,6 +16,7 @@ from runner.domain.text import listed
 
 LONGEST_LINE = 2**20  # bytes; a longer one is shown in pieces
 GLANCE = 0.2  # seconds between two looks at a followed log
+LOOK = 1.0  # seconds between two looks at who writes it
 BETWEEN = 2000  # lines
 
 
@@ -47,7 +48,8 @@ def tails(
 def follow(
     repository: Repository, instance: str, names: list[str]
 ) -> Iterator[tuple[str, list[str]]]:
-    """(name, new lines) of these logs, for ever; a log that starts anew is read from its start."""
+    """(name, new lines) of these logs, without end; of a log that begins again all of it. Raises
+    EngineUnavailable where the engine goes, NotFound where the instance does."""
     folder = _folder(repository, instance)
     jobs = {_short(job): job for job in folder.logs()}
     readers: dict[str, _Reader | _SidecarReader] = {}
@@ -57,12 +59,22 @@ def follow(
             readers[name] = _Reader(folder.log(jobs[name]))
         elif sidecar:
             readers[name] = _SidecarReader(repository.engine, sidecar.name)
+    looked = time.monotonic()
     while True:
         for name, reader in readers.items():
             lines = reader.new_lines()
             if lines:
                 yield name, lines
+        if time.monotonic() > looked + LOOK:
+            _require_source(repository, instance)
+            looked = time.monotonic()
         time.sleep(GLANCE)
+
+
+def _require_source(repository: Repository, instance: str) -> None:
+    """That something can still be added: an instance, be it down, and an engine to run it."""
+    repository.record(instance)
+    repository.engine.containers(repository=repository.key)
 
 
 class _Reader:

@@ -185,14 +185,16 @@ def _receive(work: Work, wanted: list[str], missing: list[str], known: list[str]
     """The objects of `wanted`, of which these are `missing` here."""
     folder, limit = work.records.folder(work.id), _limit(work)
     with quarantine.incoming(_quarantine(work)) as arrived, _named(work):
+        whole = False
         try:
             with arrived.pack.open("wb") as file:
                 _pack(work, missing, known, cast(BinaryIO, _Bounded(file, limit)))
+            whole = True
             quarantine.examine(work.git, arrived, limit)
             quarantine.require_sound(work.git, wanted, known, limit, arrived)
         except Refused as error:
-            if arrived.pack.stat().st_size == 0:
-                raise
+            if not whole or arrived.pack.stat().st_size == 0:
+                raise  # what was cut off is of no use
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{missing[0][:10]}"
             kept = quarantine.keep_aside(arrived, folder / "refused", name)
             raise Refused(error.message, hint=f"{error.hint} Kept: {kept}") from error

@@ -24,31 +24,14 @@ from pydantic import (
     model_validator,
 )
 
-from runner.domain.environment import values_of
+from runner.domain.environment import one_argument, values_of
 from runner.domain.errors import ConfigError
 from runner.domain.ports import PortRange
 from runner.domain.produces import folders_of, overlap
+from runner.domain.sizes import format_size as format_size
+from runner.domain.sizes import parse_size as parse_size
 from runner.domain.text import below_each_other
 from runner.domain.wrong_value import wrong_value
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-
-
-def parse_size(value: object) -> int:
-    """'2g' -> bytes; a number is bytes already. Units are powers of 1024, as Docker's are."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r} is not a size such as 512m or 2g")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
-
-
-def format_size(size: int) -> str:
-    """2147483648 -> '2g': the largest unit that divides it, so that parse_size gives it back."""
-    unit = next(unit for unit in ("t", "g", "m", "k", "") if size % _UNITS[unit] == 0)
-    return f"{size // _UNITS[unit]}{unit}"
 
 
 def _parse_range(value: object) -> PortRange:
@@ -79,7 +62,7 @@ def relative_file(text: str) -> str:
 def _one_line(text: str) -> str:
     if "\n" in text or "\0" in text:
         raise ValueError("has to fit on one line")
-    return text
+    return one_argument(text)
 
 
 def _branch_pattern(text: str) -> str:
@@ -118,7 +101,7 @@ Line = Annotated[str, AfterValidator(_one_line)]
 Pattern = Annotated[str, AfterValidator(_one_line), AfterValidator(relative_path)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Command = Annotated[str, Field(min_length=1)]
+Command = Annotated[str, Field(min_length=1), AfterValidator(one_argument)]
 
 
 class Model(BaseModel):
@@ -201,7 +184,9 @@ class Step(Model):
 
 class Ready(Model):
     http: str | None = Field(default=None, pattern=r"^/[!-~]*$")
-    """Path that has to answer with a status below 500. Without it a TCP connection is enough."""
+    """Path that has to answer in plain HTTP with a status below 500. A service that answers with an
+    error for 5 seconds counts as failed, unless it is 502, 503 or 504. Without a path a TCP
+    connection is enough."""
     timeout: float = Field(default=60, gt=0, le=3600)
     """Seconds until a service that is not ready counts as failed."""
 
@@ -625,6 +610,10 @@ _HELP = "treedock config schema prints every key with its meaning."
 def _sentence(model: type[Model], problem: dict[str, Any]) -> str:
     """One validation problem as 'services.backend.redy: unknown key; did you mean `ready`?'."""
     steps = [step for step in problem["loc"] if not _is_union_tag(step)]
+    if problem["type"] == "string_type" and "[key]" in problem["loc"]:
+        problem = {**problem, "type": "invalid_key"}
+    if problem["type"] == "invalid_key":
+        del steps[-1]  # it is the key itself, which may be no text
     path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".")
     if problem["type"] == "extra_forbidden":
         near = get_close_matches(str(steps[-1]), _keys_at(model, steps[:-1]), n=1)

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 
 from runner.domain.errors import ConfigError
+from runner.domain.sizes import shown_size
 
+LONGEST = 120 * 2**10  # bytes
 BLOCK_START = "# >>> treedock: generated, replaced by every `treedock up` >>>"
 BLOCK_END = "# <<< treedock <<<"
 
@@ -28,6 +30,26 @@ def port_variable(name: str) -> str:
     return name.upper().replace("-", "_") + "_PORT"
 
 
+def one_argument(text: str) -> str:
+    """A text that a program can get as an argument or a variable: Linux allows 128 KiB
+    (MAX_ARG_STRLEN), the variable's name with it. Raises ValueError."""
+    size = len(text.encode(errors="surrogateescape"))
+    if size > LONGEST:
+        raise ValueError(
+            f"has {shown_size(size)}; a command or variable holds at most {shown_size(LONGEST)}. "
+            "Put it into a file"
+        )
+    return text
+
+
+def require_one_argument(where: str, text: str) -> None:
+    """The same, with a ConfigError that says `where` it stands."""
+    try:
+        one_argument(text)
+    except ValueError as error:
+        raise ConfigError(f"{where} {error}.", hint="Name that file in its place.") from None
+
+
 def values_of(instance: str, ports: Mapping[str, int], added: Mapping[str, str]) -> dict[str, str]:
     """Everything treedock tells the app: its ports, its id, and `env.set` with ${...} filled in.
 
@@ -37,6 +59,7 @@ def values_of(instance: str, ports: Mapping[str, int], added: Mapping[str, str])
     values["TREEDOCK_ID"] = instance
     for key, template in added.items():
         values[key] = expand(template, values, f"env.set.{key}")
+        require_one_argument(f"env.set.{key}", values[key])
     return values
 
 

@@ -86,7 +86,9 @@ def choose_slot(
         if _is_free(ranges, slot, holders, is_free):
             return slot
     raise NoFreeSlot(
-        f"All {slots} slots are taken: {who_holds(ranges, holders, is_free)}.", hint=NO_SLOT
+        f"{instance}: no slot is free. All {slots} slots are taken: "
+        f"{who_holds(ranges, holders, is_free)}.",
+        hint=NO_SLOT,
     )
 
 

@@ -1,6 +1,9 @@
 """What is wrong with a value of treedock.yaml, in plain words instead of pydantic's."""
 
+from datetime import date, datetime
 from typing import Any
+
+from runner.domain.sizes import format_size
 
 _WANTED = {
     "string_type": "text",
@@ -36,16 +39,33 @@ def wrong_value(problem: dict[str, Any]) -> str:
         return f"needs {_WANTED[kind]}, not {_shown(given)}{_advice(kind, given)}"
     if kind == "literal_error":
         return f"needs {context['expected']}, not {_shown(given)}{_advice(kind, given)}"
+    if kind == "invalid_key":
+        return f"the key {_shown(given)} has to be text{_advice('string_type', given)}"
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return f"needs {words} {context[bound]:g}, not {_shown(given)}"
+        return f"needs {words} {_bound(context[bound], given)}, not {_shown(given)}"
     if kind == "string_pattern_mismatch":
         return f"{_shown(given)} does not fit the pattern {context['pattern']}"
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
+def _bound(bound: float, given: object) -> str:
+    """A bound as one writes it: a size where a size was given, or where it is one."""
+    whole = int(bound)
+    if whole != bound:
+        return f"{bound:g}"
+    is_size = isinstance(given, str) and not given.strip().lstrip("-").isdecimal()
+    return format_size(whole) if is_size or whole >= 2**20 else str(whole)
+
+
 def _shown(given: object) -> str:
     """A value as it looks in YAML, whole where it is short."""
+    if isinstance(given, date):  # a time of day, too
+        return given.isoformat(" ") if isinstance(given, datetime) else given.isoformat()
+    if isinstance(given, bytes):
+        return "binary data"
+    if isinstance(given, set):
+        return "a set"
     if given is None:
         return "nothing"
     if isinstance(given, bool):
@@ -63,6 +83,8 @@ def _advice(kind: str, given: object) -> str:
         return ""
     if isinstance(given, bool):
         return "; YAML reads yes, no, on and off as true and false: put it into quotes"
+    if isinstance(given, date):
+        return "; YAML reads it as a date: put it into quotes"
     return (
         "; put it into quotes" if isinstance(given, int | float) and kind == "string_type" else ""
     )

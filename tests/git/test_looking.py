@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from runner.controller.listing import status
+from runner.controller.logs import follow
+from runner.domain.errors import EngineUnavailable, NotFound
 from runner.domain.instance import View
 from tests.real_git import git
 from tests.running import Cli
@@ -100,3 +102,15 @@ def test_open_says_when_nothing_can_answer_at_the_url(shop: Shop, cli: Cli) -> N
     gone = cli("open", "auth", "backend", "--json", env={"DOCKER_HOST": "unix:///nobody"})
     assert gone.json["url"] == f"http://localhost:{port}"
     assert (gone.exit_code, "does not answer" in gone.stderr) == (0, True)
+
+
+def test_following_a_log_ends_when_the_engine_goes_and_when_the_instance_does(shop: Shop) -> None:
+    following = follow(shop.repository, "auth", ["worker"])
+    shop.engine.vanish()
+    with pytest.raises(EngineUnavailable):
+        next(following)
+    shop.engine.come_back()
+    following = follow(shop.repository, "auth", ["worker"])
+    shop.clean("auth", force=True)
+    with pytest.raises(NotFound, match="no instance 'auth'"):
+        next(following)

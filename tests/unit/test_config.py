@@ -9,7 +9,9 @@ import yaml
 from runner.adapters import yaml_file
 from runner.domain import config
 from runner.domain.config import parse_size, project_name, validate, validate_user
+from runner.domain.environment import values_of
 from runner.domain.errors import ConfigError
+from runner.domain.sizes import shown_size
 
 
 def refusal(text: str) -> str:
@@ -269,3 +271,40 @@ def test_a_file_that_is_no_yaml_is_a_configuration_error(data: bytes, tmp_path: 
     path.write_bytes(data)
     with pytest.raises(ConfigError, match="cannot be read"):
         yaml_file.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: 2026-11-30", "not 2026-11-30; YAML reads it as a date: put it into quotes"),
+        ("name: 2026-11-30 10:00:00", "not 2026-11-30 10:00:00; YAML reads it as a date"),
+        ("on: {push: 1}", "treedock.yaml: the key true has to be text; YAML reads yes, no, on"),
+        ("env: {set: {no: x}}", "env.set: the key false has to be text; YAML reads yes, no, on"),
+        ("limits: {memory: 1k}", "limits.memory: needs at least 16m, not"),
+        ("limits: {memory: 5}", "limits.memory: needs at least 16m, not 5"),
+        ("limits: {pids: 5}", "limits.pids: needs at least 16, not 5"),
+        ("limits: {pids: 0512}", "YAML reads 0512 as 330: write 512, or put it into quotes"),
+        ("limits: {pids: 1:30}", "YAML reads 1:30 as 90: it has to be one number"),
+        (f"env: {{set: {{A: {'x' * 140_000}}}}}", "env.set.A: has 136 KiB; a command or variable"),
+        (f"verify: {'x' * 140_000}", "verify: has 136 KiB; a command or variable"),
+    ],
+)
+def test_what_yaml_made_of_a_value_is_said_as_it_was_written(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(yaml_file.parse(text.encode(), "treedock.yaml"), "treedock.yaml")
+    assert said in caught.value.message
+    assert len(caught.value.message) < 500
+
+
+def test_a_value_may_not_grow_too_long_by_what_is_filled_in() -> None:
+    added = {"A": "x" * 70_000, "B": "${A}${A}"}
+    with pytest.raises(ConfigError, match=r"env\.set\.B has 136 KiB"):
+        values_of("auth", {}, added)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (8192, "8.0 KiB"), (2**30 * 12, "12 GiB")],
+)
+def test_sizes_are_shown_in_a_unit_of_which_there_is_one(size: int, shown: str) -> None:
+    assert shown_size(size) == shown
