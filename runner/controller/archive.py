@@ -5,6 +5,7 @@ the instance is removed; its commits are refs below refs/treedock-archive/<id>-<
 """
 
 import contextlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,7 @@ from runner.controller.work import Work
 from runner.domain.errors import RunnerError
 
 MANIFEST = "archive.json"
+SEEN = "archives-seen-as-old.json"
 DAYS = 14.0  # where treedock.yaml cannot be read
 SIZE = 2**30  # bytes, likewise
 
@@ -152,8 +154,13 @@ def keep_git(work: Work, archive: Archive) -> None:
 
 
 def expire(repository: Repository, new: Sequence[Archive]) -> None:
-    """Remove the archives that are older than limits.archive_days, except those of just now."""
-    oldest = f"{datetime.now(UTC) - timedelta(days=archive_days(repository)):{_TIME}}"
+    """Remove the archives that are older than limits.archive_days, except those of just now.
+
+    A clock that was set back, or is ahead now, must not cost one: its name and its file both have
+    to be old, and it has to have been seen as old for as long before.
+    """
+    now = datetime.now(UTC)
+    oldest = now - timedelta(days=archive_days(repository))
     root, git = root_of(repository), repository.git
     work = Work(repository, "", lambda event: None)
     with work.repository_locked():
@@ -162,12 +169,34 @@ def expire(repository: Repository, new: Sequence[Archive]) -> None:
         refs = git.refs(keeping.ARCHIVE)
         named = {ref.split("/")[2] for ref in refs}
         named |= {path.name for path in root.iterdir()} if root.is_dir() else set()
-        for name in sorted(named - needed):
-            found = _NAME.fullmatch(name)
-            if found and found[1] < oldest:
+        seen = _seen_as_old(root.parent / SEEN)
+        old = [name for name in sorted(named - needed) if _looks_old(root / name, oldest)]
+        since = {name: min(seen.get(name, now.timestamp()), now.timestamp()) for name in old}
+        for name in old:
+            if since[name] <= oldest.timestamp():
                 prefix = f"{keeping.ARCHIVE}/{name}/"
                 keeping.drop(git, {r: id_ for r, id_ in refs.items() if r.startswith(prefix)})
                 disk.remove_tree(root / name)
+                del since[name]
+        if since != seen:
+            disk.write_atomically(root.parent / SEEN, json.dumps(since).encode())
+
+
+def _looks_old(archive: Path, oldest: datetime) -> bool:
+    """Whether its name and, where there is one, its folder are of before then."""
+    found = _NAME.fullmatch(archive.name)
+    if not found or found[1] >= f"{oldest:{_TIME}}":
+        return False
+    return not archive.exists() or archive.stat().st_mtime < oldest.timestamp()
+
+
+def _seen_as_old(marks: Path) -> dict[str, float]:
+    """Since when archives were seen as old, in seconds since 1970, by name."""
+    try:
+        data = json.loads(marks.read_bytes())
+        return {str(name): float(at) for name, at in data.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def archive_days(repository: Repository) -> float:

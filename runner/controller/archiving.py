@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import heapq
+import itertools
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from runner.controller.archive import (
     new_name,
     root_of,
 )
-from runner.controller.losses import going_branch
+from runner.controller.losses import going_branch, holder
 from runner.controller.work import Work
 from runner.domain.errors import Refused, RunnerError, unavailable
 from runner.domain.text import shell_word
@@ -167,19 +168,49 @@ def _copy_end(source: Path, target: Path, bound: int) -> int:
 
 def _ways_back(work: Work, prefix: str, stake: Stake, tar: Path | None) -> list[str]:
     """The commands that bring it back, in their order."""
-    record, commands = work.record, []
+    record, commands, taken = work.record, [], set[str]()
     for place in stake.places:
-        own = re.sub("^inside[-/](heads/)?", "", place.name).replace("/", "-")
-        name = record.branch if place.name == "head" else f"{record.id}-{own}"
         kind = "branch" if place.commit else "tag"
+        own = re.sub("^inside[-/](heads/)?", "", place.name).replace("/", "-")
+        wanted = record.branch if place.name == "head" else f"{record.id}-{own}"
+        name = _free(work, "refs/heads" if place.commit else "refs/tags", wanted, taken)
         commands.append(f"git {kind} {shell_word(name)} {shell_word(f'{prefix}/{place.name}')}")
     if tar:
-        head = going_branch(work)
-        anew = head and not any(place.name == "head" for place in stake.places)
-        commands.append(f"treedock up {record.id} " + (f"--base {head}" if anew else "--attach"))
-        where = shell_word(record.worktree)
-        commands.append(f"tar -xf {shell_word(str(tar))} -C {where}")
+        where = record.worktree
+        again = _up_again(work, stake)
+        if again is None:  # its branch is somebody else's by now
+            where = f"{tar.parent}/files"
+        commands.append(again or f"mkdir {shell_word(where)}")
+        commands.append(f"tar -xf {shell_word(str(tar))} -C {shell_word(where)}")
     return commands
+
+
+def _up_again(work: Work, stake: Stake) -> str | None:
+    """The command that makes a worktree with the commit that the files were changed from; None
+    where the branch is checked out elsewhere."""
+    up, branch = f"treedock up {work.record.id}", work.record.branch
+    if any(place.name == "head" for place in stake.places):
+        return f"{up} --attach"  # the command before it makes the branch
+    going = going_branch(work)
+    if work.git.branch(branch) and not going:
+        return None if holder(work) else f"{up} --attach"
+    return f"{up} --base {going or _commit_of(work)}"
+
+
+def _commit_of(work: Work) -> str:
+    """The commit that the worktree is on, whose branch may have another name by now."""
+    found = (w.head for w in work.git.worktrees() if str(w.path) == work.record.worktree)
+    return next(filter(None, found), work.record.base_commit)
+
+
+def _free(work: Work, where: str, wanted: str, taken: set[str]) -> str:
+    """`wanted`, or the first of its kind that git has no ref of, nor one below it."""
+    going = {f"refs/heads/{work.record.branch}"} if going_branch(work) else set()
+    names = itertools.chain([wanted], (f"{wanted}-{n}" for n in itertools.count(2)))
+    free = (n for n in names if n not in taken and not work.git.refs(f"{where}/{n}").keys() - going)
+    name = next(free)
+    taken.add(name)
+    return name
 
 
 def _give_up(work: Work, *folders: Path) -> None:

@@ -1,5 +1,6 @@
 """What `clean` is forced to take away stays in an archive, and comes back from it."""
 
+import json
 import os
 import subprocess
 import tarfile
@@ -369,29 +370,118 @@ def test_a_pipe_that_git_would_wait_for_is_named_and_nothing_is_lost(shop: Shop)
     assert archive_of(shop.clean("auth", force=True)).tar
 
 
-def test_archives_that_are_too_old_go_and_others_stay(shop: Shop) -> None:
-    root = shop.repo / ".git/treedock/archive"
-    old, young = "auth-20200101-000000", archive_of(_forced_away(shop)).name
-    (root / old).mkdir()
-    git(shop.repo, "update-ref", f"refs/treedock-archive/{old}/head", "main")
-    write(root, {"notes.txt": "mine"})
+def old_archive(shop: Shop) -> Path:
+    """A folder that is old by its name and by its time."""
+    folder = shop.repo / ".git/treedock/archive/auth-20200101-000000"
+    folder.mkdir(parents=True)
+    os.utime(folder, (0, 0))
+    return folder
+
+
+def seen_as_old(shop: Shop, at: float) -> None:
+    """As if a clean had seen it as old then, in seconds since 1970."""
+    marks = shop.repo / ".git/treedock/archives-seen-as-old.json"
+    marks.write_text(json.dumps(dict.fromkeys(json.loads(marks.read_text()), at)))
+
+
+def clean_another(shop: Shop) -> str:
+    """Clean an instance in which nothing was done; returns the name of its archive."""
     shop.up("pay")
-    last = archive_of(shop.clean("pay")).name
-    assert [path.name for path in archives(shop)] == sorted([young, last, "notes.txt"])
+    return archive_of(shop.clean("pay")).name
+
+
+def test_archives_that_are_too_old_go_and_others_stay(shop: Shop) -> None:
+    young = archive_of(_forced_away(shop)).name
+    old = old_archive(shop)
+    git(shop.repo, "update-ref", f"refs/treedock-archive/{old.name}/head", "main")
+    write(old.parent, {"notes.txt": "mine"})
+    clean_another(shop)
+    assert old.is_dir()
+    assert f"refs/treedock-archive/{old.name}/head" in refs(shop.repo, "refs/treedock-archive")
+    seen_as_old(shop, at=0)
+    clean_another(shop)
+    names = {path.name for path in archives(shop)}
+    assert names >= {young, "notes.txt"}
+    assert old.name not in names
     assert refs(shop.repo, "refs/treedock-archive") == [f"refs/treedock-archive/{young}/head"]
 
 
 def test_how_long_an_archive_stays_is_configured(shop: Shop) -> None:
     shop.configure(limits={"disk_free": 0, "archive_days": 36500})
-    root = shop.repo / ".git/treedock/archive"
-    (root / "auth-20200101-000000").mkdir(parents=True)
-    shop.up("pay")
-    shop.clean("pay")
+    old = old_archive(shop)
+    clean_another(shop)
     assert len(archives(shop)) == 2
     (shop.repo / "treedock.yaml").write_text("nonsense: [")
+    _cleaned_again(shop)
+    seen_as_old(shop, at=0)
     commit_less = archive_of(_cleaned_again(shop))
-    assert [path.name for path in archives(shop)][-1] == commit_less.name
-    assert not (root / "auth-20200101-000000").exists()
+    assert archives(shop)[-1].name == commit_less.name
+    assert not old.exists()
+
+
+def test_a_clock_that_was_set_back_costs_no_archive(shop: Shop) -> None:
+    made = archive_of(_forced_away(shop))
+    old = Path(made.folder).with_name("auth-20200101-000000")
+    Path(made.folder).rename(old)  # its name is of then, its file is of now
+    clean_another(shop)
+    os.utime(old, (0, 0))  # and now both are of then
+    clean_another(shop)
+    clean_another(shop)
+    assert old.is_dir()
+
+
+def test_a_clock_that_is_ahead_costs_no_archive(shop: Shop) -> None:
+    old = old_archive(shop)
+    clean_another(shop)
+    seen_as_old(shop, at=4e9)  # by a clock that was far ahead
+    clean_another(shop)
+    clean_another(shop)
+    assert old.is_dir()
+
+
+def test_after_a_branch_was_renamed_by_hand_the_commands_bring_the_files_back(shop: Shop) -> None:
+    shop.up("auth")
+    tree = shop.tree("auth")
+    made = commit(tree, {"a": "1"})
+    git(tree, "branch", "--move", "mine")
+    write(tree, {"README.md": "changed"})
+    archive = archive_of(shop.clean("auth", force=True))
+    assert git(shop.repo, "rev-parse", "mine").strip() == made
+    restore(shop, archive.restore)
+    assert git(tree, "rev-parse", "HEAD").strip() == made
+    assert (tree / "README.md").read_text() == "changed"
+
+
+def test_files_of_a_branch_that_is_checked_out_elsewhere_come_back_beside_it(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.up("auth")
+    git(shop.tree("auth"), "switch", "--quiet", "--detach")
+    git(shop.repo, "worktree", "add", "--quiet", str(tmp_path / "mine"), "feature/auth")
+    write(shop.tree("auth"), {"README.md": "changed"})
+    archive = archive_of(shop.clean("auth", force=True))
+    restore(shop, archive.restore)
+    assert (Path(archive.folder) / "files/README.md").read_text() == "changed"
+
+
+def test_refs_come_back_under_names_that_are_free(shop: Shop) -> None:
+    shop.up("auth")
+    own_commit(shop, "auth", "inside/heads/a-b", "one")
+    git(shop.repo, "branch", "auth-was-1/x")
+    made = own_commit(shop, "auth", "was/1", "two")
+    archive = archive_of(shop.clean("auth", force=True))
+    restore(shop, archive.restore)
+    assert git(shop.repo, "rev-parse", "auth-was-1-2").strip() == made
+    assert git(shop.repo, "log", "-1", "--format=%s", "auth-a-b") == "one\n"
+
+
+def test_an_attached_branch_gets_its_files_back(shop: Shop) -> None:
+    git(shop.repo, "branch", "feature/auth")
+    shop.up(Wish("auth", attach=True))
+    write(shop.tree("auth"), {"README.md": "changed"})
+    archive = archive_of(shop.clean("auth", force=True))
+    restore(shop, archive.restore)
+    assert (shop.tree("auth") / "README.md").read_text() == "changed"
 
 
 def _forced_away(shop: Shop) -> Cleaned:
