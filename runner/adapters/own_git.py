@@ -15,7 +15,7 @@ from pathlib import Path
 from runner.adapters import disk
 from runner.adapters.git import Git
 from runner.adapters.steps import step
-from runner.domain.errors import Refused
+from runner.domain.errors import ConfigError, Refused
 
 MAX_REFS = 2000
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -269,14 +269,14 @@ def _ref(folder: Path, name: str, commit: str) -> None:
 
 
 def require_complete(config: Mapping[str, str]) -> None:
-    """Raises Refused for a partial clone: it fetches what it lacks when it is asked, and inside
+    """Raises ConfigError for a partial clone: it fetches what it lacks when it is asked, and inside
     there is no way to."""
     partial = "extensions.partialclone" in config or any(
         key.startswith("remote.") and key.endswith((".promisor", ".partialclonefilter"))
         for key in config
     )
     if partial:
-        raise Refused(
+        raise ConfigError(
             "This repository is a partial clone: objects that are not here yet could not be "
             "fetched inside.",
             hint="Clone it without --filter, and use that one.",

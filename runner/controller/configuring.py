@@ -8,9 +8,10 @@ from typing import Any
 from runner.adapters import disk, yaml_file
 from runner.adapters.committed import Committed
 from runner.controller.opening import CONFIG_FILE, Project, user_config_path
+from runner.controller.preflight import obstacles
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.produces import products_of
-from runner.domain.text import below_each_other, listed
+from runner.domain.text import below_each_other, listed, sentences
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ def effective(project: Project) -> list[Value]:
 
 
 def check(project: Project) -> list[str]:
-    """Raises ConfigError with everything of treedock.yaml that base does not have. Returns what
+    """Raises ConfigError with everything of treedock.yaml that base does not have, and everything
+    else for which `up` would refuse new instances. Returns what
     only may be wrong: a folder that an earlier set-up step may make, files that are not there."""
     base = project.base
     commit = project.repository.git.newest(base)[0]
@@ -44,7 +46,9 @@ def check(project: Project) -> list[str]:
         for key, folder, certain in _folders(project)
         if committed.kind(folder) in ("absent", "file")
     ]
-    project.copies.require_possible()
+    blocked = [sentences(error.message, error.hint) for error in obstacles(project)]
+    if blocked:
+        raise ConfigError(below_each_other(*blocked))
     faults = _image_faults(project, committed, base) + [text for text, sure in missing if sure]
     if faults:
         raise ConfigError(

@@ -147,7 +147,7 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         mounts.append(Mount(str(authority), names.CA_BUNDLE, read_only=True))
         environment |= dict.fromkeys(names.CA_VARIABLES, names.CA_BUNDLE)
     for mount in mounts:
-        _require_source(mount)
+        require_source(mount.source, mount.target)
     secrets = {k: v for k, v in given.items() if k not in environment}
     forwards = {
         sidecar.port: record.ports[sidecar.publish]
@@ -318,11 +318,13 @@ def _dynamic_ports(wanted: list[str], holders: Mapping[int, str]) -> dict[str, i
     return ports
 
 
-def _require_source(mount: Mount) -> None:
-    if not Path(mount.source).exists():
+def require_source(source: str, target: str) -> None:
+    """Raises ConfigError where what is to be mounted is not there."""
+    if not Path(source).exists():
         raise ConfigError(
-            f"{mount.source}, to be mounted at {mount.target}, does not exist.",
-            hint="treedock doctor tells what is missing.",
+            f"{source}, to be mounted at {target}, does not exist.",
+            hint="Make it, or take it out of `sandbox: {mounts: ...}` in "
+            "~/.config/treedock/config.yaml.",
         )
 
 

@@ -48,7 +48,7 @@ def ensure_own_git(work: ProjectWork, *, head: str | None = None) -> bool:
     """Make the own git directory where it is missing or broken, from `head` or else from the
     branch as it is here. Returns whether it did: a container that runs has the one of before.
 
-    Raises Refused for a base with submodules and for a partial clone.
+    Raises Refused for a base with submodules and ConfigError for a partial clone.
     """
     own = own_git(work)
     made = not own.is_whole()

@@ -4,18 +4,20 @@ refuses it, `config check` and `doctor` name it."""
 from collections.abc import Callable, Iterator
 
 from runner.adapters.own_git import require_complete
+from runner.controller.containers import require_source
 from runner.controller.opening import Project
 from runner.controller.own_git import require_no_submodules
 from runner.domain.errors import RunnerError, UncommittedChanges
 from runner.domain.text import listed
 
+Check = Callable[[], None]
+
 
 def require_possible(project: Project) -> None:
-    """Raises Refused for a partial clone and for files that git-crypt cannot read here,
-    ConfigError for files that cannot be copied."""
-    require_complete(project.repository.git.settings())
-    project.repository.git.require_unlocked()
-    project.copies.require_possible()
+    """Raises ConfigError for a partial clone, files that cannot be copied and mounts without a
+    source, Refused for files that git-crypt cannot read here."""
+    for check in _checks(project):
+        check()
 
 
 def uncommitted(project: Project) -> list[str]:
@@ -40,15 +42,25 @@ def require_clean(project: Project) -> None:
 def obstacles(project: Project) -> Iterator[RunnerError]:
     """Every reason for which `up` would refuse new instances of base."""
     git, base = project.repository.git, project.base
-    start = git.newest(base)[0]
-    checks: list[Callable[[], None]] = [
-        lambda: require_complete(git.settings()),
-        git.require_unlocked,
-        lambda: require_no_submodules(git, start or base, base),
-        project.copies.require_possible,
-    ]
+    start = git.newest(base)[0] or base
+    checks: list[Check] = [*_checks(project), lambda: require_no_submodules(git, start, base)]
     for check in checks:
         try:
             check()
         except RunnerError as error:
             yield error
+
+
+def _checks(project: Project) -> list[Check]:
+    git = project.repository.git
+    return [
+        lambda: require_complete(git.settings()),
+        git.require_unlocked,
+        project.copies.require_possible,
+        lambda: _require_mounts(project),
+    ]
+
+
+def _require_mounts(project: Project) -> None:
+    for mount in project.user.sandbox.mounts:
+        require_source(mount.source, mount.target)

@@ -99,6 +99,8 @@ def up(
     _require_no_submodules(project, new)
     authority = images.host_ca(project.config.network.ca)
     image = images.ensure_image_at(project, lambda: _head(project, base), authority, emit)
+    for sidecar in project.config.sidecars.values() if new else ():
+        images.ensure_sidecar_image(repository.engine, sidecar, authority, emit)
     _prepare_git(project, emit)
     repository.engine.ensure_network()
     ground = _Ground(image, authority, containers, fresh)

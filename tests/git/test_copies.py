@@ -13,7 +13,7 @@ from runner.controller.preflight import obstacles
 from runner.controller.up import up
 from runner.controller.work import ProjectWork
 from runner.controller.worktree import Wish
-from runner.domain.errors import ConfigError, Refused, RunnerError, UncommittedChanges
+from runner.domain.errors import ConfigError, EngineFailed, RunnerError, UncommittedChanges
 from tests.real_git import commit, git, write
 from tests.running import Cli
 from tests.shop import Shop
@@ -165,8 +165,10 @@ def test_what_is_uncommitted_in_the_main_checkout_is_named_or_refused(shop: Shop
 def test_a_partial_clone_is_refused_before_anything_is_made(shop: Shop) -> None:
     git(shop.repo, "config", "remote.origin.promisor", "true")
     error = refused(shop)
-    assert isinstance(error, Refused)
+    assert isinstance(error, ConfigError)
     assert "partial clone" in error.message
+    with pytest.raises(ConfigError, match="partial clone"):
+        check(shop.project)
 
 
 def test_submodules_are_refused_before_anything_is_made(shop: Shop) -> None:
@@ -180,6 +182,24 @@ def test_submodules_are_refused_before_anything_is_made(shop: Shop) -> None:
     error = shop.refusal(Wish("pay", base="whole", attach=True))
     assert "feature/pay has submodules" in error.message
     assert not (shop.repo / "trees/pay").exists()
+
+
+def test_a_mount_without_a_source_is_refused(shop: Shop, tmp_path: Path) -> None:
+    own = Path(os.environ["XDG_CONFIG_HOME"]) / "treedock" / "config.yaml"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text(f"sandbox: {{mounts: [{{source: {tmp_path}/absent, target: /absent}}]}}\n")
+    try:
+        assert f"{tmp_path}/absent, to be mounted at /absent" in refused(shop).message
+    finally:
+        own.unlink()
+
+
+def test_a_sidecar_s_image_that_cannot_be_had_starts_nothing(shop: Shop) -> None:
+    shop.configure(sidecars={"mail": {"image": "mail:1", "ready": {"tcp": 8025}}})
+    with pytest.raises(EngineFailed, match="mail:1"):
+        shop.bring("auth")
+    assert shop.repository.records.all() == []
+    assert not (shop.repo / "trees").exists()
 
 
 @pytest.fixture

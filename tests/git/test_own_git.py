@@ -9,7 +9,7 @@ import yaml
 from runner.adapters import disk
 from runner.adapters.own_git import MAX_REFS, is_ref_name
 from runner.controller.own_git import git_mounts
-from runner.domain.errors import Refused
+from runner.domain.errors import ConfigError, Refused
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop
@@ -162,7 +162,7 @@ def test_a_filter_that_no_file_goes_through_is_not_worth_a_word(shop: Shop) -> N
 def test_a_partial_clone_is_refused_with_a_way_out(shop: Shop) -> None:
     git(shop.repo, "config", "uploadpack.allowFilter", "true")
     folder = clone(shop, "--filter=blob:none")
-    with pytest.raises(Refused, match="partial clone") as caught:
+    with pytest.raises(ConfigError, match="partial clone") as caught:
         Shop(folder, shop.engine).bring("auth")
     assert "--filter" in caught.value.hint
 
