@@ -8,7 +8,7 @@ import click
 from runner.cli import choosing, output
 from runner.cli.progress import narration
 from runner.controller.opening import Repository, open_project, open_repository
-from runner.controller.parallel import side_by_side
+from runner.controller.parallel import STOPS, side_by_side
 from runner.domain.errors import RunnerError, exit_code_of
 from runner.domain.instance import View, absent
 from runner.domain.text import listed
@@ -89,7 +89,7 @@ def down_command(ids: tuple[str, ...], everything: bool, timings: bool, json_: b
     repository = open_repository()
     chosen = choosing.several(repository, ids, everything=everything)
     with narration(timings=timings) as emit:
-        answers = _each(chosen, lambda instance: down(repository, instance, emit))
+        answers = _each(chosen, lambda instance: down(repository, instance, emit), STOPS)
         if everything and not any(_errors(answers)):
             require_none_left(repository)
     for instance, answer in zip(chosen, answers, strict=True):
@@ -241,8 +241,10 @@ def _cleaned(answer: "Cleaned", *, dry_run: bool) -> Iterator[str]:
             yield f"all refs: git for-each-ref {archive.prefix}"
 
 
-def _each(ids: list[str], verb: Callable[[str], _Answer]) -> list[_Answer | RunnerError]:
-    """`verb` for every id, in parallel; an error is the answer of that one."""
+def _each(
+    ids: list[str], verb: Callable[[str], _Answer], width: int
+) -> list[_Answer | RunnerError]:
+    """`verb` for every id, `width` at once; an error is the answer of that one."""
 
     def attempt(instance: str) -> _Answer | RunnerError:
         try:
@@ -250,7 +252,7 @@ def _each(ids: list[str], verb: Callable[[str], _Answer]) -> list[_Answer | Runn
         except RunnerError as error:
             return error
 
-    return side_by_side(attempt, ids)
+    return side_by_side(attempt, ids, width)
 
 
 def _errors(answers: Sequence[object]) -> list[RunnerError | None]:

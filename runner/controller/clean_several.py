@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from runner.controller.clean import Cleaned
-from runner.controller.parallel import side_by_side
+from runner.controller.parallel import STOPS, side_by_side
 from runner.domain.errors import RunnerError
 
 _Found = TypeVar("_Found")
@@ -35,7 +35,7 @@ def clean_several(
 
 def clean_each(ids: Sequence[str], clean: Callable[[str], Cleaned]) -> list[Answer]:
     """The answer for each id, whatever becomes of the others."""
-    return [*side_by_side(lambda id_: _attempt(clean, id_), ids)]
+    return [*side_by_side(lambda id_: _attempt(clean, id_), ids, STOPS)]
 
 
 def _attempt(verb: Callable[[str], _Found], instance: str) -> _Found | RunnerError:

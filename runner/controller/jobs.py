@@ -25,12 +25,13 @@ _WHY = {
     137: "That means: killed, most likely for want of memory (limits.memory).",
 }
 
-# Passes TERM to the process group of each job, and KILL 1 s later; ends when they have.
+# Passes TERM to the process group of each job, and KILL 1 s later to those that are left.
 _STOP = """
 for pid; do kill -TERM -"$pid" 2>/dev/null; done
+waited=0
 for pid; do
-  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    kill -0 -"$pid" 2>/dev/null || continue 2
+  while [ $waited -lt 20 ] && kill -0 -"$pid" 2>/dev/null; do
+    waited=$((waited + 1))
     sleep 0.05
   done
   kill -KILL -"$pid" 2>/dev/null

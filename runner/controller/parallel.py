@@ -8,6 +8,7 @@ from runner.adapters import locks
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
+STOPS = 32  # instances that are stopped at once: none waits for what is wrong in another
 WIDTH = 8  # the engine itself gains nothing from more
 
 

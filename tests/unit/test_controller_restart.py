@@ -1,10 +1,15 @@
 """`restart` and `db reset` on the fake engine."""
 
+import time
+
 import pytest
 
+from runner.controller.jobs import stop_jobs
 from runner.controller.reset import reset
 from runner.controller.restart import restart, restart_service
+from runner.controller.work import Work
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
+from runner.domain.service import job_of
 from tests.shop import Shop
 
 TWO = {"one": {"run": "exec sleep 60"}, "two": {"run": "exec sleep 60"}}
@@ -72,3 +77,17 @@ def test_without_a_reset_command_there_is_nothing_to_reset(shop: Shop) -> None:
     shop.up("auth")
     with pytest.raises(ConfigError, match=r"has no database\.reset"):
         reset(shop.project, "auth", shop.events.append)
+
+
+def test_services_that_ignore_the_signal_end_together_after_a_second(shop: Shop) -> None:
+    stubborn = {"run": "trap '' TERM; while :; do sleep 0.2; done"}
+    names = [f"stubborn{n}" for n in range(5)]
+    shop.configure(services=dict.fromkeys(names, stubborn))
+    shop.up("auth")
+    jobs = [shop.jobs("auth").job(job_of(name)) for name in names]
+    work = Work(shop.repository, "auth", shop.events.append)
+    (container,) = shop.engine.containers()
+    begun = time.monotonic()
+    stop_jobs(work, container.id, jobs)
+    assert time.monotonic() - begun < 4  # each of them for a second would be five
+    assert not any(shop.jobs("auth").job(job_of(name)).alive for name in names)
