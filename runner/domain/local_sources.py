@@ -22,6 +22,15 @@ _BACKENDS = frozenset(
         "pdm-backend",
     )
 )
+_BUILT_BY = frozenset(("hatch", "setuptools", "pdm", "flit", "poetry"))
+# What these copy into the environment, or run, also where they only link.
+_COPIED = frozenset(
+    (
+        *("ext-modules", "script-files", "data-files", "hooks", "shared-data", "shared-scripts"),
+        *("force-include", "extra-metadata", "custom-hook", "wheel-data", "external-data"),
+        *("reference", "data"),
+    )
+)
 _DEPENDENCIES = (
     *("dependencies", "devDependencies", "optionalDependencies", "peerDependencies"),
     *("overrides", "resolutions", "pnpm"),
@@ -106,8 +115,26 @@ def node_lock_closed(data: bytes | None) -> bool:
 
 
 def npmrc_closed(data: bytes | None) -> bool:
-    """Of an .npmrc: it names no code and no further settings of the checkout."""
-    return not re.search(rb"(?im)^\s*(global-)?(pnpmfile|userconfig|globalconfig)\s*=", data or b"")
+    """Of an .npmrc: it names nothing of the checkout. Addresses begin with a scheme or `//`, and
+    what begins with `/` elsewhere is the image's."""
+    named = rb"(global-)?(pnpmfile|userconfig|globalconfig)\s*=|[^=]+=\s*(\.|/workspace|\w[\w.-]*/)"
+    return not re.search(rb"(?im)^\s*(%s)" % named, data or b"")
+
+
+def yarnrc_closed(data: bytes | None) -> bool:
+    """Of an .yarnrc of yarn 1: it names no yarn of the checkout, no archives and no options."""
+    return not re.search(rb"yarn-path|mirror|--", data or b"")
+
+
+def uv_settings_closed(data: bytes | None) -> bool:
+    """Of an uv.toml: the same keys as below [tool.uv]."""
+    parsed = _toml(data)
+    return parsed is not None and _dependencies_closed({"tool": {"uv": parsed}})
+
+
+def setup_closed(data: bytes | None) -> bool:
+    """Of a setup.cfg: it says nothing about what is built."""
+    return not re.search(rb"(?m)^\[(options|files|extension|build_ext|entry_points)", data or b"")
 
 
 def _scripts(package: dict[str, Any]) -> set[str]:
@@ -153,15 +180,23 @@ def _dependencies_closed(parsed: dict[str, Any]) -> bool:
 def _is_linked(parsed: dict[str, Any]) -> bool:
     """Whether installing the project itself copies nothing of it, or nothing of it is installed."""
     build, tool = _table(parsed, "build-system"), _table(parsed, "tool")
-    if not build:
-        return True
+    settings = {key: value for key, value in tool.items() if key in _BUILT_BY}
+    settings["uv"] = _table(_table(tool, "uv"), "build-backend")
+    if _keys(settings) & _COPIED or "build" in _table(tool, "poetry"):
+        return False
     wanted = [re.split(r"[^\w.-]", text)[0] for text in _texts(build.get("requires"))]
     known = {re.sub(r"[-_.]+", "-", name).lower() for name in wanted} <= _BACKENDS
-    setuptools, poetry = _table(tool, "setuptools"), _table(tool, "poetry")
-    copied = setuptools.keys() & {"ext-modules", "script-files", "data-files", "dynamic"}
-    hooks = '"hooks"' in json.dumps(tool.get("hatch", {}), default=str)
-    dynamic = _table(parsed, "project").get("dynamic") or "build" in poetry
-    return known and not (copied or hooks or dynamic or "backend-path" in build)
+    dynamic = build and _table(parsed, "project").get("dynamic")
+    return known and not (dynamic or "backend-path" in build)
+
+
+def _keys(value: Any) -> set[str]:
+    """The keys of tables at any depth."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return set()
+    return {str(key) for key in value}.union(*map(_keys, value.values()))
 
 
 def _leads_here(value: Any) -> bool:

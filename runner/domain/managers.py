@@ -130,7 +130,8 @@ def _of_one(words: list[str], read: Read) -> Inferred:
     project = read("pyproject.toml")
     linked = not {"--no-editable", "--no-root"} & set(options)
     fits = local_sources.editable_closed if linked else local_sources.project_closed
-    closed = fits(project) and is_closed[lock](read(lock)) and read("setup.py") is None
+    closed = fits(project) and is_closed[lock](read(lock)) and _settings_closed(read)
+    closed = closed and not _there(read, ("setup.py", "pdm_build.py", "hatch_build.py"))
     if "--no-editable" in options:
         closed = closed and b"[build-system]" not in (project or b"")
     key = (lock, "pyproject.toml", *_there(read, _SETTINGS[manager]))
@@ -153,6 +154,7 @@ def _of_node(manager: str, rest: list[str], read: Read) -> Inferred:
         local_sources.package_closed(package)
         and local_sources.node_lock_closed(read(lock))
         and local_sources.npmrc_closed(read(".npmrc"))
+        and local_sources.yarnrc_closed(read(".yarnrc"))
         and not _there(read, (".pnpmfile.cjs", ".pnpmfile.mjs", "binding.gyp"))
         and _names_nothing(rest[1:], read)
     )
@@ -188,14 +190,23 @@ def _of_venv(calls: list[list[str]], read: Read) -> Inferred:
         if not named or not all(read(name) is not None for name in named):
             return _NOTHING
         files += named
-    key = (*dict.fromkeys(files), *_there(read, _SETTINGS[first[0]] if own_uv else ()))
-    return Inferred((folder,), key, all(_is_closed(name, read) for name in files))
+    files += _there(read, ("pyproject.toml", *_SETTINGS["uv"])) if own_uv else ()
+    closed = all(_is_closed(name, read) for name in files) and _settings_closed(read)
+    return Inferred((folder,), tuple(dict.fromkeys(files)), closed)
+
+
+def _settings_closed(read: Read) -> bool:
+    """Whether settings of uv and setuptools lead to nothing else of the checkout."""
+    uv = local_sources.uv_settings_closed(read("uv.toml"))
+    return uv and local_sources.setup_closed(read("setup.cfg"))
 
 
 def _is_closed(name: str, read: Read) -> bool:
     """Whether a file that is given with `-r` decides alone what is installed."""
     if name.rpartition("/")[2] == "pyproject.toml":
         return local_sources.project_closed(read(name))
+    if name in _SETTINGS["uv"]:
+        return True
     if name.endswith((".py", ".cfg", ".toml")):
         return False
     return local_sources.requirements_closed(read(name))
