@@ -68,7 +68,8 @@ def logs_command(
         raise click.UsageError("--follow has no end, and --json is one document.")
     repository = open_repository()
     chosen, service = choosing.with_service(repository, instance, service)
-    found = logs.tails(repository, chosen, service, tail)
+    with narration() as emit:
+        found = logs.tails(repository, chosen, service, tail, emit)
     if json_:
         output.show_json({"id": chosen, "logs": found})
         return

@@ -11,19 +11,22 @@ from runner.adapters.run_folder import RunFolder
 from runner.controller.opening import Repository
 from runner.controller.work import Work
 from runner.domain.errors import EngineFailed, NotFound
+from runner.domain.events import Emit, Said
 from runner.domain.service import job_of
 from runner.domain.text import listed
 
 LONGEST_LINE = 2**20  # bytes; a longer one is shown in pieces
 GLANCE = 0.2  # seconds between two looks at a followed log
+MOST = 30  # logs that are shown without being named
 LOOK = 1.0  # seconds between two looks at who writes it
 BETWEEN = 2000  # lines
 
 
 def tails(
-    repository: Repository, instance: str, name: str | None, lines: int
+    repository: Repository, instance: str, name: str | None, lines: int, emit: Emit
 ) -> dict[str, list[str]]:
-    """The last lines of one log, or of every service's (of every job's where no service has one).
+    """The last lines of one log, or of every service's (of every job's where no service has one):
+    of at most `MOST`, as code inside can make any number.
 
     Raises NotFound without the instance or the log.
     """
@@ -42,6 +45,11 @@ def tails(
         found = {name: found[name]}
     else:
         found = {n: job for n, job in found.items() if job == job_of(n)} or found
+        services = repository.record(instance).services
+        first = sorted(found, key=lambda one: one not in services)
+        if len(first) > MOST:
+            emit(Said(instance, f"{len(first) - MOST} more logs are not shown; name one"))
+        found = {one: found[one] for one in first[:MOST]}
     return {shown: folder.last_lines(job, lines) for shown, job in found.items()}
 
 

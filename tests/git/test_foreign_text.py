@@ -43,7 +43,9 @@ def test_the_names_of_logs_and_of_a_landing_s_obstacles_stay_in_theirs(
     for number in range(200):
         (auth.folder / "run" / f"y{number}.log").write_text("x")
     with pytest.raises(NotFound, match="no log of 'nope'") as caught:
-        tails(auth.shop.repository, "auth", "nope", 10)
+        tails(auth.shop.repository, "auth", "nope", 10, auth.events.append)
+    assert len(tails(auth.shop.repository, "auth", None, 10, auth.events.append)) == 30
+    assert auth.said == ["171 more logs are not shown; name one"]
     assert "y105 and 191 more" in caught.value.hint
     show_error(caught.value)
     auth.commit({NAME: "theirs"})
