@@ -198,6 +198,13 @@ class OwnGit:
         stash = self._stash(refs.pop("refs/stash", None))
         return Inside(branch, detached, refs, stash, busy)
 
+    def claims(self) -> dict[str, str]:
+        """The refs that it claims, whatever else is damaged: id by full name; the commit of a
+        detached HEAD is refs/heads/detached. Raises Refused for more than MAX_REFS."""
+        branch, detached = self._head() or (None, None)
+        there = {"refs/heads/detached": detached} if detached and branch is None else {}
+        return {**there, **dict(self._packed()), **dict(self._loose())}
+
     def _head(self) -> tuple[str | None, str | None] | None:
         text = self._line("HEAD")
         name = text.removeprefix("ref: refs/heads/")

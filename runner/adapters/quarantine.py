@@ -75,7 +75,7 @@ def examine(git: Git, arrived: Incoming, limit: int) -> None:
         done = git.run_limited(
             "index-pack", "--stdin", "--fix-thin", "--strict", "--fsck-objects", "--threads=2",
             f"--max-input-size={limit}",
-            objects=arrived.objects, bounds=_bounds(limit), stdin=file,
+            objects=arrived.objects, bounds=bounds_of(limit), stdin=file,
         )  # fmt: skip
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
@@ -125,7 +125,7 @@ def _unpacked(git: Git, arrived: Incoming, limit: int) -> int:
     with tempfile.TemporaryFile(dir=arrived.folder) as sizes:
         done = git.run_limited(
             "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectsize)",
-            objects=arrived.objects, bounds=_bounds(limit), alone=True, stdout=sizes,
+            objects=arrived.objects, bounds=bounds_of(limit), alone=True, stdout=sizes,
         )  # fmt: skip
         if done.returncode:
             raise GitFailed(f"git cat-file failed: {done.stderr.decode(errors='replace').strip()}")
@@ -138,7 +138,7 @@ def _require_whole(
 ) -> None:
     done = git.run_limited(
         "rev-list", "--objects", "--quiet", *wanted, "--not", *known,
-        objects=arrived.objects if arrived else None, bounds=_bounds(limit),
+        objects=arrived.objects if arrived else None, bounds=bounds_of(limit),
     )  # fmt: skip
     if done.returncode:
         raise Refused(
@@ -157,7 +157,7 @@ def _require_no_gitlinks(
     the bounds of what is listed.
     """
     objects, folder = (arrived.objects, arrived.folder) if arrived else (None, None)
-    bounds = _bounds(limit)
+    bounds = bounds_of(limit)
     with (
         tempfile.TemporaryFile(dir=folder) as commits,
         tempfile.TemporaryFile(dir=folder) as changes,
@@ -197,7 +197,7 @@ def _content(file: BinaryIO) -> mmap.mmap | bytes:
     return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _bounds(limit: int) -> Bounds:
+def bounds_of(limit: int) -> Bounds:
     """What git may use on a pack of so many bytes; it adds to a pack what that leans on."""
     return Bounds(memory=limit + MEMORY_ABOVE, cpu=CPU_SECONDS, file=2 * limit + FILE_ABOVE)
 

@@ -150,6 +150,9 @@ def keep_git(work: Work, archive: Archive) -> None:
     if archive.git:
         with contextlib.suppress(FileNotFoundError):  # a clean that was cut off did it
             (work.records.folder(work.id) / "git").rename(archive.git)
+            if disk.entry_kind(Path(archive.git), "objects/info") == "folder":
+                # It names places inside, or wherever code inside wished.
+                disk.write_below(Path(archive.git), "objects/info/alternates", b"")
             step("keep its git directory")
 
 

@@ -23,6 +23,7 @@ from runner.controller.archive import (
     new_name,
     root_of,
 )
+from runner.controller.kept_git import make_readable
 from runner.controller.losses import going_branch, holder
 from runner.controller.work import Work
 from runner.domain.errors import Refused, RunnerError, unavailable
@@ -97,6 +98,7 @@ def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
     with work.repository_locked():
         keeping.put(work.git, prefix, wanted)
     until = datetime.now(UTC) + timedelta(days=archive_days(work.repository))
+    ways = make_readable(work, new, folder) if stake.whole_git else []
     return Archive(
         name=name,
         folder=str(folder),
@@ -106,7 +108,7 @@ def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
         deleted=tuple(deleted),
         left_out=tuple(left_out),
         git=str(folder / "git") if stake.whole_git else None,
-        restore=tuple(_ways_back(work, prefix, stake, folder / TAR if saved else None)),
+        restore=(*ways, *_ways_back(work, prefix, stake, folder / TAR if saved else None)),
     )
 
 

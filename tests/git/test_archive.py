@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -23,6 +24,7 @@ from runner.domain.errors import (
     UncommittedChanges,
     UnmergedCommits,
 )
+from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
@@ -649,3 +651,32 @@ def test_a_copied_file_with_edits_of_its_own_is_kept_and_an_equal_one_is_not(sho
         kept = tar.extractfile(".env")
         assert kept
         assert b"ONLY=here" in kept.read()
+
+
+def test_commits_in_a_kept_git_directory_come_back_as_branches(shop: Shop) -> None:
+    shop.up("auth")
+    auth = Inside(shop)
+    first = auth.commit({"a": "1"}, "first")
+    auth("git switch --quiet -c spike; git config core.fsmonitor 'touch /tmp/never; false'")
+    second = auth.commit({"b": "1"}, "second")
+    broken = auth("git commit-tree -m broken $(git rev-parse HEAD^{tree})")
+    auth(f"git update-ref refs/heads/broken {broken}")
+    (auth.own_git / "objects" / broken[:2] / broken[2:]).unlink()
+    (auth.own_git / "HEAD").write_text("nonsense\n")
+    archive = archive_of(shop.clean("auth", force=True))
+    restore(shop, archive.restore)
+    assert (Path(archive.folder) / "git/HEAD").read_text() == "nonsense\n"
+    assert git(shop.repo, "rev-parse", f"{archive.name}/feature/auth").strip() == first
+    assert git(shop.repo, "rev-parse", f"{archive.name}/spike").strip() == second
+    assert not any("broken" in branch for branch in refs(shop.repo, "refs/heads"))
+    shutil.rmtree(archive.folder)
+    git(shop.repo, "fsck", "--connectivity-only")
+
+
+def test_a_kept_git_directory_with_nothing_whole_in_it_has_no_command(shop: Shop) -> None:
+    shop.up("auth")
+    own = shop.repository.records.folder("auth") / "git"
+    shutil.rmtree(own / "refs")
+    (own / "packed-refs").unlink(missing_ok=True)
+    (own / "HEAD").write_text("nonsense\n")
+    assert archive_of(shop.clean("auth", force=True)).restore == ()
