@@ -43,6 +43,7 @@ _FOREIGN = re.compile(
     r"|DIR|WORK_TREE|IMPLICIT_WORK_TREE|GRAFT_FILE|INDEX_FILE|NO_REPLACE_OBJECTS|REPLACE_REF_BASE"
     r"|ATTR_SOURCE|PREFIX|SHALLOW_FILE|COMMON_DIR|NAMESPACE|EXTERNAL_DIFF|INTERNAL_SUPER_PREFIX)"
 )
+_RULES = r"^core\.(attributesfile|excludesfile|autocrlf|eol|safecrlf|checkroundtripencoding)$"
 # By these a worktree's configuration can be another than the repository's.
 _ELSEWHERE = r"includeif\..*\.path$|extensions\.worktreeconfig$"
 _DRIVERS = (
@@ -98,10 +99,12 @@ class Merged:
 
 @dataclass(frozen=True)
 class Rules:
-    """The text of an attributes file and of an ignore file."""
+    """The text of an attributes file and of an ignore file, and the settings that decide how
+    files look."""
 
     attributes: bytes
     ignore: bytes
+    settings: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -459,15 +462,14 @@ class Git:
     def personal_rules(self, worktree: Path) -> Rules:
         """The attributes and ignore rules that the person's configuration names for a linked
         worktree, or that lie where git looks by itself."""
-        arguments = ["-z", "--type=path", "--get-regexp", r"^core\.(attributes|excludes)file$"]
+        arguments = ["-z", "--type=path", "--get-regexp", _RULES]
         where = self.worktree_dir(worktree)
         out = os.fsdecode(self._run("config", *arguments, git_dir=where, check=False).stdout)
         named = dict(entry.partition("\n")[::2] for entry in out.split("\0") if entry)
         home = os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '')}/.config"
-        return Rules(
-            _content(worktree, named.get("core.attributesfile", f"{home}/git/attributes")),
-            _content(worktree, named.get("core.excludesfile", f"{home}/git/ignore")),
-        )
+        attributes = named.pop("core.attributesfile", f"{home}/git/attributes")
+        ignore = named.pop("core.excludesfile", f"{home}/git/ignore")
+        return Rules(_content(worktree, attributes), _content(worktree, ignore), named)
 
     def sparse(self, worktree: Path) -> Sparse | None:
         """What the sparse checkout of a linked worktree shows, or None where it shows all."""

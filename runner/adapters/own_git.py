@@ -37,8 +37,10 @@ _TAKEN_OVER = re.compile(
 )
 # And what holds where it says nothing, lest the image's /etc/gitconfig say something else.
 _PLAIN = {"core.autocrlf": "false", "core.eol": "native"}
+# The files of the rules: what follows the person's own while the instance lives.
 ATTRIBUTES = "attributes"
 IGNORE = "ignore"
+SETTINGS = "config"
 
 # In place of a filter that is not inside: what is as committed (checked out there, where nothing
 # turns it into something else) passes, and everything else fails rather than be committed raw.
@@ -291,8 +293,9 @@ def require_complete(config: Mapping[str, str]) -> None:
 
 
 def rules_at(folder: str) -> dict[str, str]:
-    """The settings by which git finds the person's attributes and ignore rules there."""
+    """The settings by which git finds the person's settings, attributes and ignore rules there."""
     return {
+        "include.path": f"{folder}/{SETTINGS}",
         "core.attributesfile": f"{folder}/{ATTRIBUTES}",
         "core.excludesfile": f"{folder}/{IGNORE}",
     }
@@ -325,9 +328,9 @@ def _configuration(
         "maintenance.auto": "false",
         **({"extensions.objectformat": "sha256"} if sha256 else {}),
         **({"core.hookspath": hooks} if hooks else {}),
-        **rules_at(places.rules),
         **_PLAIN,
         **{key: value for key, value in config.items() if _TAKEN_OVER.fullmatch(key)},
+        **rules_at(places.rules),  # the last one counts
     }
     for name in filters_of(config):
         values |= {
@@ -335,6 +338,16 @@ def _configuration(
             f"filter.{name}.smudge": "cat",
             f"filter.{name}.required": "true",
         }
+    return _rendered(values)
+
+
+def rules_text(settings: Mapping[str, str]) -> bytes:
+    """What `SETTINGS` holds, where these are the person's."""
+    return _rendered({**_PLAIN, **settings}).encode(errors="surrogateescape")
+
+
+def _rendered(values: Mapping[str, str]) -> str:
+    """A file of git's configuration."""
     lines = []
     for key, value in values.items():
         section, _, rest = key.partition(".")

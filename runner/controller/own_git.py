@@ -5,7 +5,16 @@ from pathlib import Path
 
 from runner.adapters import disk
 from runner.adapters.git import Git
-from runner.adapters.own_git import ATTRIBUTES, IGNORE, OwnGit, Places, Start, rules_at
+from runner.adapters.own_git import (
+    ATTRIBUTES,
+    IGNORE,
+    SETTINGS,
+    OwnGit,
+    Places,
+    Start,
+    rules_at,
+    rules_text,
+)
 from runner.controller.work import ProjectWork, Work
 from runner.domain import container as names
 from runner.domain.container import Mount
@@ -69,15 +78,16 @@ def require_no_submodules(git: Git, commit: str, name: str) -> None:
 
 
 def hand_in_rules(work: Work) -> None:
-    """Have git inside see the attributes and ignore rules that git on this side sees: those of
-    the person, and those of the main repository's own folder. Those of the system count on
-    neither side."""
+    """Have git inside see the attributes, ignore rules and line ends that git on this side sees:
+    those of the person, and those of the main repository's own folder. Those of the system count
+    on neither side."""
     folder, own, common = work.records.folder(work.id), own_git(work), work.repository.common_dir
     if not (Path(work.record.worktree) / ".git").exists():
         return
     person = work.git.personal_rules(Path(work.record.worktree))
     # A folder is mounted: a container would go on showing a file that was replaced.
-    for name, data in ((ATTRIBUTES, person.attributes), (IGNORE, person.ignore)):
+    files = {ATTRIBUTES: person.attributes, IGNORE: person.ignore}
+    for name, data in {**files, SETTINGS: rules_text(person.settings)}.items():
         path = folder / "rules" / name
         if not path.exists() or path.read_bytes() != data:
             disk.write_atomically(path, data)

@@ -8,7 +8,7 @@ from runner.controller.inside_git import run_git
 from runner.controller.own_git import own_git
 from runner.controller.work import Work
 from runner.domain.errors import Refused
-from runner.domain.text import listed
+from runner.domain.text import listed, shell_word
 
 PATTERNS = "info/sparse-checkout"
 _EVERYTHING = b"/*\n"
@@ -50,10 +50,11 @@ def require_none_hidden(work: Work, old: str, new: str) -> None:
     marked = work.git.passed_over(worktree, deleted)
     hidden = [path for path, end in marked.items() if end == "--no-skip-worktree"]
     if hidden:
+        place = shell_word(str(worktree))
         raise Refused(
             f"{work.id}: {new[:10]}, committed inside, deletes files that the sparse checkout on "
             f"this side leaves out: {listed(hidden)}.",
             hint=f"To keep them, take the commit back and make it again: treedock exec {work.id} "
-            f"-- git reset {old[:10]}. If they are to go: git -C {worktree} sparse-checkout "
-            f"disable (or update-index --no-skip-worktree FILE), and the same command again",
+            f"-- git reset {old[:10]}. If they are to go: git -C {place} sparse-checkout disable "
+            "(or update-index --no-skip-worktree FILE), and the same command again",
         )

@@ -69,6 +69,20 @@ def test_ignore_rules_of_the_person_keep_secrets_out_inside_too(
     assert auth("git add -A; git status --porcelain") == ""
 
 
+def test_line_ends_follow_what_the_person_sets_later(shop: Shop) -> None:
+    auth = up(shop)
+    assert auth("git config core.autocrlf") == "false"
+    git(shop.repo, "config", "core.autocrlf", "true")
+    auth.sync()
+    assert auth("git config core.autocrlf") == "true"
+    (auth.tree / "one.txt").write_bytes(b"1\r\n")
+    auth("git add one.txt; git commit -qm one")
+    assert git(shop.repo, "cat-file", "blob", f"{auth.sync().head}:one.txt") == "1\n"
+    git(shop.repo, "config", "--unset", "core.autocrlf")
+    auth.sync()
+    assert auth("git config core.autocrlf") == "false"
+
+
 def test_where_the_same_is_said_twice_the_same_one_wins_on_both_sides(
     shop: Shop, home: Path
 ) -> None:

@@ -58,6 +58,10 @@ def test_git_inside_works_as_anywhere_and_its_commits_come_out(plain: App, tmp_p
     plain.inside("auth", "git config --system core.autocrlf true")
     assert inside(plain, "git check-attr eol x.c") == "x.c: eol: unspecified"
     assert inside(plain, "git config core.autocrlf") == "false"
+    git(plain.folder, "config", "core.autocrlf", "input")
+    plain.cli("sync", "auth")
+    assert inside(plain, "git config core.autocrlf") == "input"
+    git(plain.folder, "config", "core.autocrlf", "false")
     made = inside(plain, f"{COMMIT}; git rev-parse HEAD")
     answer = plain.cli("sync", "auth", "--json")
     (synced,) = answer.json["instances"]
