@@ -11,7 +11,7 @@ from runner.controller.opening import CONFIG_FILE, Project, user_config_path
 from runner.controller.preflight import obstacles
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.produces import products_of
-from runner.domain.text import below_each_other, listed, sentences
+from runner.domain.text import below_each_other, sentences
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ def effective(project: Project) -> list[Value]:
     values += _known_products(project)
     path = user_config_path()
     own = yaml_file.load(path) if path.exists() else {}
-    return values + _flat(project.user.model_dump(mode="json"), own or {}, str(path))
+    of_person = _flat(project.user.model_dump(mode="json"), own or {}, str(path))
+    chosen = {value.key: value for value in of_person if value.value is not None}
+    return [value for value in values if value.key not in chosen] + list(chosen.values())
 
 
 def check(project: Project) -> list[str]:
@@ -98,11 +100,7 @@ def _doubted_copies(project: Project) -> list[str]:
         for name in env.rewrite
         if name not in tracked and disk.entry_kind(checkout, name) == "absent"
     ]
-    if copies.left:
-        found.append(
-            f"links that lead elsewhere and repositories are not copied: {listed(copies.left)}"
-        )
-    return found
+    return found + copies.remarks
 
 
 def _image_faults(project: Project, committed: Committed, base: str) -> list[str]:

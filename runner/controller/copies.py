@@ -2,14 +2,14 @@
 anything is made."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from runner.adapters import disk
 from runner.domain.errors import ConfigError
-from runner.domain.text import below_each_other
+from runner.domain.text import below_each_other, listed
 
 if TYPE_CHECKING:
     from runner.controller.opening import Project
@@ -30,6 +30,17 @@ class Copies:
     links: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     faults: Mapping[str, str] | None = None
+    unread: bool = False
+    """Whether `.worktreeinclude` is a link, which is not followed."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What looks as if it were copied and is not, as sentences."""
+        said = [f"{INCLUDE_FILE} is a link, so it is not read"] if self.unread else []
+        if self.left:
+            names = listed(self.left)
+            said.append(f"links that lead elsewhere and repositories are not copied: {names}")
+        return said
 
     def require_possible(self) -> None:
         """Raises ConfigError with everything that is wanted and cannot be copied."""
@@ -67,12 +78,14 @@ def copies_of(project: "Project") -> Copies:
         else:
             found += inside
     patterns = checkout / INCLUDE_FILE
-    if disk.entry_kind(checkout, INCLUDE_FILE) == "file":
+    include = disk.entry_kind(checkout, INCLUDE_FILE)
+    if include == "file":
         found += git.ignored_matching(checkout, patterns)
     trees = project.worktrees_inside
     if trees:
         found = [name for name in found if not name.startswith(f"{trees}/")]
-    return _sorted_out(checkout, files, found, faults)
+    sorted_out = _sorted_out(checkout, files, found, faults)
+    return replace(sorted_out, unread=include == "symlink")
 
 
 def _fault_of(checkout: Path, name: str) -> str | None:
@@ -100,20 +113,20 @@ def _sorted_out(
 ) -> Copies:
     kinds = {name: disk.entry_kind(checkout, name) for name in found}
     regular = [name for name, kind in kinds.items() if kind == "file"]
-    whole = list(dict.fromkeys([*files, *regular]))
+    whole = dict.fromkeys([*files, *regular])
     links = [name for name, kind in kinds.items() if kind == "symlink" and name not in whole]
-    kept = _links_inside(checkout, links, whole)
+    kept = dict.fromkeys(_links_inside(checkout, set(links), whole))
     left = [name for name in kinds if name not in whole and name not in kept]
     return Copies(tuple(whole), tuple(kept), tuple(left), faults)
 
 
-def _links_inside(checkout: Path, links: list[str], files: list[str]) -> list[str]:
+def _links_inside(checkout: Path, links: set[str], files: Iterable[str]) -> list[str]:
     """The relative links that lead to what is copied, be it by way of another such link."""
     there = {*files, *(str(parent) for name in files for parent in PurePosixPath(name).parents)}
     top = Path(os.path.realpath(checkout))
     kept = {
         link: target
-        for link in links
+        for link in sorted(links)
         if (target := _target(checkout, link)) is not None
         and _below(top, os.path.realpath(checkout / link)) in there
     }

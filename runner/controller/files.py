@@ -14,7 +14,6 @@ from runner.controller.work import ProjectWork
 from runner.domain import environment
 from runner.domain.environment import require_one_argument
 from runner.domain.produces import folders_of
-from runner.domain.text import listed
 
 PORTS_FILE = ".ports.env"
 ENV_FILE = ".env"
@@ -73,9 +72,8 @@ def env_file_values(work: ProjectWork) -> dict[str, str]:
 
 def _say_what_is_left(work: ProjectWork) -> None:
     """What looks as if it were copied and is not; once, when the instance is new."""
-    left = work.project.copies.left
-    if left and not work.record.ready:
-        work.warn(f"links that lead elsewhere and repositories are not copied: {listed(left)}")
+    for remark in () if work.record.ready else work.project.copies.remarks:
+        work.warn(remark)
 
 
 def _copy(work: ProjectWork, worktree: Path, name: str) -> None:

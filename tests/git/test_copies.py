@@ -128,6 +128,20 @@ def test_links_that_stay_inside_what_is_copied_are_kept_and_others_named(
     assert shop.warnings == []
 
 
+def test_an_include_file_that_is_a_link_is_not_read_and_that_is_said(
+    shop: Shop, tmp_path: Path
+) -> None:
+    commit(shop.repo, {".gitignore": "*.key\n"})
+    write(shop.repo, {"a.key": "A"})
+    write(tmp_path, {"patterns": "*.key\n"})
+    (shop.repo / ".worktreeinclude").symlink_to(tmp_path / "patterns")
+    shop.up("auth")
+    said = ".worktreeinclude is a link, so it is not read"
+    assert said in shop.warnings
+    assert said in check(shop.project)
+    assert not (shop.tree("auth") / "a.key").exists()
+
+
 def test_a_file_to_rewrite_is_copied_and_longer_names_stay(shop: Shop) -> None:
     commit(shop.repo, {".gitignore": "*.json\n", "tracked.json": "{}"})
     paths = [f"{shop.repo}", f"file://{shop.repo}/app", f"{shop.repo}-old/app", f"{shop.repo}2"]

@@ -12,6 +12,7 @@ import yaml
 from runner.adapters.engine import Engine
 from runner.adapters.git import Git
 from runner.adapters.records import Records, now
+from runner.controller.configuring import effective
 from runner.controller.leftovers import leftovers
 from runner.controller.opening import open_project, open_repository
 from runner.domain.errors import ConfigError, NotFound, Refused
@@ -188,6 +189,8 @@ def test_the_person_may_have_worktrees_beside_the_checkout(shop: Shop, own: Path
     assert shop.tree("pay") == shop.repo / "trees/pay"
     shop.up("pay")
     assert open_repository(beside / "auth").here == "auth"
+    (shown,) = [value for value in effective(shop.project) if value.key == "worktrees"]
+    assert (shown.value, shown.origin) == ("../{project}-trees", str(own))
     made = commit(beside / "auth", {"b": "1"})
     shop.up("auth")
     assert git(shop.repo, "rev-parse", "feature/auth").strip() == made

@@ -137,7 +137,7 @@ def test_only_an_image_with_todays_tag_and_the_label_is_taken_for_the_one_with_g
     shelf: Shelf,
 ) -> None:
     engine, today = cast(Engine, shelf), next(images.default_tags())
-    shelf.there.add(today)  # somebody called an image of theirs so
+    shelf.there.add(today)  # an image of the person that is called so
     shelf.labelled.add("treedock/fullstack:0123456789ab")
     made = images.ensure_git_image(engine, quietly)
     assert made.startswith("treedock/git:")
