@@ -31,7 +31,7 @@ from runner.domain.errors import (
     UncommittedChanges,
 )
 from runner.domain.events import Emit, Said
-from runner.domain.instance import Record, check_id, lands_in
+from runner.domain.instance import check_id, lands_in
 from runner.domain.text import below_each_other, listed, printable
 from runner.domain.train import Aside
 
@@ -119,14 +119,16 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
     groups = _by_base(project, ids, wanted)
     if len(groups) == 1:
         ((base, group),) = groups.items()
-        return _merge_into(project.on(base), group, wanted, emit)
+        if base != project.base:
+            emit(_into(base, group))
+        return _merge_into(project, base, group, wanted, emit)
     first, *others = [_queued(project, base, group, wanted, emit) for base, group in groups.items()]
     return replace(first, others=others)
 
 
 def _by_base(project: Project, ids: Sequence[str], wanted: Wanted) -> dict[str, list[str]]:
-    """The ids by the branch that they land in, in their order. Raises NotFound where there is no
-    such branch, Refused where it is that of an instance."""
+    """The ids by the branch that they land in, in their order. Raises NotFound for one that is
+    named and not there."""
     repository = project.repository
     records = repository.records.all()
     groups: dict[str, list[str]] = {}
@@ -136,15 +138,14 @@ def _by_base(project: Project, ids: Sequence[str], wanted: Wanted) -> dict[str, 
             found = repository.record(id_)
         if found:
             groups.setdefault(wanted.into or lands_in(found, records), []).append(id_)
-    for base, group in groups.items():
-        _require_base(project, base, group, records)
     return groups or {project.base: []}
 
 
-def _require_base(
-    project: Project, base: str, ids: Sequence[str], records: Sequence[Record]
-) -> None:
+def _require_base(project: Project, base: str, ids: Sequence[str]) -> None:
+    """Raises NotFound where there is no such branch to land in, Refused where it is that of an
+    instance."""
     git, names = project.repository.git, " ".join(ids)
+    records = project.repository.records.all()
     owner = next((record for record in records if record.branch == base), None)
     if owner:
         into = lands_in(owner, records)
@@ -162,19 +163,26 @@ def _require_base(
 def _queued(project: Project, base: str, ids: Sequence[str], wanted: Wanted, emit: Emit) -> Merged:
     """One of several queues: what stops it does not stop the others."""
     git = project.repository.git
-    emit(Said("", f"into {base}: {', '.join(ids)}"))
+    emit(_into(base, ids))
     try:
-        return _merge_into(project.on(base), ids, wanted, emit)
+        return _merge_into(project, base, ids, wanted, emit)
     except RunnerError as error:
         refused = [Outcome(id_, "refused", error.message, hint=error.hint) for id_ in ids]
         head = git.newest(base)[0] or ""
         return Merged(None, base, head, head, False, refused, error.exit_code)
 
 
-def _merge_into(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> Merged:
-    """One queue, into the project's base."""
-    repository = project.repository
-    git, base = repository.git, project.base
+def _into(base: str, ids: Sequence[str]) -> Said:
+    return Said("", f"into {base}: {', '.join(ids)}")
+
+
+def _merge_into(
+    project: Project, base: str, ids: Sequence[str], wanted: Wanted, emit: Emit
+) -> Merged:
+    """One queue, into `base`."""
+    _require_base(project, base, ids)
+    repository, project = project.repository, project.on(base)
+    git = repository.git
     remote, not_pushed = _remote(project, wanted)
     works = {id_: ProjectWork(project, id_, emit) for id_ in ids}
     with _all_locked(works.values()):

@@ -104,7 +104,7 @@ def _tested(work: Work, base: str, commit: str) -> bool:
     from runner.controller import gates, queue
     from runner.controller.opening import open_project
 
-    project = queue.at_base(open_project(work.repository), base)
+    project = queue.at_base(open_project(work.repository).on(work.record.base), base)
     wanted = gates.gates_of(project, ())
     if not wanted:
         return False

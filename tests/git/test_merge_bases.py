@@ -92,6 +92,7 @@ def test_another_branch_to_land_in_is_named(shop: Shop, release: str, land: Queu
     merged = land("new", into="release", keep=True)
     assert outcomes(merged) == {"new": "landed"}
     assert head(shop) == before
+    assert "into release: new" in shop.remarks
     assert git(shop.repo, "show", "release:new.txt") == "x\n"
     assert any("commits of main that release lacks" in text for text in shop.warnings)
     assert outcomes(land("new")) == {"new": "landed"}
@@ -112,6 +113,10 @@ def test_a_base_that_is_gone_is_said_with_a_way_out(shop: Shop, release: str, la
     with pytest.raises(NotFound) as gone:
         land("fix")
     assert "--into main" in gone.value.hint
+    work_on(shop, "new", {"new.txt": "x\n"})
+    merged = land("fix", "new")
+    assert outcomes(merged) == {"fix": "refused"}
+    assert outcomes(merged.others[0]) == {"new": "landed"}
     assert outcomes(land("fix", into="main")) == {"fix": "landed"}
 
 
