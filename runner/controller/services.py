@@ -12,11 +12,16 @@ from runner.controller.work import ProjectWork
 from runner.domain.config import Service
 from runner.domain.environment import port_variable
 from runner.domain.errors import CommandFailed
-from runner.domain.listening import only_on_loopback
+from runner.domain.listening import listening_ports, only_on_loopback
 from runner.domain.service import OK, is_failure, is_ready, job_of
 from runner.domain.text import with_last_lines
 
 GLANCE = 0.05  # seconds between two looks
+# Prints the status, 000 for no answer, and nothing in an image without curl.
+_ASK_INSIDE = """
+command -v curl >/dev/null || exit 0
+curl --silent --output /dev/null --max-time 5 --write-out '%{http_code}' "$1"
+"""
 ASK = 0.25  # seconds a connection has to stay open, see sockets.answers_tcp
 ASK_TLS = 2.0  # seconds for a handshake
 PATIENCE = 5.0  # seconds for which a service may answer that it failed
@@ -66,18 +71,19 @@ def service_key(service: Service) -> str:
 
 
 def await_ready(work: ProjectWork, container: str, name: str) -> None:
-    """Wait until the service answers on its published port. Raises CommandFailed."""
+    """Wait until the service answers on its published port, or inside where nothing is published.
+    Raises CommandFailed."""
     service = work.config.services[name]
     with work.step(f"waiting for {name}"):
         begun = time.monotonic()
         suspicion, failing = begun + SUSPICION, 0.0
-        while not is_ready(status := _status(work, service)):
+        while not is_ready(status := _status(work, container, service)):
             _require_alive(work, name, service)
             now = time.monotonic()
             failing = (failing or now) if is_failure(status) else 0.0
             if failing and now > failing + PATIENCE:
                 raise _failing(work, name, service, status, now - failing)
-            if now > suspicion:
+            if now > suspicion and work.kind == "instance":
                 _require_reachable(work, container, name, service)
                 suspicion = now + SUSPICION
             if now > begun + service.ready.timeout:
@@ -86,14 +92,28 @@ def await_ready(work: ProjectWork, container: str, name: str) -> None:
         _require_alive(work, name, service)
 
 
-def _status(work: ProjectWork, service: Service) -> int | None:
-    """What the published port answers; a service without one is ready when it lives."""
+def _status(work: ProjectWork, container: str, service: Service) -> int | None:
+    """What the port answers; a service without one is ready when it lives."""
     if service.port is None:
         return OK
+    if work.kind != "instance":
+        return _status_inside(work, container, work.record.ports[service.port], service.ready.http)
     host, port = _address(work, service.port)
     if service.ready.http:
         return sockets.answers_http(host, port, service.ready.http, timeout=5)
     return OK if sockets.answers_tcp(host, port, timeout=ASK) else None
+
+
+def _status_inside(work: ProjectWork, container: str, port: int, path: str | None) -> int | None:
+    """The same, asked inside: on the host another process may listen there."""
+    tables = work.engine.exec(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
+    if port not in listening_ports(tables.decode(errors="replace")):
+        return None
+    if path is None:
+        return OK
+    asks = ["sh", "-c", _ASK_INSIDE, "sh", f"http://localhost:{port}{path}"]
+    status = work.engine.exec(container, asks).output.decode(errors="replace").strip()
+    return int(status) or None if status.isascii() and status.isdecimal() else OK
 
 
 def _address(work: ProjectWork, port: str) -> tuple[str, int]:

@@ -15,6 +15,8 @@ version: 1
 name: shop
 limits: {memory: 256m, pids: 100, cpus: 1, disk_free: 100m}
 setup: [{run: sh setup.sh}]
+services:
+  backend: {run: exec python3 -m http.server $BACKEND_PORT, port: backend, ready: {http: /a.txt}}
 gates:
   - {run: "env; test -f a.txt && ! grep EVIL a.txt"}
   - outside: true
@@ -23,6 +25,7 @@ gates:
       ! touch planted .git/planted /run/treedock/git/planted /run/treedock/run/planted 2>/dev/null
       ! test -e /tmp/set-up
       test -z "$(git status --porcelain)" && git log -1 --format=%s && pwd && ! grep EVIL a.txt
+  - {run: "curl -sf localhost:$BACKEND_PORT/a.txt", services: true}
 """
 
 
@@ -56,6 +59,7 @@ def test_a_candidate_does_not_steer_the_gates_that_judge_it(repo: Path, tmp_path
     seen = (green.log / "gate-1.log").read_text()
     assert "APP=blue" in seen
     assert "evil" not in seen
+    assert (green.log / "gate-3.log").read_text() == "a\n"
     assert "setup-1 failed with exit code 3" in forged_end.message
     assert "gate-2 failed" in from_outside.message
     assert not (from_outside.log / "setup-1.log").exists()
