@@ -232,10 +232,15 @@ def test_a_folder_that_only_the_reset_makes_is_made_for_the_others(shop: Shop) -
 
 
 def test_what_is_edited_while_the_first_one_comes_up_reaches_nobody(shop: Shop) -> None:
-    files = {"schema.sql": "create table item (name);", "more.sh": "true\n", ".gitignore": "ran\n"}
-    commit(shop.repo, files)
+    commit(
+        shop.repo,
+        {
+            "schema.sql": "create table item (name);", ".gitignore": "ran\n",
+            "more.sh": "sh deeper.sh\n", "deeper.sh": "true\n",
+        },
+    )  # fmt: skip
     shop.configure(
-        setup=[{"run": "echo 'sqlite3 app.db \"insert into item values(1)\"' >more.sh"}],
+        setup=[{"run": "echo 'sqlite3 app.db \"insert into item values(1)\"' >deeper.sh"}],
         database={
             "path": "app.db", "inputs": ["schema.sql"],
             "reset": "echo x >>ran; sqlite3 app.db <schema.sql; sh more.sh",
