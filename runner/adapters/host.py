@@ -94,6 +94,29 @@ def processes_of(inodes: set[int], proc: Path = Path("/proc")) -> dict[int, str]
     return found
 
 
+def git_at_work(places: Sequence[Path], lock: Path, proc: Path = Path("/proc")) -> bool:
+    """Whether a process holds a lock file of git's: one that has it open, or any git that works in
+    one of these folders or was told one of them. One that we may not look into may be such."""
+    for process in proc.glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            is_git = text_of(process / "comm").startswith("git")
+            try:
+                if any(one.readlink() == lock for one in (process / "fd").iterdir()):
+                    return True
+                if is_git and _is_about(process, places):
+                    return True
+            except PermissionError:
+                if is_git:
+                    return True
+    return False
+
+
+def _is_about(process: Path, places: Sequence[Path]) -> bool:
+    told = text_of(process / "cmdline") + text_of(process / "environ")
+    where = (process / "cwd").readlink()
+    return any(where.is_relative_to(place) or str(place) in told for place in places)
+
+
 def device(path: Path) -> int:
     """The number of the file system that holds `path`, or its nearest parent that is there."""
     while not path.exists():

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from runner.adapters import disk, git, host, lazy_engine, locks, sockets
 from runner.adapters.engine import Engine, EngineInfo
 from runner.controller import leftovers
 from runner.controller.damaged import damaged
+from runner.controller.git_locks import git_locks
 from runner.controller.hooks import hooks_left_out
 from runner.controller.layers import engine_name
 from runner.controller.moved import moved
@@ -38,6 +40,7 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
         findings += [*_repository(project), _hooks(project)]
         findings += damaged(project.repository, fix=fix)
         findings += moved(project.repository, engine, fix=fix)
+        findings.append(_failing("git-locks", lambda: git_locks(project.repository, fix=fix)))
         findings.append(leftovers.stale_locks(project.repository, fix=fix))
         findings += leftovers.leftovers(project, engine, fix=fix, emit=emit)
         if engine and info:
@@ -225,6 +228,14 @@ def _exposed() -> Finding:
         for port, inodes in found.items()
     }
     return health.exposed_finding(ports)
+
+
+def _failing(check: str, look: Callable[[], Finding]) -> Finding:
+    """What a check finds; that it cannot look is a finding, too."""
+    try:
+        return look()
+    except RunnerError as error:
+        return _failed(check, error)
 
 
 def _failed(check: str, error: RunnerError) -> Finding:

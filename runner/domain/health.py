@@ -17,6 +17,8 @@ METADATA = "169.254.169.254"
 # The engine never touches rules in this chain: https://docs.docker.com/network/iptables/
 METADATA_RULE = f"iptables -I DOCKER-USER -d {METADATA} -j DROP"
 
+LOCK_AGE = 60.0  # seconds
+
 Status = Literal["ok", "warning", "problem"]
 SocketState = Literal["absent", "refused", "denied", "silent", "answers"]
 Ailment = Literal["elsewhere", "denied", "silent", "not-installed", "stopped"]
@@ -292,6 +294,12 @@ def leftover_of(parts: Parts) -> Leftover:
     if not parts.registered:
         return "unregistered"
     return "lost-container" if parts.container is False else "whole"
+
+
+def is_stale_lock(age: float, *, held: bool) -> bool:
+    """Whether a lock file of git's, `age` seconds old, is left by a git that was killed. One in an
+    editor holds it for as long as a person types; what is not named git does so for a moment."""
+    return not held and age > LOCK_AGE
 
 
 def _way_to_engine(ailment: Ailment, machine: Machine) -> str:

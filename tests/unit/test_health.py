@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from runner.domain import health
-from runner.domain.health import Ailment, Machine, Parts, SocketState
+from runner.domain.health import Ailment, Machine, Parts, SocketState, is_stale_lock
 from runner.domain.ports import PortRange
 
 # Port 2024 (07E8) on all addresses, 5432 (1538) on 127.0.0.1, 8080 (1F90) on 10.0.0.5, a
@@ -236,3 +236,13 @@ def test_what_the_parts_of_an_instance_add_up_to(parts: Parts, wanted: str) -> N
 def test_an_instance_that_a_verb_works_on_is_left_alone() -> None:
     for a, b, c, d, e in itertools.product([True, False], repeat=5):
         assert health.leftover_of(Parts(a, b, c, d, e, busy=True)) == "whole"
+
+
+@pytest.mark.parametrize(
+    ("age", "held", "stale"),
+    [(3600, False, True), (3600, True, False), (5, False, False), (-3600, False, False)],
+)
+def test_a_lock_of_gits_is_stale_when_it_is_old_and_held_by_none(
+    age: float, held: bool, stale: bool
+) -> None:
+    assert is_stale_lock(age, held=held) is stale
