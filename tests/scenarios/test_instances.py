@@ -353,7 +353,9 @@ def files_of(folder: Path) -> set[str]:
     """Every file of a checkout, its git directory included, but neither git's objects nor what
     treedock keeps for the repository as a whole."""
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-    kept = {".git/info/exclude", ".git/treedock/locks/repository.lock"}
+    kept = {".git/info/exclude"} | {
+        f".git/treedock/{name}" for name in ("locks/repository.lock", "repository.json")
+    }
     for_all = (".git/objects/", ".git/treedock/archive/")
     return {name for name in found - kept if not name.startswith(for_all)}
 
@@ -369,7 +371,15 @@ def test_clean_refuses_to_lose_work_and_names_it(app: App) -> None:
     assert (app.tree("auth") / "draft.txt").exists()
     git(app.folder, "merge", "--quiet", "--squash", "feature/search")
     git(app.folder, "commit", "--quiet", "--message", "search, squashed")
-    assert app.cli("clean", "search").exit_code == 0
+    held = app.cli("clean", "search", "auth")
+    assert held.exit_code == 4
+    assert "Nothing was removed; with --each this goes: search" in held.stderr
+    assert app.tree("search").is_dir()
+    found = app.cli("clean", "search", "auth", "--each", "--json")
+    assert found.exit_code == 4
+    assert (list(found.json["removed"]), list(found.json["errors"])) == (["search"], ["auth"])
+    assert found.json["ignored"]["search"]["files"] == ["app.db"]
+    assert not app.tree("search").exists()
     assert app.cli("clean", "auth", "--force").exit_code == 0
 
 
