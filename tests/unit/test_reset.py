@@ -243,7 +243,7 @@ def test_what_is_edited_while_the_first_one_comes_up_reaches_nobody(shop: Shop) 
         setup=[{"run": "echo 'sqlite3 app.db \"insert into item values(1)\"' >deeper.sh"}],
         database={
             "path": "app.db", "inputs": ["schema.sql"],
-            "reset": "echo x >>ran; sqlite3 app.db <schema.sql; sh more.sh",
+            "reset": "echo x >>ran; sqlite3 app.db <schema.sql; sh [m]ore.sh",
         },
     )  # fmt: skip
     shop.up("auth")
