@@ -73,7 +73,7 @@ def made_clean(
 def _commit_of_base(work: ProjectWork, number: int, steps: Steps, image: str) -> str | None:
     """Base's head where that has the same key files, else the newest commit of its first parents
     that has. What a branch says beside its lock file (scripts that run at installation) must not
-    reach its siblings, and what a merged branch said on its way to base has nobody reviewed."""
+    reach its siblings, and what a merged branch held on its way to base was never reviewed."""
     git, base = work.git, work.project.base
     heads = [head for head in (git.newest(base)[0], *git.heads(base)) if head]
     files = {path: steps.read(path) or b"" for path in steps.product(number).key}

@@ -439,7 +439,7 @@ def merged(shop: Shop, *commits: dict[str, str]) -> list[str]:
 def test_a_clean_run_is_at_the_newest_first_parent_of_base_with_that_key(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """Not at any ancestor: nobody has reviewed or tested what a merged branch did in between."""
+    """Not at any ancestor: what a merged branch did in between was never reviewed or tested."""
     log = tmp_path / "log"
     old = commit(shop.repo, {"lock": "one\n", "seen": "old\n"}, "lock")
     run = f"echo $TREEDOCK_ID $(cat [s]een) >> {log}; mkdir -p lib; touch lib/made"
