@@ -131,15 +131,17 @@ def _squashed(repository: Repository, view: View, base: str) -> View:
 
 
 def _readable(repository: Repository, emit: Emit) -> list[Record]:
-    """The records by id; a damaged one is a warning, so that the others still show."""
+    """The records by id; one that is damaged, or not about this place, is a warning, so that the
+    others still show."""
     found = []
     for instance in repository.records.ids():
         try:
             record = repository.records.read(instance)
+            if record:
+                found.append(record)
+                repository.require_own(record)
         except RunnerError as error:
             emit(Warned(instance, sentences(error.message, error.hint)))
-        else:
-            found += [record] if record else []
     return found
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from runner.controller.clean import Cleaned
 from runner.controller.inside import place_of
 from runner.controller.merge import Outcome, Wanted, merge
 from runner.controller.moved import moved, require_none_left
-from runner.controller.opening import open_repository
+from runner.controller.opening import open_repository, user_config_path
 from runner.controller.supply import whole
 from runner.controller.sync import sync
 from runner.controller.work import Work
@@ -144,6 +144,9 @@ def test_a_moved_repository_is_refused_until_doctor_repairs_it(auth: Inside) -> 
         there.bring("new")
     (told,) = moved(there.repository, there.engine, fix=False)
     assert told.status == "problem"
+    there.events.clear()
+    assert [view.state for view in there.list()] == ["absent"]
+    assert "treedock doctor --fix" in there.warnings[0]
     with pytest.raises(Refused, match=r"is a worktree of the repository .* and there is none"):
         open_repository(there.repo / "trees" / "auth")
 
@@ -304,3 +307,30 @@ def verb_refused(verb: Callable[[], Outcome | Cleaned]) -> Refused:
         return error
     assert isinstance(answer, Outcome)
     return Refused(answer.message, hint=answer.hint)
+
+
+# --- beside the checkout ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _beside(_surroundings: None) -> Iterator[None]:
+    path = user_config_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("worktrees: '../{project}-trees'\n")
+    yield
+    path.unlink()
+
+
+@pytest.mark.usefixtures("_beside")
+def test_worktrees_beside_the_checkout_live_and_are_repaired_like_those_in_it(shop: Shop) -> None:
+    beside = shop.repo.parent / "shop-trees" / "auth"
+    assert shop.up("auth").worktree == str(beside)
+    assert open_repository(beside).here == "auth"
+    write(beside, {"new": "x"})
+    there = move(shop)
+    repair(there)
+    record = there.up("auth")
+    assert (record.checkout, record.worktree) == (str(there.repo), str(beside))
+    assert git(beside, "status", "--porcelain") == "?? new\n"
+    there.clean("auth", force=True)
+    assert not beside.exists()
