@@ -121,7 +121,7 @@ def test_a_branch_that_only_the_origin_has_is_attached_to(shop: Shop, origin: Pa
     there = commit(shop.repo, {"theirs.txt": "1"})
     git(shop.repo, "push", "--quiet", "origin", "main:feature/auth")
     git(shop.repo, "reset", "--quiet", "--hard", "HEAD~1")
-    assert "at the origin" in shop.refusal("auth").message
+    assert "at origin" in shop.refusal("auth").message
     shop.up(Wish("auth", attach=True))
     assert git(shop.tree("auth"), "rev-parse", "HEAD").strip() == there
 
