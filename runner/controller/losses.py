@@ -84,8 +84,8 @@ def inner_repositories(work: Work) -> list[str]:
     """Folders of the worktree that are repositories of their own with commits of their own, and
     that git does not see there: below an ignored folder, or around tracked files."""
     worktree = _going_worktree(work)
-    if worktree is None:
-        return []
+    if worktree is None or not work.git.owns(worktree):
+        return []  # what is no worktree of this repository stays whole
     return nested.repositories(work.git, worktree)
 
 
