@@ -944,9 +944,11 @@ class Git:
         alone: bool = False,
         stdin: BinaryIO | bytes | None = None,
         stdout: BinaryIO | None = None,
+        timeout: float = TIMEOUT,
     ) -> subprocess.CompletedProcess[bytes]:
-        """A command about a stranger's objects. It writes to the object folder `objects`, where
-        there is one, and, unless `alone`, sees the main objects behind it. `stdout` is a file."""
+        """A command about a stranger's objects, for `timeout` seconds at most. It writes to the
+        object folder `objects`, where there is one, and, unless `alone`, sees the main objects
+        behind it. `stdout` is a file."""
         own = {}
         if objects:
             own["GIT_OBJECT_DIRECTORY"] = str(objects)
@@ -961,6 +963,7 @@ class Git:
             stdin=stdin,
             stdout=stdout,
             env=own,
+            timeout=timeout,
         )
         step(f"git {arguments[0]}")
         return done

@@ -17,6 +17,7 @@ from runner.domain.text import shell_word
 
 FOLDER = "inside.git"
 EXAMINED = 200  # refs
+PATIENCE = 10.0  # seconds for a look; a FIFO among the objects holds git up without an end
 _LIMIT = 2**30  # bytes of memory for a look at a stranger's objects
 
 
@@ -54,8 +55,12 @@ def _whole(git: Git, own: OwnGit) -> dict[str, str]:
 
 def _is_whole(git: Git, objects: Path, commit: str) -> bool:
     bounds = quarantine.bounds_of(_LIMIT)
-    kind = git.run_limited("cat-file", "-t", commit, objects=objects, bounds=bounds)
+    kind = git.run_limited(
+        "cat-file", "-t", commit, objects=objects, bounds=bounds, timeout=PATIENCE
+    )
     listed = ["rev-list", "--objects", "--quiet", commit, "--not", "--all"]
     if kind.stdout != b"commit\n":
         return False
-    return git.run_limited(*listed, objects=objects, bounds=bounds).returncode == 0
+    return (
+        git.run_limited(*listed, objects=objects, bounds=bounds, timeout=PATIENCE).returncode == 0
+    )

@@ -13,6 +13,7 @@ import pytest
 
 from runner.adapters import locks
 from runner.controller.inside_git import APART_TIMEOUT
+from runner.controller.kept_git import PATIENCE
 from runner.controller.restart import restart
 from runner.domain.errors import BothMoved, NotFound, NotSynced, Refused, RunnerError, Unavailable
 from tests.inside import Inside
@@ -198,7 +199,7 @@ def test_an_operation_that_goes_on_without_the_container_is_named(auth: Inside) 
 def test_clean_keeps_the_git_directory_that_git_cannot_read(auth: Inside) -> None:
     made = auth.commit({"login.txt": "x\n"})
     os.mkfifo(auth.own_git / "objects/info/commit-graph")
-    with within(APART_TIMEOUT + SOON):
+    with within(APART_TIMEOUT + PATIENCE + SOON):
         (archive,) = auth.shop.clean("auth", force=True).archives
     assert archive.git
     (Path(archive.git) / "objects/info/commit-graph").unlink()
