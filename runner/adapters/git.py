@@ -429,11 +429,11 @@ class Git:
         return status.index_differs(self, self.worktree_dir(worktree), worktree, other)
 
     def passed_over(self, worktree: Path, paths: Sequence[str]) -> dict[str, str]:
-        """Those of these paths that the worktree's index marks to be passed over, each with the
+        """Those of these paths that the index of a checkout marks to be passed over, each with the
         option of `git update-index` that ends it."""
         if not paths:
             return {}
-        marked = status.marks(self, self.worktree_dir(worktree), worktree)
+        marked = status.marks(self, self._git_dir(worktree), worktree)
         assumed = dict.fromkeys(marked.assumed, "--no-assume-unchanged")
         ends = assumed | dict.fromkeys(marked.skipped, "--no-skip-worktree")
         return {path: ends[path] for path in paths if path in ends}

@@ -44,10 +44,21 @@ class HeldIndex:
         before = ["-c", f"branch.{branch}.mergeOptions="]
         self._move("merge", *arguments, commit, before=before, to=commit)
 
-    def move_back(self, commit: str) -> None:
-        """Move the branch that is checked out there to an older commit, with its files. Raises
-        Refused with git's sentence where git says no."""
-        self._move("reset", "--quiet", "--keep", commit, to=commit)
+    def move_back(self, branch: str, expected: str, commit: str) -> None:
+        """Move the branch that is checked out there from `expected` to an older commit, with its
+        files; what is staged beside these stays staged. Raises Refused with git's sentence where
+        git says no."""
+        # Not `reset --keep`: it unstages everything, and overwrites ignored files.
+        self._move("read-tree", "-m", "-u", expected, commit, to=commit)
+        self._move(
+            "update-ref",
+            "-m",
+            "treedock: undo",
+            f"refs/heads/{branch}",
+            commit,
+            expected,
+            to=commit,
+        )
 
     def restore(self, commit: str, path: str) -> None:
         """Write one file as it is in a commit, index and all."""

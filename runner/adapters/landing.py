@@ -57,6 +57,9 @@ def _aside(git: Git, checkout: Path, files: Sequence[str]) -> str:
     ignored = git.ignored(checkout, [path for path in files if os.path.lexists(checkout / path)])
     rest = [shell_word(path) for path in files if path not in ignored]
     commands = []
+    for path, option in git.passed_over(checkout, files[:NAMED]).items():  # no stash sees these
+        where, name = shell_word(str(checkout)), shell_word(path)
+        commands.append(f"git -C {where} update-index {option} -- {name}")
     if rest:
         named = " ".join(rest[:NAMED]) + (" ..." if len(rest) > NAMED else "")
         where = shell_word(str(checkout))
@@ -128,7 +131,7 @@ def foreseen(git: Git, branch: str, commit: str, heads: Mapping[str, str]) -> di
 
 def _overwriting(git: Git, checkout: Path, files: list[str]) -> Refused:
     return Refused(
-        f"Landing would overwrite changes in {checkout}: {listed(files)}.",
+        f"This would overwrite changes in {checkout}: {listed(files)}.",
         hint=_aside(git, checkout, files),
     )
 
@@ -150,8 +153,8 @@ def put_back(git: Git, branch: str, expected: str, commit: str) -> None:
     lock. Raises what `land` does."""
     _move(
         git, branch, expected, commit,
-        lambda index: index.move_back(commit),
-        lambda: require_quiet(git, branch),
+        lambda index: index.move_back(branch, expected, commit),
+        lambda: require_free(git, branch, expected, commit),
     )  # fmt: skip
 
 

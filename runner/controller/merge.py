@@ -32,7 +32,7 @@ from runner.domain.errors import (
 )
 from runner.domain.events import Emit, Said
 from runner.domain.instance import check_id, lands_in
-from runner.domain.text import below_each_other, listed, printable
+from runner.domain.text import below_each_other, listed, printable, shell_word
 from runner.domain.train import Aside
 
 State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
@@ -148,10 +148,10 @@ def _require_base(project: Project, base: str, ids: Sequence[str]) -> None:
     records = project.repository.records.all()
     owner = next((record for record in records if record.branch == base), None)
     if owner:
-        into = lands_in(owner, records)
+        into, both = lands_in(owner, records), " ".join(dict.fromkeys([owner.id, *ids]))
         raise Refused(
             f"{base} is the branch of the instance {owner.id}.",
-            hint=f"Merge both into its base: treedock merge {owner.id} {names} --into {into}",
+            hint=f"Merge into its base: treedock merge {both} --into {into}",
         )
     if base.startswith("-") or git.heads(base) == (None, None):
         raise NotFound(
@@ -567,9 +567,11 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
     if head != last or broken or pushed:
         why = "was pushed" if pushed else f"is not all that came last to {base}"
         merges = " ".join(f"-m 1 {one['commit'][:10]}" for one in reversed(landed))
+        other = repository.git.worktrees()[0].branch != base
+        first = f"git switch {shell_word(base)} && " if other else ""
         raise Refused(
             f"The run {run_id} {why}.",
-            hint=f"Revert it instead: git revert {merges}",
+            hint=f"Revert it instead: {first}git revert {merges}",
         )
     with ProjectWork(project, "", emit).repository_locked():
         heads = {id_: c for one in landed for id_, c in one["heads"].items()}

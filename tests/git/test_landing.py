@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.runs import Journal, Landing
-from runner.controller.landing import land, settle
+from runner.controller.landing import land, settle, take_back
 from runner.domain.errors import GitFailed, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -227,7 +227,7 @@ def test_a_file_where_a_folder_is_to_be_is_in_the_way(shop: Shop) -> None:
     made = commit(shop.repo, {"docs/a.txt": "a\n"})
     git(shop.repo, "switch", "--quiet", "main")
     (shop.repo / "docs").write_text("mine\n")
-    with pytest.raises(Refused, match=r"Landing would overwrite changes in .*: docs"):
+    with pytest.raises(Refused, match=r"This would overwrite changes in .*: docs"):
         land(shop.repository, landing(shop, made), shop.events.append)
     (shop.repo / "docs").unlink()
     (shop.repo / "docs").mkdir()
@@ -257,3 +257,64 @@ def test_nothing_lands_while_a_mail_is_being_applied(shop: Shop, candidate: str)
     subprocess.run(["git", "am", "-q"], input=patch, text=True, cwd=shop.repo, capture_output=True)
     with pytest.raises(Refused, match="am is in progress"):
         land(shop.repository, landing(shop, candidate), shop.events.append)
+
+
+@pytest.fixture
+def landed(shop: Shop) -> Landing:
+    """A landing that removed settings.txt and ignores it since; it can be taken back."""
+    before = commit(shop.repo, {"settings.txt": "shared\n", "a.txt": "a\n", "b.txt": "b\n"})
+    git(shop.repo, "rm", "--quiet", "settings.txt")
+    after = commit(shop.repo, {".gitignore": "settings.txt\n", "new.txt": "new\n"})
+    return Landing("", "main", after, before, {})
+
+
+def test_taking_back_overwrites_no_ignored_file(shop: Shop, landed: Landing) -> None:
+    (shop.repo / "settings.txt").write_text("mine\n")
+    with pytest.raises(Refused, match=r"would overwrite changes in .*: settings\.txt") as refused:
+        take_back(shop.repository, landed, shop.events.append)
+    assert head(shop) == landed.expected
+    assert (shop.repo / "settings.txt").read_text() == "mine\n"
+    do(refused.value.hint, shop.repo)
+    take_back(shop.repository, landed, shop.events.append)
+    assert head(shop) == landed.candidate
+    assert (shop.repo / "settings.txt").read_text() == "shared\n"
+    assert (shop.repo / "settings.txt.kept").read_text() == "mine\n"
+
+
+def test_taking_back_leaves_what_is_staged(shop: Shop, landed: Landing) -> None:
+    (shop.repo / "a.txt").write_text("staged\n")
+    git(shop.repo, "add", "a.txt")
+    (shop.repo / "a.txt").write_text("later\n")
+    git(shop.repo, "rm", "--quiet", "--cached", "b.txt")
+    take_back(shop.repository, landed, shop.events.append)
+    assert head(shop) == landed.candidate
+    assert git(shop.repo, "show", ":a.txt") == "staged\n"
+    assert (shop.repo / "a.txt").read_text() == "later\n"
+    status = git(shop.repo, "status", "--porcelain").splitlines()
+    assert status == ["MM a.txt", "D  b.txt", "?? b.txt"]
+
+
+@pytest.mark.parametrize("flag", ["skip-worktree", "assume-unchanged"])
+def test_an_edit_under_an_index_flag_is_put_aside_by_what_the_refusal_says(
+    shop: Shop, candidate: str, flag: str
+) -> None:
+    git(shop.repo, "update-index", f"--{flag}", "README.md")
+    (shop.repo / "README.md").write_text("mine\n")
+    with pytest.raises(Refused, match=r"README\.md") as refused:
+        land(shop.repository, landing(shop, candidate), shop.events.append)
+    do(refused.value.hint, shop.repo)
+    land(shop.repository, landing(shop, candidate), shop.events.append)
+    assert head(shop) == candidate
+    assert git(shop.repo, "show", "stash@{0}:README.md") == "mine\n"
+
+
+def test_a_kill_while_it_is_taken_back_leaves_old_or_new(
+    shop: Shop, landed: Landing, just_before: Callable[[str, str], None]
+) -> None:
+    just_before("update-ref", "kill -9 $$")
+    with pytest.raises(GitFailed):
+        take_back(shop.repository, landed, shop.events.append)
+    settle(shop.repository, shop.events.append)
+    assert head(shop) == landed.expected
+    assert git(shop.repo, "status", "--porcelain") == ""
+    assert not (shop.repo / "settings.txt").exists()

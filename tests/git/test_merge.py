@@ -260,8 +260,12 @@ def test_a_run_that_somebody_built_on_is_not_undone(shop: Shop, land: Queue) -> 
     before = head(shop)
     with pytest.raises(Refused) as refused:
         undo(shop.project, str(merged.run), shop.events.append)
-    assert "git revert" in refused.value.hint
+    assert ": git revert" in refused.value.hint
     assert head(shop) == before
+    git(shop.repo, "switch", "--quiet", "-c", "elsewhere")
+    with pytest.raises(Refused, match="not all") as refused:
+        undo(shop.project, str(merged.run), shop.events.append)
+    assert ": git switch main && git revert" in refused.value.hint
 
 
 def test_a_landing_that_was_cut_off_over_the_files_is_undone(shop: Shop) -> None:
