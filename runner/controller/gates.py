@@ -138,9 +138,16 @@ def _own_env(work: GateWork, base_commit: str) -> dict[str, str]:
 
 
 def _run_outside(work: GateWork, gate: Gate, name: str, image: str, authority: Path | None) -> None:
-    """Run a gate in a container of its own that can write nothing of the candidate's."""
+    """Run a gate in a container of its own that can write nothing of the candidate's. Its home
+    folder is its own, too: a gate that runs the candidate's code could leave a usercustomize.py
+    there for the next one."""
     spec = wanted_container(work, image, authority)
-    mounts = tuple(replace(one, read_only=one.target != HOME) for one in spec.mounts)
+    home = work.records.folder(work.id) / f"home.{name}"
+    home.mkdir()
+    mounts = tuple(
+        replace(one, source=str(home)) if one.target == HOME else replace(one, read_only=True)
+        for one in spec.mounts
+    )
     container = work.engine.create(
         replace(spec, name=f"{spec.name}-outside", mounts=mounts, volumes=(), secrets={})
     )

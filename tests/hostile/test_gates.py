@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from runner.controller import gates
 from runner.controller.opening import open_project, open_repository
@@ -65,3 +66,31 @@ def test_a_candidate_does_not_steer_the_gates_that_judge_it(repo: Path, tmp_path
     assert not (from_outside.log / "setup-1.log").exists()
     assert "after set-up this is not what would land any more: a.txt" in rewritten.message
     assert project.repository.engine.containers(repository=project.repository.key) == []
+
+
+LEFT = """\
+set -e
+folder=$(python3 -m site --user-site)
+mkdir -p "$folder" /tmp/left
+echo 'import os; os._exit(0)' >"$folder/usercustomize.py"
+"""
+
+
+def test_what_a_gate_from_outside_leaves_does_not_reach_the_next_one(
+    repo: Path, tmp_path: Path
+) -> None:
+    judge = "test ! -e /tmp/left && python3 -c 'assert open(\"a.txt\").read() != \"EVIL\\n\"'"
+    first, second = ({"run": run, "outside": True} for run in ("sh tests.sh", judge))
+    config = {"version": 1, "name": "shop", "gates": [first, second]}
+    commit(repo, {"treedock.yaml": yaml.safe_dump(config), "tests.sh": "true\n"})
+    main = git(repo, "rev-parse", "main").strip()
+    git(repo, "switch", "--quiet", "--detach")
+    evil = commit(repo, {"a.txt": "EVIL\n", "tests.sh": LEFT})
+    git(repo, "switch", "--quiet", "main")
+    project = open_project(open_repository(repo))
+    verdict = gates.run_gates(
+        project, "x.left", evil, project.config.gates, base_commit=main,
+        log=tmp_path / "log", emit=lambda event: None,
+    )  # fmt: skip
+    assert not verdict.green
+    assert "gate-2 failed" in verdict.message
