@@ -70,9 +70,12 @@ _CHANGING = {
 _FRUGAL = ("-c", "core.packedGitWindowSize=32m", "-c", "core.packedGitLimit=256m")
 # Commands that read .gitignore files. Code in a container can make one a FIFO, which git opens
 # and waits for without end, or as large as it likes, and git 2.39 reads it whole.
-_LOOKING = {"status", "ls-files", "check-ignore", "check-attr"}
+_LOOKING = {"status", "ls-files", "check-ignore", "check-attr", "--refresh"}
 _LOOK_PATIENCE = 2.0  # seconds before we look what keeps git
 _LOOK_MEMORY = 2**31  # bytes of git's own; packs, which are mapped, do not count
+# Seconds of a processor. Patterns such as a*a*a*...b take git longer than anybody waits, and the
+# kernel ends it also where treedock was killed.
+LOOK_CPU = 30
 LFS_CONFIG = ".lfsconfig"
 KEYS = "git-crypt"  # the folder of git-crypt's keys in a git directory
 _BLOCK_START = "# >>> treedock >>>"
@@ -199,6 +202,7 @@ class Git:
         self._safe_for: set[Path] = set()  # git directories whose drivers no branch steers
         self._differs = False  # whether worktrees can have configuration of their own
         self._gitlinks: dict[str, bool] = {}
+        self.look_cpu = LOOK_CPU
 
     # --- asking ---------------------------------------------------------------------------
 
@@ -919,7 +923,7 @@ class Git:
         arguments = ["update-index", "-q", "--refresh", "--ignore-submodules"]
         where = self.worktree_dir(worktree)
         self.require_safe_drivers(where)
-        with contextlib.suppress(GitFailed):
+        with contextlib.suppress(GitFailed, Refused):
             self._run(
                 *arguments, git_dir=where, work_tree=worktree, check=False, timeout=REFRESH_TIMEOUT
             )
@@ -1018,7 +1022,8 @@ class Git:
             stdin=stdin,
             timeout=timeout,
             env=env,
-            looks_at=work_tree if arguments[0] in _LOOKING else None,
+            looks_at=work_tree if _LOOKING.intersection(arguments[:3]) else None,
+            cpu=self.look_cpu,
         )
         if arguments[0] in _CHANGING:
             step(f"git {arguments[0]}")
@@ -1093,17 +1098,21 @@ def _spawn(
     timeout: float = TIMEOUT,
     env: dict[str, str] | None = None,
     looks_at: Path | None = None,
+    cpu: int = LOOK_CPU,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run it to its end. `looks_at`: a worktree, of which it reads the .gitignore files."""
+    """Run it to its end. `looks_at`: a worktree, of which it reads the .gitignore files, for `cpu`
+    seconds of a processor at most. Such a look changes nothing, so it holds none of our locks when
+    we are killed."""
     source: BinaryIO | int = subprocess.DEVNULL
     if stdin is not None:
         source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
-    bound = ["sh", "-c", f'ulimit -d {_LOOK_MEMORY // 1024}; exec "$@"', "sh"] if looks_at else []
+    limits = f"ulimit -d {_LOOK_MEMORY // 1024}; ulimit -c 0; ulimit -S -t {cpu}"
+    bound = ["sh", "-c", f'{limits}; exec "$@"', "sh"] if looks_at else []
     try:
         process = subprocess.Popen(
             [*bound, *command], cwd=cwd, env=_environment() | (env or {}), start_new_session=True,
             stdin=source, stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE,
-            pass_fds=locks.held(),
+            pass_fds=() if looks_at else locks.held(),
         )  # fmt: skip
     except FileNotFoundError as error:
         raise NotFound("There is no git on this machine.", hint="Install git 2.39 or newer.") from (
@@ -1124,6 +1133,12 @@ def _spawn(
             if isinstance(error, subprocess.TimeoutExpired):
                 raise GitFailed(f"git did not end within {timeout:g} seconds.") from error
             raise
+    if looks_at and process.returncode == -signal.SIGXCPU:
+        raise GitFailed(
+            f"git was at work for {cpu} seconds on the files of {looks_at}, and did not end.",
+            hint="Patterns in its .gitignore or .gitattributes files, or very large files, keep it "
+            "busy.",
+        )
     return subprocess.CompletedProcess(command, process.returncode, out or b"", err)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.git import Git, _failed, _flags, _spawn
+from runner.domain.errors import GitFailed
 
 ARCHIVE = "refs/treedock-archive"
 
@@ -112,19 +113,24 @@ def all_files(git: Git, worktree: Path, head: str | None, index: Path) -> list[s
     repository inside it is one path. `index` is a scratch file.
 
     The worktree's own .git file and index take no part, and no file is read: it works where these
-    are broken, or a file is too large to be compared.
+    are broken, or a file is too large to be compared. Where the ignore rules keep git busy without
+    end they take none either, and the ignored files are among the paths.
     """
     read = ["read-tree", head] if head else ["read-tree", "--empty"]
     _with_index(git, worktree, index, read)
-    kinds = ["--cached", "--others", "--exclude-standard"]
-    out = _with_index(git, worktree, index, ["ls-files", "-z", *kinds])
+    kinds = ["ls-files", "-z", "--cached", "--others"]
+    try:
+        out = _with_index(git, worktree, index, [*kinds, "--exclude-standard"])
+    except GitFailed:
+        out = _with_index(git, worktree, index, kinds)
     return [path for path in out.split("\0") if path]
 
 
 def _with_index(git: Git, worktree: Path, index: Path, arguments: list[str]) -> str:
     where = [f"--git-dir={git.common_dir}", f"--work-tree={worktree}"]
     command = ["git", *_flags(), *where, *arguments]
-    done = _spawn(command, cwd=worktree, env={"GIT_INDEX_FILE": str(index)}, looks_at=worktree)
+    own = {"GIT_INDEX_FILE": str(index)}
+    done = _spawn(command, cwd=worktree, env=own, looks_at=worktree, cpu=git.look_cpu)
     if done.returncode:
         raise _failed(done)
     return done.stdout.decode(errors="surrogateescape")

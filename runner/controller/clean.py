@@ -202,7 +202,10 @@ def _ignored(work: Work, inner: Sequence[str]) -> list[str]:
 
 
 def _going_ignored(work: Work, stake: Stake) -> list[str]:
-    """Ignored files that no archive gets."""
+    """Ignored files that no archive gets; where git could not tell what is uncommitted, none is
+    named."""
+    if stake.dirty is None:
+        return []
     return [path for path in _ignored(work, stake.inner) if path not in stake.ignored]
 
 

@@ -79,7 +79,7 @@ echo 'import os; os._exit(0)' >"$folder/usercustomize.py"
 def test_what_a_gate_from_outside_leaves_does_not_reach_the_next_one(
     repo: Path, tmp_path: Path
 ) -> None:
-    judge = "test ! -e /tmp/left && python3 -c 'assert open(\"a.txt\").read() != \"EVIL\\n\"'"
+    judge = 'test ! -e /tmp/left && python3 -c \'assert open("a.txt").read() != "EVIL\\n"\''
     first, second = ({"run": run, "outside": True} for run in ("sh tests.sh", judge))
     config = {"version": 1, "name": "shop", "gates": [first, second]}
     commit(repo, {"treedock.yaml": yaml.safe_dump(config), "tests.sh": "true\n"})
