@@ -1,11 +1,13 @@
 """Refs that keep what an instance had: refs/treedock/<id>/ while it lives, and
 refs/treedock-archive/<id>-<time>/ for some days after it was cleaned."""
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.git import Git, _failed, _flags, _spawn
+from runner.adapters import status
+from runner.adapters.git import LOOK_TIMEOUT, Git, _failed, _flags, _spawn
 from runner.domain.errors import GitFailed
 
 ARCHIVE = "refs/treedock-archive"
@@ -124,6 +126,23 @@ def all_files(git: Git, worktree: Path, head: str | None, index: Path) -> list[s
     except GitFailed:
         out = _with_index(git, worktree, index, kinds)
     return [path for path in out.split("\0") if path]
+
+
+def staged(git: Git, worktree: Path, index: Path) -> str | None:
+    """The tree of what is staged in a linked worktree, where some of that is neither committed
+    nor in its files any more; None too where it cannot be one, in the middle of a merge. `index`
+    is a scratch file."""
+    where = git.worktree_dir(worktree)
+    found = status.entries(
+        git, where, worktree, status.marks(git, where, worktree), timeout=LOOK_TIMEOUT
+    )
+    # '1 XY ...': X is what is staged, Y what differs from that in the file
+    if not any(entry[:1] == "1" and "." not in entry[2:4] for entry in found):
+        return None
+    shutil.copy2(where / "index", index)
+    env = {"GIT_INDEX_FILE": str(index)}
+    done = git._run("write-tree", git_dir=where, work_tree=worktree, env=env, check=False)
+    return done.stdout.decode().strip() or None
 
 
 def _with_index(git: Git, worktree: Path, index: Path, arguments: list[str]) -> str:

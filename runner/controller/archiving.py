@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from runner.controller.archive import (
     root_of,
 )
 from runner.controller.kept_git import make_readable
-from runner.controller.losses import going_branch, holder
+from runner.controller.losses import Place, going_branch, holder
 from runner.controller.work import Work
 from runner.domain.errors import Refused, RunnerError, unavailable
 from runner.domain.text import shell_word
@@ -89,6 +90,7 @@ def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
     record, folder = work.record, root_of(work.repository) / name
     _copy_logs(work, new)
     saved, deleted = _uncommitted(work, new, stake)
+    stake = replace(stake, places=[*stake.places, *_staged(work, new, stake)])
     left_out = tarball.write(new / TAR, Path(record.worktree), saved) if saved else []
     prefix = f"{keeping.ARCHIVE}/{name}"
     wanted = {place.name: place.id for place in stake.places}
@@ -132,6 +134,16 @@ def _uncommitted(work: Work, new: Path, stake: Stake) -> tuple[list[str], list[s
             hint=_way_to_room(work),
         )
     return there, gone
+
+
+def _staged(work: Work, new: Path, stake: Stake) -> list[Place]:
+    """What only the index of the worktree holds."""
+    if not stake.dirty or stake.begun:
+        return []
+    index = new / "index"
+    tree = keeping.staged(work.git, Path(work.record.worktree), index)
+    index.unlink(missing_ok=True)
+    return [Place("staged", tree, None, counts=False)] if tree else []
 
 
 def _all_files(work: Work, new: Path) -> list[str]:

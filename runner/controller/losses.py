@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters import disk, keeping, nested
+from runner.adapters.git import Worktree
 from runner.adapters.keeping import Holders
 from runner.controller.files import PORTS_FILE
 from runner.controller.own_git import kept_ref, own_git
@@ -81,12 +82,21 @@ def _going_worktree(work: Work) -> Path | None:
 
 
 def inner_repositories(work: Work) -> list[str]:
-    """Folders of the worktree that are repositories of their own with commits of their own, and
-    that git does not see there: below an ignored folder, or around tracked files."""
+    """Folders of the worktree that are repositories of their own with commits of their own, or
+    further worktrees of this one, and that git does not see there: below an ignored folder, or
+    around tracked files."""
     worktree = _going_worktree(work)
     if worktree is None or not work.git.owns(worktree):
         return []  # what is no worktree of this repository stays whole
-    return nested.repositories(work.git, worktree)
+    linked = [os.path.relpath(one.path, worktree) for one in _worktrees_below(work)]
+    return sorted({*nested.repositories(work.git, worktree), *linked})
+
+
+def _worktrees_below(work: Work) -> list[Worktree]:
+    """Further worktrees of this repository that were added below that of the instance."""
+    top = Path(work.record.worktree)
+    found = (one for one in work.git.worktrees() if top in one.path.parents)
+    return [one for one in found if os.path.lexists(one.path / ".git")]
 
 
 def ignored(work: Work) -> list[str]:
@@ -193,7 +203,7 @@ def require_no_repositories(work: Work, inner: list[str]) -> None:
     if inner:
         what = "a repository" if len(inner) == 1 else "repositories"
         raise UncommittedChanges(
-            f"{work.id} has {what} in its worktree with commits that are nowhere else: "
+            f"{work.id} has {what} in its worktree with work that is nowhere else: "
             f"{listed(inner)}.",
             hint=f"Push or move what you need from {work.record.worktree}, or have it put aside: "
             f"treedock clean {work.id} --force-dirty",
@@ -259,6 +269,10 @@ def _candidates(work: Work) -> list[Place]:
     for worktree in work.git.worktrees():
         if str(worktree.path) == record.worktree and worktree.branch is None and worktree.head:
             found.append(Place("detached", worktree.head, worktree.head, counts=True))
+    if _going_worktree(work):
+        heads = (one.head for one in _worktrees_below(work) if one.branch is None)
+        for at, head in enumerate(filter(None, heads)):
+            found.append(Place(f"detached-{at}", head, head, counts=True))
     kept.pop("base", None)
     for name, ref in sorted(kept.items()):
         counts = ref.commit is not None and not name.startswith("was/")
@@ -281,7 +295,7 @@ def _is_integrated(work: Work, place: Place) -> bool:
 
 def _label(name: str) -> str:
     """'inside/heads/spike' for people."""
-    if name in ("inside-HEAD", "detached"):
+    if name == "inside-HEAD" or name.startswith("detached"):
         return "a detached HEAD"
     if name.startswith("inside-stash/"):
         return "the stash inside"

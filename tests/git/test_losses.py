@@ -8,7 +8,7 @@ from runner.controller.clean import Cleaned
 from runner.controller.conflicts import conflicts
 from runner.controller.merge import Wanted, merge
 from runner.controller.review import review
-from runner.domain.errors import Refused, UncommittedChanges
+from runner.domain.errors import Refused, UncommittedChanges, UnmergedCommits
 from tests.git.test_archive import archive_of, restore
 from tests.real_git import commit, git, make_repository, write
 from tests.shop import Shop
@@ -176,3 +176,34 @@ def test_cleaned_is_told(shop: Shop, tree: Path) -> None:
     told = Cleaned("auth", [], ignored=["a", "b", "c"])
     assert list(_cleaned(told, dry_run=False)) == ["removes 3 ignored files: a, b, c"]
     assert list(_cleaned(told, dry_run=True)) == ["would remove 3 ignored files: a, b, c"]
+
+
+def test_a_worktree_that_was_added_below_an_ignored_folder_is_named_and_kept(
+    shop: Shop, tree: Path
+) -> None:
+    git(shop.repo, "worktree", "add", "--quiet", "--detach", str(tree / "scratch/w"))
+    write(tree / "scratch/w", {"draft": "x"})
+    with pytest.raises(UncommittedChanges, match=r"work that is nowhere else: scratch/w\."):
+        shop.clean("auth")
+    made = commit(tree / "scratch/w", {"idea": "x"}, "an idea")
+    with pytest.raises(UnmergedCommits, match=r"an idea \(a detached HEAD\)"):
+        shop.clean("auth", force_dirty=True)
+    cleaned = shop.clean("auth", force=True)
+    assert cleaned.ignored == []
+    git(shop.repo, "worktree", "prune")
+    restore(shop, archive_of(cleaned).restore)
+    assert git(shop.repo, "rev-parse", "auth-detached-0").strip() == made
+    assert (tree / "scratch/w/draft").read_text() == "x"
+
+
+def test_what_is_staged_and_neither_committed_nor_in_the_files_is_kept(
+    shop: Shop, tree: Path
+) -> None:
+    write(tree, {"cfg.txt": "staged\n", "gone": "staged too\n"})
+    git(tree, "add", "cfg.txt", "gone")
+    write(tree, {"cfg.txt": "later\n"})
+    (tree / "gone").unlink()
+    restore(shop, archive_of(shop.clean("auth", force_dirty=True)).restore)
+    assert (tree / "cfg.txt").read_text() == "later\n"
+    assert git(shop.repo, "show", "auth-staged:cfg.txt") == "staged\n"
+    assert git(shop.repo, "show", "auth-staged:gone") == "staged too\n"
