@@ -34,7 +34,7 @@ from runner.domain import container as names
 from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
 from runner.domain.instance import ContainerStatus
-from runner.domain.text import with_last_lines
+from runner.domain.text import sentences, with_last_lines
 
 CALL_TIMEOUT = 120  # seconds; starting 40 containers at once on two cores stays far below
 GLANCE = 0.5  # seconds until the engine is asked again
@@ -541,7 +541,7 @@ def _require_registry(name: str, patience: float) -> None:
         with _translated(), contextlib.closing(_connect(patience)) as client:
             client.inspect_distribution(name)  # type: ignore[no-untyped-call]
     except EngineFailed as error:
-        raise EngineFailed(f"{name} could not be pulled: {error.message}") from error
+        raise EngineFailed(sentences(f"{name} could not be pulled:", error.message)) from error
     except EngineUnavailable as error:
         if not isinstance(error.__cause__, requests.exceptions.Timeout):
             raise

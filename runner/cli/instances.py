@@ -1,14 +1,14 @@
 """up, down, restart, clean."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli import choosing, output
 from runner.cli.progress import narration
 from runner.controller.opening import Repository, open_project, open_repository
-from runner.controller.parallel import STOPS, side_by_side
+from runner.controller.parallel import STOPS, attempts
 from runner.domain.errors import RunnerError, exit_code_of
 from runner.domain.instance import View, absent
 from runner.domain.text import listed
@@ -16,7 +16,6 @@ from runner.domain.text import listed
 if TYPE_CHECKING:
     from runner.controller.clean import Cleaned
 
-_Answer = TypeVar("_Answer")
 NAMED = 1000  # ignored files that the document of --json names
 SHOWN = 10  # paths or commands of one archive that are printed
 
@@ -89,7 +88,7 @@ def down_command(ids: tuple[str, ...], everything: bool, timings: bool, json_: b
     repository = open_repository()
     chosen = choosing.several(repository, ids, everything=everything)
     with narration(timings=timings) as emit:
-        answers = _each(chosen, lambda instance: down(repository, instance, emit), STOPS)
+        answers = attempts(lambda instance: down(repository, instance, emit), chosen, STOPS)
         if everything and not any(_errors(answers)):
             require_none_left(repository)
     for instance, answer in zip(chosen, answers, strict=True):
@@ -239,20 +238,6 @@ def _cleaned(answer: "Cleaned", *, dry_run: bool) -> Iterator[str]:
             yield f"get it back with: {command}"
         if len(archive.restore) > SHOWN:
             yield f"all refs: git for-each-ref {archive.prefix}"
-
-
-def _each(
-    ids: list[str], verb: Callable[[str], _Answer], width: int
-) -> list[_Answer | RunnerError]:
-    """`verb` for every id, `width` at once; an error is the answer of that one."""
-
-    def attempt(instance: str) -> _Answer | RunnerError:
-        try:
-            return verb(instance)
-        except RunnerError as error:
-            return error
-
-    return side_by_side(attempt, ids, width)
 
 
 def _errors(answers: Sequence[object]) -> list[RunnerError | None]:

@@ -28,7 +28,7 @@ from runner.controller.kept_git import make_readable
 from runner.controller.losses import Place, going_branch, holder
 from runner.controller.work import Work
 from runner.domain.errors import Refused, RunnerError, unavailable
-from runner.domain.text import shell_word
+from runner.domain.text import sentences, shell_word
 
 LOG = 16 * 2**20  # bytes of one log that are kept, the newest
 LOGS = 16 * LOG  # bytes of all together; code inside can make as many as it likes
@@ -56,7 +56,7 @@ def write(work: Work, stake: Stake) -> Archive:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         _give_up(work, new, root / name)
         raise Refused(
-            f"{work.id} cannot be archived, so nothing was removed: {why.message}",
+            sentences(f"{work.id} cannot be archived, so nothing was removed:", why.message),
             hint=_way_to_room(work) if full else why.hint,
         ) from error
     return archive

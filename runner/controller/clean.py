@@ -206,7 +206,8 @@ def _going_ignored(work: Work, stake: Stake) -> list[str]:
     named."""
     if stake.dirty is None:
         return []
-    return [path for path in _ignored(work, stake.inner) if path not in stake.ignored]
+    kept = set(stake.ignored)
+    return [path for path in _ignored(work, stake.inner) if path not in kept]
 
 
 def _uncommitted(
@@ -307,4 +308,4 @@ def _expire(repository: Repository, new: list[Archive], emit: Emit) -> None:
     try:
         archives.expire(repository, new)
     except (RunnerError, OSError) as error:
-        emit(Warned("", f"old archives could not be removed: {error}"))
+        emit(Warned("", sentences("old archives could not be removed:", str(error))))

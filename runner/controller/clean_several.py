@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from runner.controller.clean import Cleaned
-from runner.controller.parallel import STOPS, side_by_side
+from runner.controller.parallel import STOPS, attempts
 from runner.domain.errors import RunnerError
-
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ def clean_several(
 ) -> list[Answer]:
     """The answer for each id, in their order. Where `look` raises a RunnerError for one of them,
     `clean` is called for none."""
-    looked = side_by_side(lambda id_: _attempt(look, id_), ids)
+    looked = attempts(look, ids)
     if any(isinstance(answer, RunnerError) for answer in looked):
         pairs = zip(ids, looked, strict=True)
         return [a if isinstance(a, RunnerError) else HeldBack(id_) for id_, a in pairs]
@@ -35,11 +32,4 @@ def clean_several(
 
 def clean_each(ids: Sequence[str], clean: Callable[[str], Cleaned]) -> list[Answer]:
     """The answer for each id, whatever becomes of the others."""
-    return [*side_by_side(lambda id_: _attempt(clean, id_), ids, STOPS)]
-
-
-def _attempt(verb: Callable[[str], _Found], instance: str) -> _Found | RunnerError:
-    try:
-        return verb(instance)
-    except RunnerError as error:
-        return error
+    return [*attempts(clean, ids, STOPS)]

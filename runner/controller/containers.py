@@ -21,6 +21,7 @@ from runner.domain.container import Limits as ContainerLimits
 from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused, Stopped
 from runner.domain.ports import choose_slot, ports_of_slot
 from runner.domain.produces import below_home
+from runner.domain.text import sentences
 
 _FIXED = frozenset(names.CA_VARIABLES)  # what the container was made with counts
 _WITH_IPV6 = frozenset({"0.0.0.0", "::", "::1"})
@@ -114,9 +115,10 @@ def require_cover(work: Work) -> None:
     try:
         work.git.worktree_dir(worktree)
     except Refused as error:
-        stopped = " Its container was stopped." if ensure_stopped(work) else ""
+        stopped = "Its container was stopped." if ensure_stopped(work) else ""
         work.note("tampered", message=error.message)
-        raise Refused(f"{work.id}: {error.message}{stopped}", hint=error.hint) from error
+        said = sentences(f"{work.id}:", error.message, stopped)
+        raise Refused(said, hint=error.hint) from error
 
 
 def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSpec:

@@ -12,6 +12,7 @@ from runner.controller import archive as archives
 from runner.controller.opening import Repository
 from runner.domain.errors import Damaged
 from runner.domain.health import Finding
+from runner.domain.text import sentences
 
 _CHECK = "damaged"
 
@@ -24,7 +25,7 @@ def damaged(repository: Repository, *, fix: bool) -> list[Finding]:
             read()
         except Damaged as error:
             if fix:
-                said = f"{error.message} It is now {stored.set_aside(path)}"
+                said = sentences(error.message, f"It is now {stored.set_aside(path)}")
                 found.append(Finding(_CHECK, "ok", said, fixed=True))
             else:
                 found.append(Finding(_CHECK, "problem", error.message, error.hint))

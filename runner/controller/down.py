@@ -23,6 +23,7 @@ from runner.domain.errors import (
 )
 from runner.domain.events import Emit
 from runner.domain.instance import check_id
+from runner.domain.text import below_each_other, sentences
 
 PATIENCE = 2.0  # seconds that another operation has to end, before and after the instance stops
 
@@ -57,9 +58,12 @@ def down(repository: Repository, instance: str, emit: Emit) -> bool:
         problem = halted.problem or _bring_out(work)
     if problem:
         raise NotSynced(
-            f"{instance} is stopped, but what was committed inside could not be brought out: "
-            f"{problem.message} Its git directory stays as it is.",
-            hint=f"Try again with: treedock sync {instance}. {problem.hint}".strip(),
+            sentences(
+                f"{instance} is stopped, and its git directory stays as it is: what was committed "
+                "inside could not be brought out.",
+                problem.message,
+            ),
+            hint=below_each_other(problem.hint, f"Try again with: treedock sync {instance}"),
         ) from problem
     return halted.stopped
 
@@ -100,7 +104,7 @@ def _bring_out(work: Work) -> RunnerError | None:
     try:
         sync(work)
     except BothMoved as error:
-        work.warn(f"{error.message} {error.hint}")
+        work.warn(sentences(error.message, error.hint))
     except EngineUnavailable:
         raise
     except RunnerError as error:

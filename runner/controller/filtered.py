@@ -13,8 +13,9 @@ from runner.adapters import disk
 from runner.adapters.git import LFS_CONFIG
 from runner.adapters.own_git import filters_of
 from runner.controller.inside_git import run_git
-from runner.controller.work import Work, landed_base
+from runner.controller.work import Work
 from runner.domain.errors import RunnerError
+from runner.domain.instance import lands_in
 from runner.domain.text import listed, sentences
 
 POINTER = 2**20  # bytes; what is committed in place of a file is smaller
@@ -75,7 +76,7 @@ def _write(work: Work, worktree: Path, commit: str, paths: Sequence[str]) -> lis
                 why = why or str(error)
     if left:
         hint = f"Once that is repaired: git -C {worktree} lfs pull"
-        work.warn(sentences(f"{listed(left)} stay as committed, a pointer: {why}", hint))
+        work.warn(sentences(f"{listed(left)} stay as committed, a pointer:", why, hint))
     return written
 
 
@@ -87,7 +88,7 @@ def _rules(work: Work, commit: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory() as made:
         write_attributes(work.git, commit, Path(made))
-        base = work.git.newest(landed_base(work))[0]
+        base = work.git.newest(lands_in(work.record, work.records.all()))[0]
         own = work.git.blob(base, LFS_CONFIG) if base else None
         (Path(made) / LFS_CONFIG).write_bytes(own or b"")
         yield Path(made)

@@ -29,6 +29,7 @@ from runner.domain.container import VolumeMount
 from runner.domain.errors import CommandFailed, EngineFailed, Refused, RunnerError
 from runner.domain.hooks import installs_hooks
 from runner.domain.produces import products_of
+from runner.domain.text import sentences
 
 STOP_TIMEOUT = 60  # seconds; what is copied has to be whole
 FROM = "/run/treedock/from"
@@ -103,7 +104,7 @@ def begins_with(work: ProjectWork, database: Database, first: First) -> bool:
         snapshots.touch(first.key)
         return adapter.reset(site)
     except (CommandFailed, Refused, OSError) as error:
-        work.warn(f"the golden state of the database cannot be taken: {error}")
+        work.warn(sentences("the golden state of the database cannot be taken:", str(error)))
         return False
 
 
@@ -124,7 +125,8 @@ def keep(work: ProjectWork, database: Database, first: First) -> None:
         step = f"database: {database.reset}"
         work.repository.snapshots.write(Snapshot(first.key, "database", step, volumes, now()))
     except (CommandFailed, EngineFailed, OSError) as error:
-        work.warn(f"the golden state of the database is not kept for others: {error}")
+        not_kept = "the golden state of the database is not kept for others:"
+        work.warn(sentences(not_kept, str(error)))
     finally:
         there = work.sidecars().get(database.beside) if data else None
         if there:

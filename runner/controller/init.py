@@ -12,6 +12,7 @@ from runner.domain.detect import ComposeFile, Findings, Listing, detect
 from runner.domain.detect.compose import NAMES as COMPOSE_NAMES
 from runner.domain.errors import ConfigError, Refused
 from runner.domain.starter import render_starter
+from runner.domain.text import sentences
 
 READ_AT_MOST = 2**20  # bytes of one file; what is looked for stands near its beginning
 
@@ -97,7 +98,7 @@ def _compose(listing: Listing) -> ComposeFile | None:
     try:
         return ComposeFile(name, yaml_tree.parse(listing.read(name), name))
     except ConfigError as error:
-        return ComposeFile(name, problem=f"{error.message}; nothing was taken from it")
+        return ComposeFile(name, problem=sentences(error.message, "Nothing was taken from it."))
 
 
 def _shown_by_git(repository: Repository, findings: Findings) -> list[str]:

@@ -12,7 +12,7 @@ from runner.controller.work import Work
 from runner.domain.container import RUN, WORKSPACE
 from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
 from runner.domain.health import noexec_sentence
-from runner.domain.text import with_last_lines
+from runner.domain.text import sentences, with_last_lines
 
 START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
 LAST_LINES = 20
@@ -118,7 +118,8 @@ def run_attached(
                 stderr=said, timeout=timeout,
             )  # fmt: skip
         except EngineFailed as error:
-            raise CommandFailed(f"{work.id}: {job} did not end well: {error.message}") from error
+            said_so = sentences(f"{work.id}: {job} did not end well:", error.message)
+            raise CommandFailed(said_so) from error
     if code:
         sentence = _sentence(work, job, command, code)
         last = disk.tail_untrusted(attached_log(work, job), LAST_LINES)

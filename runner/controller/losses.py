@@ -165,8 +165,11 @@ def require_synced(work: Work, error: RunnerError | None) -> None:
             sentences(
                 f"{work.id}: what was committed inside cannot be brought out.", error.message
             ),
-            hint=f"{error.hint} Or remove it with its git directory put aside: "
-            f"treedock clean {work.id} --force-unmerged".strip(),
+            hint=below_each_other(
+                error.hint,
+                "Or remove it with its git directory put aside: "
+                f"treedock clean {work.id} --force-unmerged",
+            ),
         )
 
 

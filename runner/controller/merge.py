@@ -32,7 +32,7 @@ from runner.domain.errors import (
 )
 from runner.domain.events import Emit, Said
 from runner.domain.instance import check_id, lands_in
-from runner.domain.text import below_each_other, listed, printable, shell_word
+from runner.domain.text import below_each_other, listed, printable, sentences, shell_word
 from runner.domain.train import Aside
 
 State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
@@ -451,7 +451,7 @@ def _outcome(queue: Queue, id_: str) -> Outcome:
                 said = f"{id_} is in {queue.project.base} already, squashed."
                 return Outcome(id_, "refused", said, hint=f"Remove it: treedock clean {id_}")
         message = queue.messages.get(verdict.trial, "") if verdict.trial else ""
-        sentence = f"{verdict.sentence}. {message}" if message else f"{verdict.sentence}."
+        sentence = sentences(f"{verdict.sentence}.", message)
         return Outcome(id_, verdict.reason, sentence, files=verdict.files, log=log, hint=hint)
     error = queue.error or Refused("The queue stopped.", hint="Run the same command again.")
     return Outcome(id_, "refused", error.message, hint=error.hint)
@@ -476,8 +476,8 @@ def _all_retired(
         try:
             return _retired(works[outcome.id], outcome, base, push=push)
         except (RunnerError, OSError) as error:
-            said = f"{outcome.id} stays: {error}; treedock clean {outcome.id} removes it"
-            return replace(outcome, notes=(said,))
+            way_out = f"Remove it: treedock clean {outcome.id}"
+            return replace(outcome, notes=(sentences(f"{outcome.id} stays:", str(error), way_out),))
 
     records = [work.record for work in works.values()]
     begun_from = {record.base for record in records}
@@ -500,7 +500,7 @@ def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> O
         head, inside = synced.head, synced.inside
         dirty = work.git.dirty(Path(record.worktree)) if Path(record.worktree).is_dir() else []
     except RunnerError as error:
-        return replace(outcome, notes=(f"{work.id} stays: {error.message}",))
+        return replace(outcome, notes=(sentences(f"{work.id} stays:", error.message),))
     base_head = work.git.branch(base) or head
     elsewhere = inside and (inside.busy or inside.branch != record.branch)
     if dirty or elsewhere or not work.git.is_ancestor(head, base_head):
@@ -526,7 +526,8 @@ def _removed(work: ProjectWork, outcome: Outcome, notes: list[str]) -> Outcome:
     try:
         retire(work)
     except (RunnerError, OSError) as error:
-        notes.append(f"{work.id} is not removed: {error}; treedock clean {work.id} completes it")
+        way_out = f"Complete it: treedock clean {work.id}"
+        notes.append(sentences(f"{work.id} is not removed:", str(error), way_out))
     return replace(outcome, notes=tuple(notes))
 
 
@@ -541,7 +542,7 @@ def _delete_remote_branch(work: ProjectWork, head: str) -> list[str]:
     try:
         remotes.delete_branch(work.git, remote, branch, head)
     except RunnerError as error:
-        return [f"{branch} stays at {remote}: {error.message}"]
+        return [sentences(f"{branch} stays at {remote}:", error.message)]
     return []
 
 

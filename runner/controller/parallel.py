@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from runner.adapters import locks
+from runner.domain.errors import RunnerError
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -33,3 +34,17 @@ def side_by_side(
         return list(pool.map(verb, items))
     finally:
         pool.shutdown(wait=locked, cancel_futures=True)
+
+
+def attempts(
+    verb: Callable[[_Item], _Answer], items: Iterable[_Item], width: int = WIDTH
+) -> list[_Answer | RunnerError]:
+    """The same; a RunnerError is the answer of its item, and the others go on."""
+
+    def attempt(item: _Item) -> _Answer | RunnerError:
+        try:
+            return verb(item)
+        except RunnerError as error:
+            return error
+
+    return side_by_side(attempt, items, width)

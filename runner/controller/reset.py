@@ -187,7 +187,7 @@ def _seal(
         if adapter.seal(site) and golden_key(work, database) == read:
             work.change(golden=read)
     except (RunnerError, OSError) as error:
-        work.warn(f"the golden state of the database is not kept: {error}")
+        work.warn(sentences("the golden state of the database is not kept:", str(error)))
 
 
 def reset_key(database: Database) -> str:

@@ -14,7 +14,7 @@ from runner.controller.work import Work
 from runner.domain import flagged
 from runner.domain.errors import GitFailed, NotFound, Unavailable
 from runner.domain.events import Emit
-from runner.domain.text import printable
+from runner.domain.text import printable, sentences
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,8 @@ def _newest_head(work: Work) -> tuple[str, bool]:
         known = work.git.branch(work.record.branch)
         if known is None:
             raise
-        work.warn(f"what was committed inside since the last sync is not here: {error.message}")
+        missing = "what was committed inside since the last sync is not here:"
+        work.warn(sentences(missing, error.message))
         return known, False
     _say_what_lies_elsewhere(work, synced)
     return synced.head, True
@@ -175,12 +176,12 @@ def _uncommitted(work: Work, *, patches: bool) -> Uncommitted | None:
     try:
         found = diffs.loose(work.git, worktree)
     except GitFailed as error:  # the commits can be looked at all the same
-        work.warn(f"what is uncommitted cannot be seen: {error.message}")
+        work.warn(sentences("what is uncommitted cannot be seen:", error.message))
         return None
     try:
         diff = diffs.loose_patch(work.git, worktree, found) if patches else None
     except GitFailed as error:  # code inside may change files while git reads them
-        work.warn(f"the diff of what is uncommitted cannot be shown: {error.message}")
+        work.warn(sentences("the diff of what is uncommitted cannot be shown:", error.message))
         diff = None
     return Uncommitted(found, diff)
 

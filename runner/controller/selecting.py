@@ -13,6 +13,7 @@ from runner.controller.own_git import kept_ref
 from runner.controller.work import Work
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Said
+from runner.domain.text import sentences
 
 LIFE = ("created", "up", "synced")  # events after which an instance is not stale for a while
 LINES = 10_000  # of events.jsonl that are looked at, the last ones
@@ -46,7 +47,7 @@ def _is_merged(work: Work) -> bool:
                 return True
             work.emit(Said(work.id, "is merged, but has uncommitted changes; it stays"))
     except RunnerError as error:
-        work.emit(Said(work.id, f"stays: {error.message}"))
+        work.emit(Said(work.id, sentences("stays:", error.message)))
     return False
 
 
@@ -70,7 +71,7 @@ def _idle_seconds(work: Work) -> float:
         head = work.git.branch(record.branch)
         committed = [_since(keeping.committed_at(work.git, head))] if head else []
     except RunnerError as error:
-        work.emit(Said(work.id, f"stays: {error.message}"))
+        work.emit(Said(work.id, sentences("stays:", error.message)))
         return 0.0
     return min([*ages, *committed])
 

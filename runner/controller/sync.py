@@ -197,7 +197,7 @@ def _receive(work: Work, wanted: list[str], missing: list[str], known: list[str]
                 raise  # what was cut off is of no use
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{missing[0][:10]}"
             kept = quarantine.keep_aside(arrived, folder / "refused", name)
-            raise Refused(error.message, hint=f"{error.hint} Kept: {kept}") from error
+            raise Refused(error.message, hint=sentences(error.hint, f"Kept: {kept}")) from error
         quarantine.accept(work.git, arrived)
 
 
@@ -217,7 +217,7 @@ def _named(work: Work) -> Iterator[None]:
     except Refused as error:
         if error.message.startswith(f"{work.id}: "):
             raise
-        raise Refused(f"{work.id}: {error.message}", hint=error.hint) from error
+        raise Refused(sentences(f"{work.id}:", error.message), hint=error.hint) from error
 
 
 class _Bounded:

@@ -112,7 +112,8 @@ def _say_what_is_uncommitted(project: Project, emit: Emit) -> None:
     try:
         names = preflight.uncommitted(project)
     except RunnerError as error:  # it only informs
-        emit(Warned("", f"what is uncommitted in the main checkout is not known: {error.message}"))
+        unknown = "what is uncommitted in the main checkout is not known:"
+        emit(Warned("", sentences(unknown, error.message)))
         return
     if names:
         where = project.repository.checkout
@@ -216,7 +217,8 @@ def _prepare_git(project: Project, emit: Emit) -> None:
         try:
             images.ensure_git_image(project.repository.engine, emit)
         except RunnerError as error:  # it is only needed later
-            emit(Warned("", f"commits of stopped instances cannot be brought out: {error.message}"))
+            stuck = "commits of stopped instances cannot be brought out:"
+            emit(Warned("", sentences(stuck, error.message)))
 
 
 def _head(project: Project, base: str) -> str:

@@ -18,6 +18,7 @@ from runner.domain.environment import values_of
 from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
 from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
 from runner.domain.instance import Record
+from runner.domain.text import sentences
 
 if TYPE_CHECKING:
     from runner.domain.config import Config
@@ -129,7 +130,7 @@ class Work:
         by = self.records.stopped_by(self.id)
         if by is None or isinstance(error, Stopped):
             return error
-        return self._stopped(by, f" It ended with: {error.message}")
+        return self._stopped(by, sentences("It ended with:", error.message))
 
     def require_not_stopped(self) -> None:
         """Raises Stopped where another process stopped the instance since the lock is held."""
@@ -139,7 +140,10 @@ class Work:
 
     def _stopped(self, by: str, ended: str = "") -> Stopped:
         return Stopped(
-            f"{self.id} was stopped by {by} (treedock down) while this was at work on it.{ended}",
+            sentences(
+                f"{self.id} was stopped by {by} (treedock down) while this was at work on it.",
+                ended,
+            ),
             hint=f"Start it again with: treedock up {self.id}",
         )
 
@@ -203,16 +207,6 @@ class ProjectWork(Work):
     def values(self) -> dict[str, str]:
         """Everything that the app is told."""
         return values_of(self.id, self.told_ports(), self.config.env.set_)
-
-
-def landed_base(work: Work) -> str:
-    """The branch that an instance started from; where that is another instance's, the one that
-    this started from, and so on: one whose commits have landed."""
-    bases = {record.branch: record.base for record in work.records.all()}
-    name = work.record.base
-    while name in bases:
-        name = bases.pop(name)
-    return name
 
 
 def require_running(work: Work) -> Container:

@@ -10,10 +10,10 @@ from runner.controller.files import exclude_patterns
 from runner.controller.opening import Project
 from runner.controller.own_git import require_no_submodules
 from runner.controller.sidecars import require_nothing_left
-from runner.controller.work import ProjectWork, landed_base, require_not_moved
+from runner.controller.work import ProjectWork, require_not_moved
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
-from runner.domain.instance import Record
+from runner.domain.instance import Record, lands_in
 from runner.domain.text import listed, sentences
 
 FETCH_TIMEOUT = 10.0  # seconds
@@ -128,7 +128,7 @@ def _check_out(work: ProjectWork, path: Path) -> None:
 def fill(work: ProjectWork) -> None:
     """Check the files of its worktree out, with what git-lfs may download for them."""
     worktree, git = Path(work.record.worktree), work.git
-    base = landed_base(work)
+    base = lands_in(work.record, work.records.all())
     download = git.is_lfs_of(worktree, git.newest(base)[0])
     if not download:
         work.warn(

@@ -30,7 +30,7 @@ from runner.domain.ports import PortRange
 from runner.domain.produces import folders_of, overlap
 from runner.domain.sizes import format_size as format_size
 from runner.domain.sizes import parse_size as parse_size
-from runner.domain.text import below_each_other
+from runner.domain.text import below_each_other, sentences
 from runner.domain.wrong_value import wrong_value
 
 
@@ -470,7 +470,7 @@ def _values_fit(config: Config) -> None:
     try:
         values_of("", ports, config.env.set_)
     except ConfigError as error:
-        raise ValueError(f"{error.message} {error.hint}") from None
+        raise ValueError(sentences(error.message, error.hint)) from None
 
 
 def _database_fits(config: Config) -> None:

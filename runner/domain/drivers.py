@@ -9,8 +9,9 @@ import shlex
 from collections.abc import Callable
 
 _KNOWN = frozenset({"git-lfs", "git-crypt", "cat"})
-# Programs that run, or look in their folder for, what others wrote.
-_RUNNERS = re.compile(
+# Programs that run, or look in their folder for, what others wrote. Not
+# compiled here: `list` imports this and never asks.
+_RUNNERS = (
     r"(?:(?:ba|da|z|k|c|tc|fi|a)?sh|busybox|toybox|env|xargs|find|sudo|doas|su|nice|nohup|setsid"
     r"|timeout|time|stdbuf|chroot|unshare|script|watch|ssh|git|docker|podman|vim?|nvim|emacs|ed|ex"
     r"|(?:[gmnc]|ninja-|b|q)?make|ninja|meson|just|task|rake|gradle|mvn|ant|bazel|tox|nox|invoke"
@@ -41,7 +42,8 @@ def is_steady(command: str, real: Callable[[str], str] = lambda path: path) -> b
         return all(re.fullmatch(r"[\w%=-]+", word) for word in rest)
     if not posixpath.isabs(program) or posixpath.normpath(program) != program:
         return False
-    runs = any(_RUNNERS.fullmatch(posixpath.basename(p).lower()) for p in (program, real(program)))
+    names = (posixpath.basename(path).lower() for path in (program, real(program)))
+    runs = any(re.fullmatch(_RUNNERS, name) for name in names)
     # What `git lfs install` and `git-crypt unlock` write with the full path have words, too.
     plain = re.compile(r"[\w%=-]+") if posixpath.basename(program) in _KNOWN else _OPTION
     return not runs and all(plain.fullmatch(word) for word in rest)

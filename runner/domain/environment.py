@@ -12,8 +12,8 @@ BLOCK_END = "# <<< treedock <<<"
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 # Variables with which a shell, a loader, an interpreter or a tool finds code, or is told to run
-# some: by name, or by the beginning of the name.
-_LOADERS = re.compile(
+# some: by name, or by the beginning of the name. Not compiled here: `list` imports this.
+_LOADERS = (
     r"PATH|IFS|PS4|CDPATH|PROMPT_COMMAND|SHELL(OPTS)?|HOME|TMPDIR|ZDOTDIR|LOCPATH|GCONV_PATH|CC|CXX"
     r"|CLASSPATH|EDITOR|VISUAL|PAGER|BROWSER|VIRTUAL_ENV|PHPRC|NODE_(?!ENV$).*"
     r"|GO(PATH|ROOT|FLAGS|ENV|PROXY|BIN|TOOLCHAIN|SUMDB)|RUST(C|UP|DOC|FLAGS).*"
@@ -93,7 +93,7 @@ def rewritten(data: bytes, checkout: str, worktree: str) -> bytes:
 def without_loaders(given: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """`given` with the variables that decide which code is found or run as `own` has them: what
     it lacks is left out."""
-    found = {key: value for key, value in given.items() if not _LOADERS.fullmatch(key)}
+    found = {key: value for key, value in given.items() if not re.fullmatch(_LOADERS, key)}
     return found | {key: own[key] for key in given if key in own and key not in found}
 
 

@@ -47,6 +47,9 @@ class RunnerError(Exception):
         self.hint = shown(hint)
         super().__init__(self.message)
 
+    def __str__(self) -> str:
+        return self.message  # Exception would give a copy, whose lines `shown` takes for foreign
+
     def to_json(self) -> dict[str, str]:
         """The error as a program reads it."""
         return {"code": self.code, "message": self.message, "hint": self.hint}

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from runner.domain.errors import ConfigError
-from runner.domain.typed import typed
 
 SCHEMA_VERSION = 1
 
@@ -109,11 +108,6 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: object) -> "Record":
-        """The inverse of to_json; keys of a newer treedock are dropped. Raises TypeError."""
-        return typed(cls, data)
 
     def doubt(self) -> str:
         """What about it cannot be, whatever types its fields have; empty where all can."""

@@ -9,6 +9,7 @@ from runner.adapters.runs import Journal, Landing
 from runner.controller.landing import settle
 from runner.controller.merge import Merged, Outcome, Wanted, merge, undo
 from runner.domain.errors import NotFound, Refused
+from runner.domain.text import shown
 from tests.real_git import commit, git
 from tests.shop import Shop
 
@@ -98,6 +99,7 @@ def test_a_red_gate_lands_nothing_and_keeps_the_instance(shop: Shop, land: Queue
     record = shop.record("auth")
     assert record.merge is not None
     assert record.merge["state"] == "red"
+    assert shown(outcome(merged, "auth").message).endswith("Its last lines:\n    not good")
 
 
 def test_a_red_one_is_set_aside_and_the_others_land_without_it(shop: Shop, land: Queue) -> None:

@@ -73,3 +73,9 @@ def test_last_lines_stand_below_and_stay_bounded() -> None:
     assert len(second) < 400
     assert "4700 characters more" in second
     assert RunnerError(sentences("Again.", error.message)).message == f"Again. {error.message}"
+
+
+def test_the_lines_of_an_error_are_lines_in_the_message_of_another() -> None:
+    error = CommandFailed(with_last_lines("The reset failed.", ["one", "two\nthree"]))
+    said = Refused(sentences("Not kept:", str(error))).message
+    assert said == "Not kept: The reset failed. Its last lines:\n    one\n    two\\x0athree"

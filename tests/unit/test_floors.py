@@ -47,6 +47,22 @@ def test_only_adapters_import_what_they_wrap(path: Path) -> None:
         assert not found & {"subprocess", "socket", "fcntl"}
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))
+def test_the_message_of_an_error_is_put_into_another_by_sentences(path: Path) -> None:
+    """An f-string makes plain text of it, and then its own line breaks are escaped as foreign."""
+    names = {"error", "problem", "why"}
+    flat = [
+        ast.unparse(part.value)
+        for part in ast.walk(ast.parse(path.read_text()))
+        if isinstance(part, ast.FormattedValue)
+        and isinstance(part.value, ast.Attribute)
+        and part.value.attr in ("message", "hint")
+        and isinstance(part.value.value, ast.Name)
+        and part.value.value.id in names
+    ]
+    assert flat == []
+
+
 @pytest.mark.parametrize("path", [p for p in MODULES if "domain" in p.parts], ids=str)
 def test_the_domain_asks_the_world_nothing(path: Path) -> None:
     assert not {name.partition(".")[0] for name in imports(path)} & (WORLD - {"pathlib"})

@@ -15,6 +15,7 @@ from runner.domain.instance import (
     check_id,
     state_of,
 )
+from runner.domain.typed import typed
 
 RECORD = Record(
     id="auth",
@@ -110,17 +111,17 @@ def test_a_record_survives_being_kept() -> None:
         error=Failure("refused", "no", "so do"),
     )
     for record in (RECORD, full):
-        assert Record.from_json(record.to_json()) == record
+        assert typed(Record, record.to_json()) == record
 
 
 def test_keys_of_a_newer_treedock_are_dropped_and_missing_ones_have_their_defaults() -> None:
     data = RECORD.to_json() | {"colour": "red"}
     del data["ready"], data["services"], data["setup_done"]
-    assert Record.from_json(data) == RECORD
+    assert typed(Record, data) == RECORD
 
 
 def test_a_record_without_its_worktree_is_none() -> None:
     data = RECORD.to_json()
     del data["worktree"]
     with pytest.raises(TypeError):
-        Record.from_json(data)
+        typed(Record, data)
