@@ -75,7 +75,7 @@ class Repository:
         known = self.known_as
         if known and known.common_dir == str(self.common_dir):
             return known.key
-        from_before = known is None and self.records.folder("").is_dir()
+        from_before = known is None and Records(self.common_dir).folder("").is_dir()
         return identity.key_of(self.common_dir, "" if from_before else "unclaimed")
 
     @property

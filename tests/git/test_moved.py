@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters import identity
 from runner.adapters.records import now
 from runner.adapters.snapshots import Snapshot
 from runner.controller.archive import last_of
@@ -18,6 +19,7 @@ from runner.controller.moved import moved, require_none_left
 from runner.controller.opening import open_repository, user_config_path
 from runner.controller.supply import whole
 from runner.controller.sync import sync
+from runner.controller.throwaway import gate_project
 from runner.controller.work import Work
 from runner.domain.container import LABEL, LABEL_REPOSITORY, LABEL_SNAPSHOT
 from runner.domain.errors import NotFound, Refused
@@ -225,6 +227,14 @@ def test_up_makes_a_container_whose_git_was_restored_under_it(auth: Inside) -> N
     assert auth("git rev-parse HEAD") == made
     auth.shop.up("auth")
     assert [one.id for one in auth.shop.engine.containers()] == [after.id]
+
+
+def test_a_gate_has_the_key_of_its_repository_before_an_up_has_written_it_down(shop: Shop) -> None:
+    shop.up("auth")
+    (shop.repository.records.root / identity.FILE).unlink()  # as an older treedock leaves it
+    known = Shop(shop.repo, shop.engine)
+    assert known.repository.key == shop.repository.key
+    assert gate_project(known.project).repository.key == shop.repository.key
 
 
 # --- worktrees --------------------------------------------------------------------------------
