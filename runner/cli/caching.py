@@ -8,6 +8,7 @@ import click
 from runner.cli import output
 from runner.cli.progress import narration
 from runner.controller.opening import open_project, open_repository
+from runner.domain.sizes import shown_size
 
 if TYPE_CHECKING:
     from runner.controller.cache import Cached
@@ -66,7 +67,13 @@ def list_command(json_: bool) -> None:
         click.echo("There are no snapshots.", err=True)
         return
     rows = [
-        [one.key[:12], _step(one), _mb(one.size), str(one.instances), output.age(one.used_at)]
+        [
+            one.key[:12],
+            _step(one),
+            shown_size(one.size),
+            str(one.instances),
+            output.age(one.used_at),
+        ]
         for one in found
     ]
     output.show_table(["SNAPSHOT", "STEP", "SIZE", "INSTANCES", "USED"], rows)
@@ -91,14 +98,10 @@ def prune_command(older_than: float | None, max_size: int | None, json_: bool) -
         output.show_json({"removed": [one.to_json() for one in gone]})
         return
     for one in gone:
-        click.echo(output.printable(f"removed {one.key[:12]} ({one.step}), {_mb(one.size)}"))
+        click.echo(output.printable(f"removed {one.key[:12]} ({one.step}), {shown_size(one.size)}"))
     if not gone:
         click.echo("nothing had to go", err=True)
 
 
 def _step(one: "Cached") -> str:
     return f"{one.step} (not shared: {one.unfit})" if one.unfit else one.step
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"

@@ -13,6 +13,7 @@ from runner.cli.output import printable
 from runner.cli.patches import coloured
 from runner.cli.progress import narration
 from runner.controller.opening import open_repository
+from runner.domain.sizes import shown_size
 
 if TYPE_CHECKING:
     from runner.adapters.diffs import Change, Loose, Text
@@ -204,12 +205,7 @@ def _lines(change: "Change | Loose") -> str:
 
 
 def _size(size: int | None) -> str:
-    if size is None:
-        return "gone"
-    for unit, power in (("GB", 30), ("MB", 20), ("kB", 10)):
-        if size >= 2**power:
-            return f"{size / 2**power:.1f} {unit}"
-    return f"{size} bytes"
+    return "gone" if size is None else shown_size(size)
 
 
 def _counts(files: "list[Change]") -> str:
