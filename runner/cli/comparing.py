@@ -120,6 +120,9 @@ def _order_lines(seen: "Conflicts") -> Iterator[str]:
     yield f"{order.lands} of {len(order.ids)} land without conflict in it{much}."
     for left in order.remaining[:ROWS]:
         yield _left_line(left, seen.base)
+    dirty = [one.id for one in seen.instances if one.dirty_included and one.id in landing]
+    if dirty:
+        yield f"Commit first what is uncommitted in {', '.join(dirty)}"
     if landing:
         yield f"Merge them with: treedock merge {' '.join(landing)}"
 

@@ -509,6 +509,16 @@ def test_the_table_says_it_in_sentences(several: Shop) -> None:
     ]
 
 
+def test_what_a_merge_would_refuse_as_uncommitted_is_said_before_the_command(several: Shop) -> None:
+    commit(several.tree("auth"), {"app.txt": changed(2, "auth")})
+    compare(several)
+    (several.tree("auth") / "notes.txt").write_text("x")
+    assert run(several, "conflicts").stdout.splitlines()[-2:] == [
+        "Commit first what is uncommitted in auth",
+        "Merge them with: treedock merge auth",
+    ]
+
+
 def test_an_engine_that_is_away_is_an_error_beside_the_answer(several: Shop) -> None:
     commit(several.tree("auth"), {"app.txt": changed(2, "auth")})
     shown = run(several, "conflicts")
