@@ -10,7 +10,7 @@ from runner.cli.progress import narration
 from runner.controller.opening import Repository, open_project, open_repository
 from runner.controller.work import Work, require_running
 from runner.domain.errors import NotFound, RunnerError
-from runner.domain.instance import View
+from runner.domain.instance import View, preview_of
 from runner.domain.text import below_each_other
 
 
@@ -105,7 +105,8 @@ def open_command(instance: str | None, service: str | None, json_: bool) -> None
     repository = open_repository()
     chosen, service = choosing.with_service(repository, instance, service)
     record = repository.record(chosen)
-    name = service or ("frontend" if "frontend" in record.ports else next(iter(record.ports)))
+    browsed = [port for port in record.ports if port not in record.sidecar_ports]
+    name = service or preview_of(browsed, record.served)
     if service and service not in record.ports:
         configured = open_project(repository).config.services.get(service)
         name = configured.port or "" if configured else ""

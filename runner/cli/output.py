@@ -90,12 +90,11 @@ def age(created_at: str) -> str:
 
 def _row(view: View) -> list[str]:
     ports = ",".join(str(port) for port in view.ports.values())
-    url = view.urls.get("frontend") or next(iter(view.urls.values()), "")
     state: str = view.state or "?"
     if view.missing:
         state += f" (no {', no '.join(view.missing)})"
     about = [age(view.created_at), view.task or ""]
-    return [view.id, state, view.branch, standing(view), ports, url, *about]
+    return [view.id, state, view.branch, standing(view), ports, view.preview, *about]
 
 
 def standing(view: View) -> str:

@@ -15,6 +15,7 @@ from runner.domain.instance import (
     Record,
     ServiceView,
     View,
+    preview_of,
     state_of,
     urls_of,
 )
@@ -51,6 +52,7 @@ def view(
         error = Failure(
             "interrupted", "Its last `up` was interrupted.", f"Go on with: treedock up {record.id}"
         )
+    urls = urls_of({n: p for n, p in record.ports.items() if n not in record.sidecar_ports})
     return View(
         id=record.id,
         branch=record.branch,
@@ -61,7 +63,8 @@ def view(
         ),
         slot=record.slot,
         ports=record.ports,
-        urls=urls_of({n: p for n, p in record.ports.items() if n not in record.sidecar_ports}),
+        urls=urls,
+        preview=urls.get(preview_of(urls, record.served), ""),
         services=services,
         sidecars=sorted(beside, key=lambda one: one.name),
         database=DatabaseView(database, record.reset_at) if database else None,

@@ -43,8 +43,9 @@ def ensure_services(work: ProjectWork, running: Running) -> bool:
     for name in start:
         with work.step(f"starting {name}"):
             start_service(work, running.id, name, running.env)
-    if work.record.services != keys:
-        work.change(services=keys)
+    served = tuple(service.port for service in services.values() if service.port)
+    if (work.record.services, work.record.served) != (keys, served):
+        work.change(services=keys, served=served)
     # After an `up` that was cut off, those it started may not have been waited for.
     for name in start if work.record.ready else services:
         await_ready(work, running.id, name)

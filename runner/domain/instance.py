@@ -1,7 +1,7 @@
 """What an instance is, and what its parts together say about its state."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -83,6 +83,8 @@ class Record:
     copied: tuple[str, ...] = ()
     """Ignored files of the main checkout that it got a copy of, and `.env`."""
     services: dict[str, str] = field(default_factory=dict)
+    served: tuple[str, ...] = ()
+    """Names of the ports that its services have."""
     sidecars: dict[str, str] = field(default_factory=dict)
     ready: bool = False
     cleaning: bool = False
@@ -167,6 +169,8 @@ class View:
     slot: int | None
     ports: dict[str, int]
     urls: dict[str, str]
+    preview: str
+    """The one of the URLs that a browser is to open; empty where there is none."""
     services: list[ServiceView] | None
     database: DatabaseView | None
     dirty: bool | None
@@ -204,6 +208,13 @@ def absent(instance: str) -> dict[str, Any]:
     """The document of an instance that is not there: the shape of View.to_json, all unknown."""
     unknown: dict[str, Any] = dict.fromkeys(View.__dataclass_fields__)
     return {**unknown, "id": instance, "state": "absent"}
+
+
+def preview_of(ports: Collection[str], served: Collection[str]) -> str:
+    """The name of the port that a browser is to open: of those that a service has, else of all,
+    `frontend` or the first; empty where there is none."""
+    names = [name for name in ports if name in served] or list(ports)
+    return "frontend" if "frontend" in names else next(iter(names), "")
 
 
 def urls_of(ports: dict[str, int]) -> dict[str, str]:

@@ -446,6 +446,8 @@ def test_a_service_that_dies_fails_up_with_its_exit_code_and_last_lines(shop: Sh
     assert "exit code 7" in error.message
     assert "no port" in error.message
     assert "treedock logs auth web" in error.hint
+    (view,) = shop.list()
+    assert view.preview == view.urls["backend"]
 
 
 # --- origin ---------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from runner.domain.instance import (
     ServiceView,
     State,
     check_id,
+    preview_of,
     state_of,
 )
 from runner.domain.typed import typed
@@ -125,3 +126,17 @@ def test_a_record_without_its_worktree_is_none() -> None:
     del data["worktree"]
     with pytest.raises(TypeError):
         typed(Record, data)
+
+
+@pytest.mark.parametrize(
+    ("served", "preview"),
+    [
+        ((), "frontend"),
+        (("backend",), "backend"),
+        (("backend", "frontend"), "frontend"),
+        (("docs", "backend"), "backend"),
+    ],
+)
+def test_the_preview_is_where_a_service_listens(served: tuple[str, ...], preview: str) -> None:
+    assert preview_of(["backend", "docs", "frontend"], served) == preview
+    assert preview_of([], served) == ""
