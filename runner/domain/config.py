@@ -59,6 +59,14 @@ def relative_file(text: str) -> str:
     return relative_path(text)
 
 
+def _trees_inside(text: str) -> str:
+    try:
+        return relative_file(text)
+    except ValueError as error:
+        own = "only your own ~/.config/treedock/config.yaml may put worktrees elsewhere"
+        raise ValueError(f"{error}; {own}") from error
+
+
 def _one_line(text: str) -> str:
     if "\n" in text or "\0" in text:
         raise ValueError("has to fit on one line")
@@ -391,8 +399,9 @@ class Config(Model):
     base: str | None = None
     """Branch that instances start from and land in. By default the branch of
     origin/HEAD, else main, else the only branch."""
-    worktrees: FilePath = "trees"
-    """Folder of the worktrees; kept out of git by .git/info/exclude."""
+    worktrees: Annotated[str, AfterValidator(_trees_inside)] = "trees"
+    """Folder of the worktrees; kept out of git by .git/info/exclude. Only a person's own
+    configuration may put it beside the checkout."""
     branch: Annotated[str, AfterValidator(_branch_pattern)] = "feature/{id}"
     """Name of an instance's branch."""
     image: str | Image = "fullstack"

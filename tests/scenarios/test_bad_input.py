@@ -79,7 +79,10 @@ def test_an_impossible_id_is_refused_before_anything_is_touched(app: App, bad: s
             "services.backend.runs: unknown key; did you mean `run`?",
         ),
         ("limits: {memory: lots}", "limits.memory"),
-        ("worktrees: ../elsewhere", "worktrees: '../elsewhere' leaves the checkout"),
+        (
+            "worktrees: ../elsewhere",
+            "own ~/.config/treedock/config.yaml may put worktrees elsewhere",
+        ),
         ("database: {path: /etc/passwd}", "database.path"),
         ("sandbox: {publish: 0.0.0.0}", "never from a repository"),
         ("name: shop\nname: other", "stands twice"),
