@@ -15,7 +15,8 @@ from runner.adapters.git import Git
 from runner.adapters.lazy_engine import LazyEngine
 from runner.adapters.records import Records
 from runner.adapters.snapshots import Snapshots
-from runner.domain.errors import ConfigError, NotFound, Refused, RunnerError
+from runner.domain.container import LABEL_REPOSITORY
+from runner.domain.errors import ConfigError, Damaged, NotFound, Refused, RunnerError
 from runner.domain.instance import Record, check_id
 from runner.domain.text import listed
 
@@ -70,9 +71,13 @@ class Repository:
         """Whose a container is: two clones may bear one name, but not one git directory.
 
         Before `claim` it is one that nothing has: what another repository left at this place, or
-        has at the place that this one is a copy of, is not ours.
+        has at the place that this one is a copy of, is not ours. Where repository.json is damaged,
+        the key of what mounts files of this place, so that `down` stops it.
         """
-        known = self.known_as
+        try:
+            known = self.known_as
+        except Damaged:
+            return self._key_of_mounts() or identity.key_of(self.common_dir)
         if known and known.common_dir == str(self.common_dir):
             return known.key
         from_before = known is None and Records(self.common_dir).folder("").is_dir()
@@ -163,6 +168,13 @@ class Repository:
         """Write down that the repository with this key is here. Repository lock."""
         identity.write(self.records.root, identity.Identity(str(self.common_dir), key))
         self.__dict__["key"] = key
+
+    def _key_of_mounts(self) -> str | None:
+        root = self.records.root
+        for one in self.engine.containers():
+            if one.instance and any(Path(source).is_relative_to(root) for source in one.sources):
+                return one.labels.get(LABEL_REPOSITORY)
+        return None
 
     def _is_used(self, key: str) -> bool:
         engine = self.engine

@@ -26,6 +26,8 @@ from runner.domain.train import Train, Trial, Verdict
 if TYPE_CHECKING:
     from runner.controller.merge import Wanted
 
+GLANCE = 0.5  # seconds between two looks at whether `down` has stopped one of the instances
+
 
 class Queue:
     """One run over `heads` (id -> commit, in landing order) on top of the commit `base`. What
@@ -91,6 +93,7 @@ class Queue:
         running: dict[Future[gates.Verdict], Trial] = {}
         try:
             while not trains.is_done(self._train):
+                self._require_none_stopped()
                 landing = trains.to_land(self._train)
                 if landing:
                     self._land(landing)
@@ -98,15 +101,24 @@ class Queue:
                 if self._start(pool, running):
                     continue
                 self._cancel(running)
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                ended, _ = wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED)
                 for future in ended:
                     self._take(running.pop(future), future)
         except RunnerError as error:
             self.error = error
         finally:
+            pool.shutdown(wait=False, cancel_futures=True)
             self._cancel(running, everything=True)
-            pool.shutdown(wait=True, cancel_futures=True)
+            while wait(running, timeout=GLANCE).not_done:
+                # More than once: a test may have been about to get its container.
+                self._cancel(running, everything=True)
             self._unpin()
+
+    def _require_none_stopped(self) -> None:
+        """Raises Stopped where `down` of another process stopped one that has not landed: it is
+        to be left alone, so nothing of this run lands any more."""
+        for id_ in self._heads.keys() - self.commits.keys():
+            ProjectWork(self.project, id_, self._emit).require_not_stopped()
 
     def _gates(self) -> list[Gate]:
         wanted = self.wanted

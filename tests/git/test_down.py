@@ -1,5 +1,6 @@
 """`down`, and `clean --force`, of an instance that does not want to: it is stopped first."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import locks
+from runner.adapters import identity, locks
 from runner.controller.inside_git import APART_TIMEOUT
 from runner.controller.kept_git import PATIENCE
+from runner.controller.merge import Merged, Wanted, merge
 from runner.controller.restart import restart
 from runner.domain.errors import BothMoved, NotFound, NotSynced, Refused, RunnerError, Unavailable
 from tests.inside import Inside
@@ -137,6 +139,43 @@ def test_a_damaged_record_keeps_nothing_running(auth: Inside) -> None:
     assert not runs(auth.shop)
     with pytest.raises(NotFound):
         auth.shop.down("pay")
+
+
+@pytest.mark.parametrize("key", [None, "0123456789ab"], ids=["own place", "another place"])
+def test_a_damaged_identity_keeps_nothing_running(shop: Shop, key: str | None) -> None:
+    if key:
+        shop.repository.be(key)  # as of a repository that was moved here
+    shop.up("auth")
+    (shop.repository.records.root / identity.FILE).write_text("{")
+    with pytest.raises(Unavailable, match="is damaged"):
+        shop.down("auth")
+    assert not runs(shop)
+
+
+def test_a_merge_ends_where_one_of_its_instances_is_stopped(
+    shop: Shop, eventually: Callable[..., object]
+) -> None:
+    for instance in ("auth", "pay"):
+        shop.up(instance)
+        commit(shop.tree(instance), {f"{instance}.txt": "x\n"}, instance)
+    base = git(shop.repo, "rev-parse", "main")
+    merged: list[Merged] = []
+
+    def land() -> None:
+        wanted = Wanted(order="given", gates=("sleep 6",))
+        merged.append(merge(shop.project, ["auth", "pay"], wanted, shop.events.append))
+
+    with busy(shop, land):
+        eventually(lambda: any("testing" in remark for remark in shop.remarks), 20)
+        # The fake engine does not end what it runs attached, so the lock comes late.
+        with within(SOON), contextlib.suppress(NotSynced):
+            shop.down("auth")
+    (ended,) = merged
+    assert ended.exit_code == 4
+    said = [one.message for one in ended.outcomes]
+    assert any(f"auth was stopped by process {os.getpid()}" in message for message in said)
+    assert git(shop.repo, "rev-parse", "main") == base
+    assert shop.repository.records.ids() == ["auth", "pay"]
 
 
 def test_an_up_that_does_not_end_is_stopped_and_says_by_whom(
