@@ -584,11 +584,16 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
 
 
 def _bring_branches_back(project: Project, heads: dict[str, str]) -> list[str]:
-    """Branches for commits that only base held."""
+    """Branches for commits that only base held; where one of that name holds other commits by
+    now, under the first name of its kind that is free."""
     git, names = project.repository.git, []
     for id_, commit in heads.items():
-        name = project.config.branch.replace("{id}", id_)
-        if git.branch(name) is None:
+        wanted = project.config.branch.replace("{id}", id_)
+        for name in itertools.chain([wanted], (f"{wanted}-{n}" for n in itertools.count(2))):
+            there = git.branch(name)
+            if there is None or git.is_ancestor(commit, there):
+                break
+        if there is None:
             git.update_refs({f"refs/heads/{name}": (commit, None)})
         names.append(name)
     return names

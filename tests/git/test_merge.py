@@ -255,6 +255,18 @@ def test_a_run_can_be_undone_and_the_branches_are_back(shop: Shop, land: Queue) 
         undo(shop.project, str(merged.run), shop.events.append)
 
 
+def test_undo_keeps_the_commits_where_the_name_of_the_branch_is_taken(
+    shop: Shop, land: Queue
+) -> None:
+    work = work_on(shop, "auth", {"auth.txt": "x\n"})
+    before = head(shop)
+    merged = land("auth")
+    git(shop.repo, "branch", "feature/auth", before)
+    said = undo(shop.project, str(merged.run), shop.events.append)
+    assert said.endswith(" feature/auth-2")
+    assert (head(shop, "feature/auth"), head(shop, "feature/auth-2")) == (before, work)
+
+
 def test_a_run_that_somebody_built_on_is_not_undone(shop: Shop, land: Queue) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     merged = land("auth")
