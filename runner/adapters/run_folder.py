@@ -57,6 +57,9 @@ echo "$code $stopping" >"$job.exit.new" && mv -f "$job.exit.new" "$job.exit"
 """
 
 
+_LIFE = ("pid", "exit", "restarts", "key")  # the files of one life of a job
+
+
 @dataclass(frozen=True)
 class Job:
     """What the run folder says of a job. `pid` is the one inside, which is also its process
@@ -76,7 +79,7 @@ class RunFolder:
     def forget(self, job: str) -> None:
         """Remove what an earlier life of the job left, except its log; and whatever is no file,
         because the next one could not begin."""
-        for kind in ("pid", "exit", "restarts", "key"):
+        for kind in _LIFE:
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 (self.folder / f"{job}.{kind}").unlink()
         for path in self.folder.glob(f"{job}.*"):
@@ -86,9 +89,11 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def forget_all(self) -> None:
-        """The same for every job: none outlives the container it ran in."""
-        for path in self.folder.glob("*.pid"):
-            self.forget(path.name.removesuffix(".pid"))
+        """What any job's life left: none outlives the container it ran in. Names are not asked
+        for: code inside can make as many as it likes, and any."""
+        for entry in disk.entries_of(self.folder, self.folder):
+            if entry.path.name.endswith(tuple(f".{kind}" for kind in _LIFE)):
+                disk.remove_entry(entry.path)
 
     def mark(self, job: str, key: str) -> None:
         """Note beside the job what it is a run of."""

@@ -203,3 +203,14 @@ def test_a_planted_folder_does_not_stop_a_job_from_being_forgotten(jobs: RunFold
     (jobs.folder / "service.web.pid").mkdir()
     jobs.forget("service.web")
     assert jobs.job("service.web").pid is None
+
+
+@pytest.mark.timeout(20)
+def test_names_that_code_inside_makes_up_do_not_hold_up_the_next_start(jobs: RunFolder) -> None:
+    for number in range(20_000):
+        (jobs.folder / f"n{number}.pid").touch()
+    (jobs.folder / "**.pid").touch()
+    (jobs.folder / "folder.exit").mkdir()
+    (jobs.folder / "service.web.log").write_text("said\n")
+    jobs.forget_all()
+    assert [path.name for path in jobs.folder.iterdir()] == ["service.web.log"]
