@@ -47,7 +47,7 @@ def load(path: Path) -> Any:
     except FileNotFoundError as error:
         raise ConfigError(f"There is no {path}.", hint="Write one with: treedock init") from error
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error}", hint="Mend that.") from error
+        raise ConfigError(f"{path} cannot be read: {error}", hint="Fix the file.") from error
     return parse(data, str(path))
 
 

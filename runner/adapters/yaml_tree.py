@@ -72,7 +72,7 @@ def parse(text: str, where: str) -> Any:
         return _Copy().of(yaml.load(text, _Loader))  # a SafeLoader: no objects are made
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = TOO_MUCH if isinstance(error, RecursionError) else " ".join(str(error).split())
-        raise ConfigError(f"{where} cannot be read: {said}", hint="Mend that line.") from error
+        raise ConfigError(f"{where} cannot be read: {said}", hint="Fix that line.") from error
 
 
 class _Copy:

@@ -125,7 +125,9 @@ def restart_command(instance: str | None, service: str | None, timings: bool, js
 @click.option("--stale", is_flag=True, help="Those without a commit or up for limits.stale_days.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--force-dirty", is_flag=True, help="Put uncommitted changes into an archive.")
-@click.option("--force-unmerged", is_flag=True, help="Put commits nobody else has into an archive.")
+@click.option(
+    "--force-unmerged", is_flag=True, help="Put commits that no other branch holds into an archive."
+)
 @click.option("--force", is_flag=True, help="Both of these.")
 @click.option("--keep-ignored", is_flag=True, help="Put ignored files into the archive as well.")
 @click.option("--each", is_flag=True, help="Remove the others where one of several is refused.")

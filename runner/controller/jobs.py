@@ -165,7 +165,7 @@ def failed_job(
         again = f"treedock db reset {work.id}"
     return CommandFailed(
         with_last_lines(sentence, jobs.last_lines(job)),
-        hint=f"The whole log: treedock logs {work.id} {name}. Mend it and run again: {again}",
+        hint=f"The whole log: treedock logs {work.id} {name}. Fix it and run it again: {again}",
     )
 
 

@@ -163,7 +163,7 @@ class CommandFailed(RunnerError):
 def unavailable(error: OSError) -> Unavailable:
     """What this machine refused (a full disk, a missing right), as an error with a way out."""
     where = f"{error.filename}: " if error.filename else ""
-    hint = "Mend that and run the same command again; nothing is lost."
+    hint = "Fix that and run the same command again; nothing is lost."
     if error.errno == errno.ENOSPC:
         hint = "Free some space and run the same command again; nothing is lost."
     return Unavailable(f"{where}{error.strerror or error}.", hint=hint)

@@ -22,6 +22,8 @@ from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 SOON = 10.0  # seconds
 
 

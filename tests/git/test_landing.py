@@ -14,6 +14,8 @@ from runner.domain.errors import GitFailed, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 KILLED = """
 import sys
 from runner.adapters.runs import Landing
