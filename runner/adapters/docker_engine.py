@@ -588,5 +588,5 @@ def _unavailable() -> EngineUnavailable:
 def _build_failed(name: str, lines: list[str]) -> ImageBuildFailed:
     return ImageBuildFailed(
         with_last_lines(f"Building the image {name} failed.", lines[-LAST_LINES:]),
-        hint="Mend the Dockerfile or the network and run the same command again.",
+        hint="Fix the Dockerfile or the network and run the same command again.",
     )

@@ -126,7 +126,7 @@ def restart_command(instance: str | None, service: str | None, timings: bool, js
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--force-dirty", is_flag=True, help="Put uncommitted changes into an archive.")
 @click.option(
-    "--force-unmerged", is_flag=True, help="Put commits that no other branch holds into an archive."
+    "--force-unmerged", is_flag=True, help="Put commits held by no other branch into an archive."
 )
 @click.option("--force", is_flag=True, help="Both of these.")
 @click.option("--keep-ignored", is_flag=True, help="Put ignored files into the archive as well.")

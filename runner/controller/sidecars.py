@@ -296,6 +296,6 @@ def _failed(work: ProjectWork, there: Container | None, name: str, what: str) ->
     lines = work.engine.last_lines(there.id, LAST_LINES) if there else []
     return CommandFailed(
         with_last_lines(f"{work.id}: the sidecar {name} {what}.", lines),
-        hint=f"The whole log: treedock logs {work.id} {name}. Mend sidecars.{name} in "
+        hint=f"The whole log: treedock logs {work.id} {name}. Fix sidecars.{name} in "
         f"treedock.yaml and run again: treedock up {work.id}",
     )

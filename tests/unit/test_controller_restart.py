@@ -12,6 +12,8 @@ from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
 from runner.domain.service import job_of
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 TWO = {"one": {"run": "exec sleep 60"}, "two": {"run": "exec sleep 60"}}
 
 

@@ -23,6 +23,8 @@ from runner.domain.ports import Slots
 from tests.real_git import commit, git, make_repository
 from tests.shop import Shop
 
+pytestmark = pytest.mark.deep
+
 FIVE = ["auth", "pay", "search", "cart", "mail"]
 
 
