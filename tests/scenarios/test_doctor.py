@@ -26,7 +26,16 @@ from runner.domain.instance import Record
 
 EMPTY_IMAGE = "treedock/test-doctor:empty"
 CHECKS = ["git", "engine", "base-image", "disk", "inotify", "port-range", "exposed-services"]
-OF_A_PROJECT = [*CHECKS, "repository", "hooks", "stale-locks", "leftovers", "slots", "unfinished"]
+OF_A_PROJECT = [
+    *CHECKS,
+    "repository",
+    "hooks",
+    "git-locks",
+    "stale-locks",
+    "leftovers",
+    "slots",
+    "unfinished",
+]
 
 
 def quietly(event: Event) -> None:
