@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from runner.controller.cache import cached, prune
-from runner.controller.opening import open_project, open_repository
+from runner.controller.opening import Project, open_project, open_repository
 from runner.controller.unfinished import clear_up
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
@@ -102,6 +102,11 @@ def kill_points(
     raise AssertionError("kill_steps ends by itself")
 
 
+def opened(app: App) -> Project:
+    """The project as a verb would open it now: its key is settled by the first `up`."""
+    return open_project(open_repository(app.folder))
+
+
 def told(world: World, verb: str, points: int) -> None:
     world.tell("kill points", f"{verb}: {points}, {len(world.losses)} losses")
     assert world.losses == []
@@ -131,19 +136,18 @@ def test_a_snapshot_is_whole_or_counts_for_nothing(world: World, visible: bool, 
     commit(app.folder, {"lock": "one\n"}, "lock")
     step = {"run": install, "produces": ["lib"], "key": ["lock"], "visible": visible}
     app.configure(setup=[step], database=None)
-    project = open_project(open_repository(app.folder))
-    key = project.repository.key
 
     def prepare(n: int) -> list[str]:
         return ["up", f"s{n}"]
 
     def finish(n: int) -> None:
+        project = opened(app)
         assert app.inside(f"s{n}", "cat lib/first lib/last").stdout == "1\n2\n"
         assert [one.instances for one in cached(project.repository)] == [1]
         assert app.cli("clean", f"s{n}").exit_code == 0
         clear_up(project, lambda event: None)
         prune(project.repository, max_size=-1)
-        assert app.engine.volumes(repository=key) == []
+        assert app.engine.volumes(repository=project.repository.key) == []
 
     points = kill_points(world, prepare, finish, every=every)
     world.check_nothing_is_left()
@@ -171,12 +175,12 @@ def test_a_golden_state_is_whole_or_counts_for_nothing(
     path = {"path": "app.db"} if engine == "sqlite" else {}
     database = {"engine": engine, "reset": RESETS[engine], "inputs": ["treedock.yaml"], **path}
     app.configure(database=database, sidecars=beside, services=None)
-    project = open_project(open_repository(app.folder))
 
     def prepare(n: int) -> list[str]:
         return ["up", f"g{n}"]
 
     def finish(n: int) -> None:
+        project = opened(app)
         assert app.inside(f"g{n}", ASK[engine]).stdout == "1\n"
         assert app.cli("up", f"h{n}").exit_code == 0
         assert app.inside(f"h{n}", ASK[engine]).stdout == "1\n"
