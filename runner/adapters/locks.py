@@ -28,7 +28,7 @@ def hold(
 ) -> Iterator[None]:
     """Hold the exclusive lock `path` for the block; parents are made.
 
-    When somebody else holds it, `waiting` is told once who ('process 4711'), then it waits: for
+    When another process holds it, `waiting` is told once which ('process 4711'), then it waits: for
     `patience` seconds, then raises Held, or without an end.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -186,7 +186,7 @@ def expire(repository: Repository, new: Sequence[Archive]) -> None:
 
 
 def _looks_old(archive: Path, oldest: datetime) -> bool:
-    """Whether its name and, where there is one, its folder are of before then."""
+    """Whether its name and, where there is one, its folder are older than that."""
     found = _NAME.fullmatch(archive.name)
     if not found or found[1] >= f"{oldest:{_TIME}}":
         return False

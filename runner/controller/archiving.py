@@ -81,7 +81,7 @@ def require_room(work: Work, ignored: Sequence[str]) -> None:
     if needed > most:
         raise Refused(
             f"The ignored files of {work.id} have {needed} bytes, and limits.archive is {most}.",
-            hint="Raise it in treedock.yaml, delete what nobody needs, or leave out "
+            hint="Raise it in treedock.yaml, delete what is not needed, or leave out "
             "--keep-ignored.",
         )
 
@@ -192,7 +192,7 @@ def _ways_back(work: Work, prefix: str, stake: Stake, tar: Path | None) -> list[
     if tar:
         where = record.worktree
         again = _up_again(work, stake)
-        if again is None:  # its branch is somebody else's by now
+        if again is None:  # its branch belongs to another by now
             where = f"{tar.parent}/files"
         commands.append(again or f"mkdir {shell_word(where)}")
         commands.append(f"tar -xf {shell_word(str(tar))} -C {shell_word(where)}")

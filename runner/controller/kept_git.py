@@ -1,6 +1,6 @@
 """The way into a git directory that was kept because its commits could not be brought out.
 
-Code inside wrote it, so nobody should run git there. Beside it lies a repository of treedock's
+Code inside wrote it, so git should not be run there. Beside it lies a repository of treedock's
 own making that knows its commits and borrows its objects, and nothing else of it.
 """
 

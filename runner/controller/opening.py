@@ -150,7 +150,7 @@ class Repository:
 
     def claim(self) -> None:
         """Write down where this repository is, and as what the engine knows it: under a key that
-        nothing there has yet. Whoever makes containers or volumes calls this first. Raises
+        nothing there has yet. What makes containers or volumes calls this first. Raises
         Refused in a repository that was moved and not repaired."""
         for record in self.records.all():
             self.require_own(record, or_copied=True)

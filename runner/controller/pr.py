@@ -134,7 +134,7 @@ def _tested(work: Work, base: str, commit: str) -> bool:
 
 
 def _remarks(work: Work) -> Emit:
-    """What a throwaway instance says, as this one's; its steps are nobody's concern."""
+    """What a throwaway instance says, as this one's; its steps are not shown."""
 
     def emit(event: Event) -> None:
         if isinstance(event, Said | Warned):
