@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 
-from runner.controller.conflicts import conflicts
-from runner.controller.inside_git import run_git
-from runner.controller.opening import open_project, open_repository
-from runner.controller.reset import reset
-from runner.controller.sync import Synced, sync
-from runner.controller.work import Work
+from runner.controller.data.reset import reset
+from runner.controller.landing.conflicts import conflicts
+from runner.controller.operation import Work
+from runner.controller.project import open_project, open_repository
+from runner.controller.sync.git_inside import run_git
+from runner.controller.sync.sync import Synced, sync
 from runner.domain.events import Event
 
 COMMIT = "date +%N > worked && git add worked && git commit --quiet --message work"

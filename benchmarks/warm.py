@@ -13,7 +13,7 @@ from scene import Scene
 from shop import FULL, INSTALL, LITTLE_DATABASE, LOCK, LOCKS
 from turns import Turns, say
 
-from runner.domain.container import CA_BUNDLE
+from runner.domain.instance.container import CA_BUNDLE
 
 DRIVER = Path(__file__).with_name("timed_calls.py")
 MANY = 20

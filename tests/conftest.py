@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.engine import Engine
-from runner.controller import images
-from runner.controller.opening import Repository, connect
+from runner.adapters.engine.protocol import Engine
+from runner.controller.instance import images
+from runner.controller.project import Repository, connect
 from runner.domain.errors import EngineUnavailable
 from tests import waiting
 from tests.contract.fake_engine import FakeEngine

@@ -4,10 +4,10 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.controller.own_git import ENVIRONMENT
-from runner.controller.sync import Side, Synced, sync
-from runner.controller.update import Go, How, Updated, go_on, update
-from runner.controller.work import Work
+from runner.controller.instance.private_git import ENVIRONMENT
+from runner.controller.operation import Work
+from runner.controller.sync.sync import Side, Synced, sync
+from runner.controller.sync.update import Go, How, Updated, go_on, update
 from runner.domain.errors import Refused
 from runner.domain.events import Event, Said, Warned
 from tests.real_git import git

@@ -7,16 +7,16 @@ from typing import Any
 
 import yaml
 
-from runner.adapters.run_folder import RunFolder
-from runner.controller.clean import Cleaned, clean
-from runner.controller.down import down
-from runner.controller.listing import list_instances
-from runner.controller.opening import Project, Repository, open_project, open_repository
-from runner.controller.up import Brought, up
-from runner.controller.worktree import Wish
+from runner.adapters.store.run_folder import RunFolder
+from runner.controller.cleanup.clean import Cleaned, clean
+from runner.controller.instance.worktree import Wish
+from runner.controller.lifecycle.down import down
+from runner.controller.lifecycle.up import Brought, up
+from runner.controller.observe.listing import list_instances
+from runner.controller.project import Project, Repository, open_project, open_repository
 from runner.domain.errors import RunnerError
 from runner.domain.events import Event, Said, StepStarted, Warned
-from runner.domain.instance import Record, View
+from runner.domain.instance.record import Record, View
 from tests.contract.fake_engine import FakeEngine
 
 

@@ -1,1 +1,1 @@
-"""Floor 2: one module per outside thing, and nobody else imports what it wraps."""
+"""Floor 2: one room per outside thing, and no other module imports what it wraps."""

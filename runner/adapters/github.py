@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
-from runner.adapters.git import _environment
+from runner.adapters.git.repository import _environment
 from runner.domain.errors import Unavailable
 
 TIMEOUT = 60.0  # seconds for one call of gh

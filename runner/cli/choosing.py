@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import CompletionItem
 
-from runner.controller.opening import Repository, open_repository
+from runner.controller.project import Repository, open_repository
 from runner.domain.errors import RunnerError
 from runner.domain.text import listed
 

@@ -12,10 +12,10 @@ import click
 
 from runner.cli import choosing, output
 from runner.cli.progress import narration
-from runner.controller.opening import Repository, open_project, open_repository
+from runner.controller.project import Repository, open_project, open_repository
 
 if TYPE_CHECKING:
-    from runner.controller.inside import Place
+    from runner.controller.lifecycle.exec import Place
 
 
 class _Exec(click.Command):
@@ -68,8 +68,8 @@ def db_command() -> None:
 def reset_command(instance: str | None, fresh: bool, timings: bool, json_: bool) -> None:
     """Make the database anew: from the state that the project's reset command left, or by that
     command, where what it reads has changed."""
-    from runner.controller.listing import list_instances
-    from runner.controller.reset import reset
+    from runner.controller.data.reset import reset
+    from runner.controller.observe.listing import list_instances
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
@@ -85,7 +85,7 @@ def reset_command(instance: str | None, fresh: bool, timings: bool, json_: bool)
 @output.as_json
 def url_command(instance: str | None, json_: bool) -> None:
     """Print where a client on this machine finds the database."""
-    from runner.controller.database import url_of
+    from runner.controller.data.database import url_of
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
@@ -100,7 +100,7 @@ def url_command(instance: str | None, json_: bool) -> None:
 @click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
 def db_shell_command(instance: str | None) -> int:
     """Open the database's own client (psql, sqlite3); statements may come from stdin."""
-    from runner.controller.inside import client_of
+    from runner.controller.lifecycle.exec import client_of
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
@@ -114,7 +114,7 @@ def db_shell_command(instance: str | None) -> int:
 @output.as_json
 def snapshot_command(instance: str, name: str, json_: bool) -> None:
     """Keep a copy of the database as it is now; it goes with the instance."""
-    from runner.controller.database import snapshot
+    from runner.controller.data.database import snapshot
 
     with narration() as emit:
         made = snapshot(open_project(open_repository()), instance, name, emit)
@@ -131,7 +131,7 @@ def snapshot_command(instance: str, name: str, json_: bool) -> None:
 @output.as_json
 def restore_command(instance: str, name: str, source: str | None, json_: bool) -> None:
     """Make the database what a snapshot holds, of this instance or of another one."""
-    from runner.controller.database import restore
+    from runner.controller.data.database import restore
 
     with narration() as emit:
         restore(open_project(open_repository()), instance, source or instance, name, emit)
@@ -144,7 +144,7 @@ def restore_command(instance: str, name: str, source: str | None, json_: bool) -
 @output.as_json
 def snapshots_command(instance: str | None, json_: bool) -> None:
     """List the snapshots of an instance's database."""
-    from runner.controller.database import snapshots
+    from runner.controller.data.database import snapshots
     from runner.domain.sizes import shown_size
 
     repository = open_repository()
@@ -163,7 +163,7 @@ def snapshots_command(instance: str | None, json_: bool) -> None:
 @output.as_json
 def drop_command(instance: str, name: str, json_: bool) -> None:
     """Delete a snapshot."""
-    from runner.controller.database import drop
+    from runner.controller.data.database import drop
 
     with narration() as emit:
         drop(open_project(open_repository()), instance, name, emit)
@@ -172,7 +172,7 @@ def drop_command(instance: str, name: str, json_: bool) -> None:
 
 
 def _run(instance: str | None, command: list[str], *, json_: bool = False) -> int:
-    from runner.controller.inside import place_of
+    from runner.controller.lifecycle.exec import place_of
 
     repository = open_repository()
     chosen = choosing.one(repository, instance)
@@ -187,8 +187,8 @@ def _run_at(
 
     A signal that ends treedock ends the command inside; the exit code is that of a shell then.
     """
-    from runner.adapters.ending import Signalled
-    from runner.controller.inside import can_start, has_terminal, run, run_on_terminal
+    from runner.adapters.engine.ending import Signalled
+    from runner.controller.lifecycle.exec import can_start, has_terminal, run, run_on_terminal
 
     if json_:
         return _run_captured(repository, chosen, place, command)
@@ -206,8 +206,8 @@ def _run_at(
 
 def _run_captured(repository: Repository, chosen: str, place: "Place", command: list[str]) -> int:
     """Print the end of what a command says as JSON, and where more of it is."""
-    from runner.adapters.ending import Signalled
-    from runner.controller.inside import capturing, run
+    from runner.adapters.engine.ending import Signalled
+    from runner.controller.lifecycle.exec import capturing, run
 
     with capturing(repository, chosen) as (out, err):
         try:
@@ -236,7 +236,7 @@ def _run_captured(repository: Repository, chosen: str, place: "Place", command: 
 def _signals_raised() -> Iterator[None]:
     """A signal that would end treedock is raised as Signalled, once: the next one ends it. One
     that was to be ignored (nohup) stays so."""
-    from runner.adapters.ending import Signalled
+    from runner.adapters.engine.ending import Signalled
 
     kinds = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = {kind: signal.getsignal(kind) for kind in kinds}

@@ -7,10 +7,10 @@ import click
 
 from runner.cli import choosing, output
 from runner.cli.progress import narration
-from runner.controller.opening import open_project, open_repository
+from runner.controller.project import open_project, open_repository
 
 if TYPE_CHECKING:
-    from runner.controller.merge import Merged
+    from runner.controller.landing.merge import Merged
 
 
 @click.command("merge")
@@ -51,7 +51,7 @@ def merge_command(
 ) -> int:
     """Merge instances back into the branches they started from: each candidate is tested in a
     throwaway instance, and what lands is exactly what was tested. Several are a queue."""
-    from runner.controller import merge
+    from runner.controller.landing import merge
 
     repository = open_repository()
     if undo:

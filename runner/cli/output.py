@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from runner.domain.errors import RunnerError
-from runner.domain.instance import SCHEMA_VERSION, View
-from runner.domain.ports import Slots
+from runner.domain.instance.ports import Slots
+from runner.domain.instance.record import SCHEMA_VERSION, View
 from runner.domain.text import printable as printable
 from runner.domain.text import shown as shown
 
@@ -79,7 +79,7 @@ def show_table(head: list[str], rows: list[list[str]]) -> None:
 
 def age(created_at: str) -> str:
     """'5 min': how old a record is, in its largest whole unit."""
-    from runner.controller.listing import age_seconds
+    from runner.controller.observe.listing import age_seconds
 
     seconds = int(age_seconds(created_at))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from runner.adapters import locks
+from runner.adapters.store import locks
 from runner.domain.errors import RunnerError
 
 _Item = TypeVar("_Item")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.engine import Engine, ports_label
-from runner.domain import container as names
-from runner.domain.container import ContainerSpec, Limits, Mount
+from runner.adapters.engine.protocol import Engine, ports_label
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec, Limits, Mount
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.tiny_image import tiny_image
 from tests.free_ports import free_block

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.adapters.engine import (
+from runner.adapters.engine.protocol import (
     NO_COMMAND,
     Container,
     EngineInfo,
@@ -29,10 +29,10 @@ from runner.adapters.engine import (
     not_started,
     require_own_volume,
 )
-from runner.domain import container as names
-from runner.domain.container import ContainerSpec
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
-from runner.domain.instance import ContainerStatus
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec
+from runner.domain.instance.record import ContainerStatus
 
 
 @dataclass
@@ -67,8 +67,8 @@ class _Volume:
 
 
 class FakeEngine:
-    """Implements runner.adapters.engine.Engine. `registry` holds the images that can be pulled,
-    `own` those that treedock has built.
+    """Implements runner.adapters.engine.protocol.Engine. `registry` holds the images that can be
+    pulled, `own` those that treedock has built.
 
     Without `overlays` no volume can be mounted above another one; `network` says whether the
     shared one is there. `calls` names every call so

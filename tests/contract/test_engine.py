@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import sockets
-from runner.adapters.engine import Container, Engine
-from runner.domain import container as names
-from runner.domain.container import ContainerSpec, Mount, VolumeMount
+from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.host import sockets
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed, Refused
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec, Mount, VolumeMount
 from tests.contract.conftest import IMAGE, NEW_IMAGE, Create
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.tiny_image import tiny_image

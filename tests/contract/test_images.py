@@ -11,13 +11,13 @@ from typing import BinaryIO
 import docker
 import pytest
 
-from runner.adapters.docker_engine import DockerEngine
-from runner.adapters.engine import Engine, Finished
-from runner.controller import images
-from runner.domain.config import Build, Image
-from runner.domain.container import CA_BUNDLE, HOME, WORKSPACE, ContainerSpec, Limits
+from runner.adapters.engine.docker import DockerEngine
+from runner.adapters.engine.protocol import Engine, Finished
+from runner.controller.instance import images
+from runner.domain.config.model import Build, Image
 from runner.domain.errors import EngineFailed, ImageBuildFailed
 from runner.domain.events import Event, Output
+from runner.domain.instance.container import CA_BUNDLE, HOME, WORKSPACE, ContainerSpec, Limits
 
 pytestmark = pytest.mark.engine
 

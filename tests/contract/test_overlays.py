@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from runner.adapters.engine import Engine
-from runner.adapters.folders_tar import folders
-from runner.domain import container as names
-from runner.domain.container import ContainerSpec, VolumeMount
+from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.tar import folders
 from runner.domain.errors import EngineFailed
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec, VolumeMount
 from tests.contract.conftest import Create
 
 PERSON = 12345  # a user that the image does not know

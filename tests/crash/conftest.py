@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.engine import Engine
+from runner.adapters.engine.protocol import Engine
 from tests.free_ports import free_block
 from tests.running import Cli
 from tests.scenarios.conftest import SLOTS, App

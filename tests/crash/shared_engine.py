@@ -6,8 +6,8 @@ from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from runner.adapters.engine import Engine
-from runner.controller.images import PULLED_BASE
+from runner.adapters.engine.protocol import Engine
+from runner.controller.instance.images import PULLED_BASE
 from tests.contract.fake_engine import FakeEngine
 
 KEY = b"treedock"

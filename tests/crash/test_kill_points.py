@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from runner.controller.cache import cached, prune
-from runner.controller.opening import Project, open_project, open_repository
-from runner.controller.unfinished import clear_up
+from runner.controller.cache.prune import cached, prune
+from runner.controller.landing.recovery import clear_up
+from runner.controller.project import Project, open_project, open_repository
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
 from tests.soak import SOAK, kill_steps

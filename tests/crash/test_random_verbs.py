@@ -19,16 +19,16 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from runner.controller.clean import clean
-from runner.controller.down import down
-from runner.controller.merge import Wanted, merge
-from runner.controller.opening import open_project, open_repository
-from runner.controller.own_git import ENVIRONMENT
-from runner.controller.sync import sync
-from runner.controller.up import up
-from runner.controller.update import go_on, update
-from runner.controller.work import Work
-from runner.controller.worktree import Wish
+from runner.controller.cleanup.clean import clean
+from runner.controller.instance.private_git import ENVIRONMENT
+from runner.controller.instance.worktree import Wish
+from runner.controller.landing.merge import Wanted, merge
+from runner.controller.lifecycle.down import down
+from runner.controller.lifecycle.up import up
+from runner.controller.operation import Work
+from runner.controller.project import open_project, open_repository
+from runner.controller.sync.sync import sync
+from runner.controller.sync.update import go_on, update
 from runner.domain.errors import RunnerError
 from tests.crash.shared_engine import KEY, EngineServer, shared
 from tests.free_ports import free_block

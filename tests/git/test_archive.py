@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import tarball
-from runner.cli.instances import _cleaned
-from runner.controller.archive import Archive
-from runner.controller.clean import Cleaned, retire
-from runner.controller.selecting import merged, stale
-from runner.controller.work import Work
-from runner.controller.worktree import Wish
+from runner.adapters.files import tarball
+from runner.cli.lifecycle import _cleaned
+from runner.controller.cleanup.archive import Archive
+from runner.controller.cleanup.clean import Cleaned, retire
+from runner.controller.cleanup.selection import merged, stale
+from runner.controller.instance.worktree import Wish
+from runner.controller.operation import Work
 from runner.domain.errors import (
     EngineUnavailable,
     NotFound,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.inside import place_of
+from runner.controller.lifecycle.exec import place_of
 from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop

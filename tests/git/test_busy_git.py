@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import locks
-from runner.adapters.git import Git
-from runner.controller.clean import clean
+from runner.adapters.git.repository import Git
+from runner.adapters.store import locks
+from runner.controller.cleanup.clean import clean
 from runner.domain.errors import GitFailed
 from tests.real_git import commit, git
 from tests.running import CHECKOUT
@@ -54,8 +54,9 @@ def test_a_look_goes_on_without_the_locks_of_a_treedock_that_was_killed(
     git(repo, "worktree", "add", "--quiet", "-b", "feature/auth", str(worktree))
     busy(worktree)
     script = (
-        "import sys; from pathlib import Path; from runner.adapters import locks; "
-        "from runner.adapters.git import Git; repo, tree, lock = map(Path, sys.argv[1:])\n"
+        "import sys; from pathlib import Path; from runner.adapters.store import locks; "
+        "from runner.adapters.git.repository import Git; "
+        "repo, tree, lock = map(Path, sys.argv[1:])\n"
         "with locks.hold(lock): git = Git(repo / '.git'); git.look_cpu = 3; git.dirty(tree)"
     )
     with subprocess.Popen(

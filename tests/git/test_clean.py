@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.clean import Cleaned
-from runner.controller.clean_several import clean_several
-from runner.controller.worktree import Wish
+from runner.controller.cleanup.clean import Cleaned
+from runner.controller.cleanup.clean_several import clean_several
+from runner.controller.instance.worktree import Wish
 from runner.domain.errors import NotFound, UncommittedChanges, UnmergedCommits
 from tests.real_git import commit, git, write
 from tests.shop import Shop

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runner.controller.configuring import check
+from runner.controller.onboarding.config_report import check
 from runner.domain.errors import ConfigError
 from tests.real_git import commit, git
 from tests.running import Cli

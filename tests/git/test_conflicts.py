@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import merges, uncommitted
-from runner.adapters.git import Git
-from runner.controller.conflicts import (
+from runner.adapters.git import rehearsal, uncommitted
+from runner.adapters.git.repository import Git
+from runner.controller.landing.conflicts import (
     Compared,
     Conflicts,
     Pair,
@@ -209,7 +209,9 @@ def test_merge_union_is_honoured_as_base_has_it(several: Shop) -> None:
     assert pair(seen, "auth", "login") == Pair("auth", "login", False, ("a.md", "sub/a.txt"), ())
     assert seen.order.lands == 2
     repository = several.repository.git
-    merged = merges.merge_trees(repository, seen.instances[0].head or "", "feature/login", "main")
+    merged = rehearsal.merge_trees(
+        repository, seen.instances[0].head or "", "feature/login", "main"
+    )
     assert merged.tree is not None
     assert git(several.repo, "show", f"{merged.tree}:a.md") == "auth\nlogin\n"
 
@@ -219,7 +221,7 @@ def test_merge_trees_names_the_files_in_conflict(several: Shop) -> None:
     commit(several.tree("login"), {"app.txt": changed(2, "login"), "way/there": "folder"})
     repository = several.repository.git
     ours, theirs = (repository.branch(f"feature/{id}") or "" for id in ("auth", "login"))
-    merged = merges.merge_trees(repository, ours, theirs, "main")
+    merged = rehearsal.merge_trees(repository, ours, theirs, "main")
     assert merged.tree is None
     assert merged.files == ("app.txt", "way")
 
@@ -321,7 +323,7 @@ def test_symlinks_and_modes_are_kept(several: Shop) -> None:
     (tree / "run").chmod(0o755)
     repository = several.repository.git
     head = repository.branch("feature/auth") or ""
-    with merges.rehearsal(repository, head) as place:
+    with rehearsal.rehearsal(repository, head) as place:
         found = uncommitted.snapshot(place, tree, head)
         listed = place.run("ls-tree", found.commit, "link", "run").decode()
         target = place.run("cat-file", "blob", f"{found.commit}:link")
@@ -387,7 +389,7 @@ def test_forks_are_those_that_git_names(tmp_path: Path) -> None:
         parents = chance.sample(known[-6:], min(len(known), chance.choice([0, 1, 1, 1, 2])))
         given = [part for parent in parents for part in ("-p", parent)]
         known.append(git(repo, "commit-tree", tree, *given, "-m", str(number)).strip())
-    with merges.rehearsal(Git(repo / ".git"), known[0]) as place:
+    with rehearsal.rehearsal(Git(repo / ".git"), known[0]) as place:
         found = place.histories(known[-14:])
         newer = place.histories(known[-1:] * 2)
     plain = 0
@@ -428,7 +430,7 @@ def test_what_is_not_merged_would_have_merged_cleanly(tmp_path: Path, seed: int)
         git(repo, "add", "--all")
         git(repo, "commit", "--quiet", "--allow-empty", "--message", id)
         heads[id] = git(repo, "rev-parse", "HEAD").strip()
-    with merges.rehearsal(Git(repo / ".git"), heads["A"]) as place:
+    with rehearsal.rehearsal(Git(repo / ".git"), heads["A"]) as place:
         seen = _rehearse(place, git(repo, "rev-parse", "main").strip(), heads)
         two = list(combinations(heads, 2))
         real = place.merges([(heads[a], heads[b]) for a, b in two])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.configuring import check
-from runner.controller.losses import edited_copies
-from runner.controller.preflight import obstacles
-from runner.controller.up import up
-from runner.controller.work import ProjectWork
-from runner.controller.worktree import Wish
+from runner.controller.cleanup.unsaved import edited_copies
+from runner.controller.instance.worktree import Wish
+from runner.controller.lifecycle.preflight import obstacles
+from runner.controller.lifecycle.up import up
+from runner.controller.onboarding.config_report import check
+from runner.controller.operation import ProjectWork
 from runner.domain.errors import ConfigError, EngineFailed, RunnerError, UncommittedChanges
 from tests.real_git import commit, git, write
 from tests.running import Cli

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from runner.adapters.records import now
-from runner.adapters.runs import Journal, Run
-from runner.controller.archive import root_of
-from runner.controller.damaged import damaged
-from runner.controller.landing import settle
-from runner.controller.selecting import stale
+from runner.adapters.store.records import now
+from runner.adapters.store.runs import Journal, Run
+from runner.controller.cleanup.archive import root_of
+from runner.controller.cleanup.selection import stale
+from runner.controller.landing.land import settle
+from runner.controller.observe.damaged import damaged
 from runner.domain.errors import Damaged, NotFound
-from runner.domain.instance import Record
+from runner.domain.instance.record import Record
 from tests.real_git import commit
 from tests.shop import Shop
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.cache import cached, prune
-from runner.controller.gates import run_gates
-from runner.controller.listing import status
-from runner.controller.supply import steps_of
-from runner.controller.throwaway import abandoned
-from runner.controller.unfinished import clear_up
-from runner.controller.warm import warm
-from runner.controller.work import ProjectWork
-from runner.controller.worktree import Wish
+from runner.controller.cache.prune import cached, prune
+from runner.controller.instance.throwaway import abandoned
+from runner.controller.instance.worktree import Wish
+from runner.controller.landing.gates import run_gates
+from runner.controller.landing.recovery import clear_up
+from runner.controller.lifecycle.warm import warm
+from runner.controller.observe.listing import status
+from runner.controller.operation import ProjectWork
+from runner.controller.volumes.snapshots import steps_of
 from runner.domain.errors import EngineUnavailable
 from tests.real_git import commit, git
 from tests.shop import Shop

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import identity, locks
-from runner.controller.inside_git import APART_TIMEOUT
-from runner.controller.kept_git import PATIENCE
-from runner.controller.merge import Merged, Wanted, merge
-from runner.controller.restart import restart
+from runner.adapters.store import identity, locks
+from runner.controller.cleanup.kept_git import PATIENCE
+from runner.controller.landing.merge import Merged, Wanted, merge
+from runner.controller.lifecycle.restart import restart
+from runner.controller.sync.git_inside import APART_TIMEOUT
 from runner.domain.errors import BothMoved, NotFound, NotSynced, Refused, RunnerError, Unavailable
 from tests.inside import Inside
 from tests.real_git import commit, git, write
@@ -206,8 +206,8 @@ def test_an_up_cannot_start_what_was_stopped_under_it(
     waited = threading.Event()
 
     def up() -> None:
-        from runner.controller.containers import ensure_running
-        from runner.controller.work import ProjectWork
+        from runner.controller.instance.container import ensure_running
+        from runner.controller.operation import ProjectWork
 
         own = ProjectWork(shop.project, "auth", auth.events.append)
         with own.locked():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from runner.controller.worktree import Wish
+from runner.controller.instance.worktree import Wish
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 

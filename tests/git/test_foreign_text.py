@@ -8,9 +8,9 @@ import pytest
 
 from runner.cli.output import show_error
 from runner.cli.progress import narration
-from runner.controller.logs import tails
-from runner.controller.merge import Wanted, merge
-from runner.controller.review import review
+from runner.controller.landing.merge import Wanted, merge
+from runner.controller.landing.review import review
+from runner.controller.observe.logs import tails
 from runner.domain.errors import NotFound, RunnerError
 from runner.domain.events import Warned
 from runner.domain.text import shell_word

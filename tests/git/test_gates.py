@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from runner.controller import gates
-from runner.controller.gates import Verdict
-from runner.domain.config import Gate
+from runner.controller.landing import gates
+from runner.controller.landing.gates import Verdict
+from runner.domain.config.model import Gate
 from tests.real_git import commit, git
 from tests.shop import Shop
 

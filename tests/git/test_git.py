@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import git as adapter
-from runner.adapters import locks
-from runner.adapters.git import Git
+from runner.adapters.git import repository as adapter
+from runner.adapters.git.repository import Git
+from runner.adapters.store import locks
 from runner.domain.errors import GitFailed, NotFound, Refused
 from tests.real_git import commit, git, make_repository, write
 

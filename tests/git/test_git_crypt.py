@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.doctor import examine
-from runner.controller.merge import Wanted, merge
+from runner.controller.landing.merge import Wanted, merge
+from runner.controller.onboarding.doctor import examine
 from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.git_locks import git_locks
+from runner.controller.onboarding.git_locks import git_locks
 from tests.real_git import commit, git
 from tests.shop import Shop
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.git import Git
-from runner.controller.opening import open_repository
-from runner.controller.reset import reset
-from runner.controller.sync import sync
-from runner.controller.work import Work
-from runner.controller.worktree import Wish
+from runner.adapters.git.repository import Git
+from runner.controller.data.reset import reset
+from runner.controller.instance.worktree import Wish
+from runner.controller.operation import Work
+from runner.controller.project import open_repository
+from runner.controller.sync.sync import sync
 from runner.domain.errors import (
     BranchExists,
     CommandFailed,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.doctor import examine
-from runner.domain.container import GIT
-from runner.domain.health import Finding
+from runner.controller.onboarding.doctor import examine
+from runner.domain.instance.container import GIT
+from runner.domain.instance.health import Finding
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop

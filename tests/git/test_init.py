@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.controller.demo import copy_demo
-from runner.controller.init import init
-from runner.domain.config import Config
+from runner.controller.onboarding.demo import copy_demo
+from runner.controller.onboarding.init import init
+from runner.domain.config.model import Config
 from runner.domain.errors import NotFound, Refused
 
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.runs import Journal, Landing
-from runner.controller.landing import land, settle, take_back
+from runner.adapters.store.runs import Journal, Landing
+from runner.controller.landing.land import land, settle, take_back
 from runner.domain.errors import GitFailed, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop

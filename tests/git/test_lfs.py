@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.conflicts import conflicts
-from runner.controller.merge import Merged, Outcome, Wanted, merge
-from runner.controller.pr import pr
-from runner.controller.review import review
-from runner.controller.update import How
-from runner.controller.worktree import Wish
+from runner.controller.instance.worktree import Wish
+from runner.controller.landing.conflicts import conflicts
+from runner.controller.landing.merge import Merged, Outcome, Wanted, merge
+from runner.controller.landing.pr import pr
+from runner.controller.landing.review import review
+from runner.controller.sync.update import How
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from runner.controller.merge import Wanted, merge
-from runner.controller.worktree import Wish
+from runner.controller.instance.worktree import Wish
+from runner.controller.landing.merge import Wanted, merge
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from runner.controller.listing import status
-from runner.controller.logs import follow
+from runner.controller.observe.listing import status
+from runner.controller.observe.logs import follow
 from runner.domain.errors import EngineUnavailable, NotFound
-from runner.domain.instance import View
+from runner.domain.instance.record import View
 from tests.real_git import git
 from tests.running import Cli
 from tests.shop import Shop

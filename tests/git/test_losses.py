@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.clean import Cleaned
-from runner.controller.conflicts import conflicts
-from runner.controller.merge import Wanted, merge
-from runner.controller.review import review
+from runner.controller.cleanup.clean import Cleaned
+from runner.controller.landing.conflicts import conflicts
+from runner.controller.landing.merge import Wanted, merge
+from runner.controller.landing.review import review
 from runner.domain.errors import Refused, UncommittedChanges, UnmergedCommits
 from tests.git.test_archive import archive_of, restore
 from tests.real_git import commit, git, make_repository, write
@@ -171,7 +171,7 @@ def test_what_a_merge_removes_with_a_repository_in_it_is_kept(shop: Shop, tree: 
 
 
 def test_cleaned_is_told(shop: Shop, tree: Path) -> None:
-    from runner.cli.instances import _cleaned
+    from runner.cli.lifecycle import _cleaned
 
     told = Cleaned("auth", [], ignored=["a", "b", "c"])
     assert list(_cleaned(told, dry_run=False)) == ["removes 3 ignored files: a, b, c"]

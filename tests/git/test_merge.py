@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.runs import Journal, Landing
-from runner.controller.landing import settle
-from runner.controller.merge import Merged, Outcome, Wanted, merge, undo
+from runner.adapters.store.runs import Journal, Landing
+from runner.controller.landing.land import settle
+from runner.controller.landing.merge import Merged, Outcome, Wanted, merge, undo
 from runner.domain.errors import NotFound, Refused
 from runner.domain.text import shown
 from tests.real_git import commit, git
@@ -32,7 +32,7 @@ def land(shop: Shop) -> Queue:
 
 def work_on(shop: Shop, instance: str, files: dict[str, str], base: str | None = None) -> str:
     """An instance with one more commit, made on the host; returns it."""
-    from runner.controller.worktree import Wish
+    from runner.controller.instance.worktree import Wish
 
     shop.up(Wish(instance, base=base))
     return commit(shop.tree(instance), files, f"work on {instance}")
@@ -76,7 +76,7 @@ def test_nothing_is_left_of_what_landed(shop: Shop, land: Queue) -> None:
 
 
 def test_the_task_is_named_in_the_commit(shop: Shop, land: Queue) -> None:
-    from runner.controller.worktree import Wish
+    from runner.controller.instance.worktree import Wish
 
     shop.up(Wish("auth", task="log in\nwith a token"))
     commit(shop.tree("auth"), {"auth.txt": "login\n"}, "auth")

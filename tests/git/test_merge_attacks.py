@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.controller.merge import Merged
-from runner.controller.sync import sync
-from runner.controller.work import Work
+from runner.controller.landing.merge import Merged
+from runner.controller.operation import Work
+from runner.controller.sync.sync import sync
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop

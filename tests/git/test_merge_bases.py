@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.conflicts import conflicts
-from runner.controller.merge import Merged
-from runner.controller.worktree import Wish
+from runner.controller.instance.worktree import Wish
+from runner.controller.landing.conflicts import conflicts
+from runner.controller.landing.merge import Merged
 from runner.domain.errors import NotFound, Refused
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git

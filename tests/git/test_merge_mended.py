@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.runs import Journal, Landing
-from runner.controller.landing import settle
-from runner.controller.merge import Merged, undo
-from runner.controller.update import update
-from runner.controller.work import ProjectWork, Work
-from runner.controller.worktree import Wish
+from runner.adapters.store.runs import Journal, Landing
+from runner.controller.instance.worktree import Wish
+from runner.controller.landing.land import settle
+from runner.controller.landing.merge import Merged, undo
+from runner.controller.operation import ProjectWork, Work
+from runner.controller.sync.update import update
 from runner.domain.errors import Refused
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
@@ -164,7 +164,7 @@ def test_an_engine_that_goes_away_in_the_queue_is_exit_code_5(shop: Shop, land: 
         if getattr(event, "text", "").startswith("testing auth"):
             shop.engine.vanish()
 
-    from runner.controller.merge import Wanted, merge
+    from runner.controller.landing.merge import Wanted, merge
 
     merged = merge(shop.project, ["auth"], Wanted(order="given", gates=(gone,)), vanish)
     shop.engine.come_back()

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import identity
-from runner.adapters.records import now
-from runner.adapters.snapshots import Snapshot
-from runner.controller.archive import last_of
-from runner.controller.cache import prune
-from runner.controller.clean import Cleaned
-from runner.controller.inside import place_of
-from runner.controller.merge import Outcome, Wanted, merge
-from runner.controller.moved import moved, require_none_left
-from runner.controller.opening import open_repository, user_config_path
-from runner.controller.supply import whole
-from runner.controller.sync import sync
-from runner.controller.throwaway import gate_project
-from runner.controller.work import Work
-from runner.domain.container import LABEL, LABEL_REPOSITORY, LABEL_SNAPSHOT
+from runner.adapters.store import identity
+from runner.adapters.store.records import now
+from runner.adapters.store.snapshots import Snapshot
+from runner.controller.cache.prune import prune
+from runner.controller.cleanup.archive import last_of
+from runner.controller.cleanup.clean import Cleaned
+from runner.controller.instance.throwaway import gate_project
+from runner.controller.landing.merge import Outcome, Wanted, merge
+from runner.controller.lifecycle.exec import place_of
+from runner.controller.onboarding.moved import moved, require_none_left
+from runner.controller.operation import Work
+from runner.controller.project import open_repository, user_config_path
+from runner.controller.sync.sync import sync
+from runner.controller.volumes.snapshots import whole
 from runner.domain.errors import NotFound, Refused
+from runner.domain.instance.container import LABEL, LABEL_REPOSITORY, LABEL_SNAPSHOT
 from tests.inside import Inside
 from tests.real_git import commit, git, make_repository, write
 from tests.shop import Shop

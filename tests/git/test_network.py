@@ -1,7 +1,7 @@
 """The network that all instances share."""
 
-from runner.controller.leftovers import network
-from runner.controller.restart import restart
+from runner.controller.cleanup.orphans import network
+from runner.controller.lifecycle.restart import restart
 from tests.shop import Shop
 
 

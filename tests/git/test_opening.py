@@ -9,14 +9,14 @@ from typing import cast
 import pytest
 import yaml
 
-from runner.adapters.engine import Engine
-from runner.adapters.git import Git
-from runner.adapters.records import Records, now
-from runner.controller.configuring import effective
-from runner.controller.leftovers import leftovers
-from runner.controller.opening import open_project, open_repository
+from runner.adapters.engine.protocol import Engine
+from runner.adapters.git.repository import Git
+from runner.adapters.store.records import Records, now
+from runner.controller.cleanup.orphans import leftovers
+from runner.controller.onboarding.config_report import effective
+from runner.controller.project import open_project, open_repository
 from runner.domain.errors import ConfigError, NotFound, Refused
-from runner.domain.instance import Record
+from runner.domain.instance.record import Record
 from tests.real_git import commit, git, make_repository, write
 from tests.running import Cli
 from tests.shop import Shop

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.adapters import disk
-from runner.adapters.own_git import MAX_REFS, is_ref_name
-from runner.controller.own_git import git_mounts
+from runner.adapters.files import disk
+from runner.adapters.git.private import MAX_REFS, is_ref_name
+from runner.controller.instance.private_git import git_mounts
 from runner.domain.errors import ConfigError, Refused
 from tests.inside import Inside
 from tests.real_git import commit, git, write

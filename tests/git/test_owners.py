@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.opening import open_repository
+from runner.controller.project import open_repository
 from runner.domain.errors import Refused, Unavailable
 from tests.real_git import make_repository
 from tests.running import Cli

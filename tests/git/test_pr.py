@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from runner.adapters import remotes
-from runner.adapters.git import Git
+from runner.adapters.git import remotes
+from runner.adapters.git.repository import Git
 from runner.adapters.github import Forge, compare_url, forge_of
-from runner.controller.pr import Opened, pr
-from runner.controller.worktree import Wish
+from runner.controller.instance.worktree import Wish
+from runner.controller.landing.pr import Opened, pr
 from runner.domain.errors import CommandFailed, GitFailed, MergeConflict, Refused, Unavailable
 from tests.real_git import commit, git, write
 from tests.running import Cli

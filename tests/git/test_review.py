@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from runner.adapters import diffs
-from runner.controller.review import Review, review
+from runner.adapters.git import diffs
+from runner.controller.landing.review import Review, review
 from runner.domain.errors import NotFound, Refused
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT, Answer

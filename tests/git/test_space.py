@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.adapters.run_folder import RunFolder
-from runner.controller.opening import Project
-from runner.controller.space import space_watched, written_by_instances
-from runner.domain import container as names
+from runner.adapters.store.run_folder import RunFolder
+from runner.controller.disk_watch import space_watched, written_by_instances
+from runner.controller.project import Project
 from runner.domain.errors import LimitReached
+from runner.domain.instance import container as names
 from tests.shop import Shop
 
 pytestmark = pytest.mark.deep

@@ -2,8 +2,8 @@
 
 import pytest
 
-from runner.controller.listing import status
-from runner.controller.worktree import Wish
+from runner.controller.instance.worktree import Wish
+from runner.controller.observe.listing import status
 from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop

@@ -2,10 +2,11 @@
 
 import pytest
 
-from runner.adapters.runs import Journal, Landing
-from runner.controller import gates, throwaway
-from runner.controller.unfinished import clear_up, unfinished
-from runner.domain.container import LABEL_HELPS, ContainerSpec, Limits
+from runner.adapters.store.runs import Journal, Landing
+from runner.controller.instance import throwaway
+from runner.controller.landing import gates
+from runner.controller.landing.recovery import clear_up, unfinished
+from runner.domain.instance.container import LABEL_HELPS, ContainerSpec, Limits
 from tests.real_git import commit, git
 from tests.shop import Shop
 

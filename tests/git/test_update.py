@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.controller.merge import Wanted, merge
+from runner.controller.landing.merge import Wanted, merge
 from runner.domain.errors import BothMoved, MergeConflict, NotFound, Refused
 from tests.inside import Inside
 from tests.real_git import commit, git
@@ -202,7 +202,7 @@ def test_an_update_while_base_is_forced_back_and_cleared_leaves_the_instance_who
 
 
 def test_the_landed_branch_that_it_leaned_on_goes_once_base_is_in(shop: Shop) -> None:
-    from runner.controller.worktree import Wish
+    from runner.controller.instance.worktree import Wish
 
     shop.up("auth")
     below = commit(shop.tree("auth"), {"auth.txt": "x\n"})

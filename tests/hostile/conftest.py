@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.adapters.engine import Engine
-from runner.controller import images
-from runner.controller.opening import Repository
+from runner.adapters.engine.protocol import Engine
+from runner.controller.instance import images
+from runner.controller.project import Repository
 from tests.free_ports import free_block
 from tests.hostile.layouts import House, Naive
 from tests.real_git import commit, git, make_repository

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import disk
+from runner.adapters.files import disk
 from tests.hostile.layouts import House, Naive
 from tests.hostile.test_own_git import ODD
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.controller import gates
-from runner.controller.opening import open_project, open_repository
+from runner.controller.landing import gates
+from runner.controller.project import open_project, open_repository
 from tests.real_git import commit, git
 
 pytestmark = pytest.mark.engine

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.adapters.engine import Engine
-from runner.controller import images
-from runner.controller.opening import open_repository
+from runner.adapters.engine.protocol import Engine
+from runner.controller.instance import images
+from runner.controller.project import open_repository
 from tests.hostile.layouts import House, Naive
 
 if TYPE_CHECKING:

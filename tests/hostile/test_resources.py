@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from runner.controller.opening import open_repository
+from runner.controller.project import open_repository
 from tests.hostile.layouts import House, Naive
 
 pytestmark = pytest.mark.engine

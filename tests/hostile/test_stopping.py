@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.controller.opening import Repository
+from runner.controller.project import Repository
 from tests.hostile.layouts import House
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]

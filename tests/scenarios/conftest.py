@@ -8,8 +8,8 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from runner.adapters.engine import Engine
-from runner.controller.opening import open_repository
+from runner.adapters.engine.protocol import Engine
+from runner.controller.project import open_repository
 from tests.free_ports import free_block
 from tests.real_git import commit
 from tests.running import Answer, Cli

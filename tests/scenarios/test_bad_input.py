@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.controller import images
-from runner.domain.ports import home_slot
+from runner.controller.instance import images
+from runner.domain.instance.ports import home_slot
 from tests.real_git import commit, git
 from tests.running import CHECKOUT, Cli
 from tests.scenarios.conftest import SLOTS, App, fetch

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.controller.opening import open_repository
+from runner.controller.project import open_repository
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
 from tests.soak import SOAK, kill_steps

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from runner.adapters.engine import Engine
-from runner.controller.layers import engine_name
-from runner.controller.opening import Repository, open_repository
+from runner.adapters.engine.protocol import Engine
+from runner.controller.project import Repository, open_repository
+from runner.controller.volumes.layers import engine_name
 from tests.real_git import commit, git
 from tests.running import CHECKOUT
 from tests.scenarios.conftest import App

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import git, locks
-from runner.adapters.docker_engine import DockerEngine
-from runner.adapters.engine import Engine
-from runner.controller.damaged import damaged
-from runner.controller.leftovers import leftovers, stale_locks
-from runner.controller.opening import Project, open_project, open_repository
-from runner.domain import container as names
-from runner.domain.container import ContainerSpec, Limits
+from runner.adapters.engine.docker import DockerEngine
+from runner.adapters.engine.protocol import Engine
+from runner.adapters.git import repository as git
+from runner.adapters.store import locks
+from runner.controller.cleanup.orphans import leftovers, stale_locks
+from runner.controller.observe.damaged import damaged
+from runner.controller.project import Project, open_project, open_repository
 from runner.domain.events import Event
-from runner.domain.health import Finding
-from runner.domain.instance import Record
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec, Limits
+from runner.domain.instance.health import Finding
+from runner.domain.instance.record import Record
 
 EMPTY_IMAGE = "treedock/test-doctor:empty"
 CHECKS = ["git", "engine", "base-image", "disk", "inotify", "port-range", "exposed-services"]

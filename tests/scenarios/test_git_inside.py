@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.engine import Engine
+from runner.adapters.engine.protocol import Engine
 from tests.contract.tiny_image import tiny_image
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App

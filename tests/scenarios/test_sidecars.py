@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from runner.adapters.engine import Container
-from runner.controller.opening import open_repository
+from runner.adapters.engine.protocol import Container
+from runner.controller.project import open_repository
 from tests.free_ports import free_block
 from tests.scenarios.conftest import SLOTS, App
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.captured import Captured
+from runner.adapters.files.captured import Captured
 
 
 @pytest.mark.parametrize("piece", [1, 7, 64])

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import resources
-from runner.controller.compose import compose_file
-from runner.domain.compose_file import Instance, render_compose
-from runner.domain.container import ContainerSpec, Limits
+from runner.controller.observe.compose_export import compose_file
 from runner.domain.errors import NotFound, Refused
-from runner.domain.yaml_text import block, flow
+from runner.domain.instance.container import ContainerSpec, Limits
+from runner.domain.rendering.compose_file import Instance, render_compose
+from runner.domain.rendering.yaml_text import block, flow
 from tests.shop import Shop
 
 VALUES = st.recursive(

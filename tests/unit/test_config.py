@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from runner.adapters import yaml_file
-from runner.domain import config
-from runner.domain.config import parse_size, project_name, validate, validate_user
-from runner.domain.environment import values_of
+from runner.adapters.files import yaml_file
+from runner.domain.config import model
+from runner.domain.config.model import parse_size, project_name, validate, validate_user
 from runner.domain.errors import ConfigError
+from runner.domain.instance.environment import values_of
 from runner.domain.sizes import shown_size
 
 
@@ -223,7 +223,7 @@ def test_what_is_no_size_is_refused(size: object) -> None:
 
 
 def test_the_schema_documents_every_key() -> None:
-    schema = config.schema()
+    schema = model.schema()
     pictures = {"": schema, **schema["$defs"]}
     undocumented = [
         f"{name}.{key}"

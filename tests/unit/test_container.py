@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 
-from runner.domain.container import ContainerSpec, Limits, Mount, VolumeMount
+from runner.domain.instance.container import ContainerSpec, Limits, Mount, VolumeMount
 
 SPEC = ContainerSpec(
     name="treedock-shop-auth",

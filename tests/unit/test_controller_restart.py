@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from runner.controller.jobs import stop_jobs
-from runner.controller.reset import reset
-from runner.controller.restart import restart, restart_service
-from runner.controller.work import Work
+from runner.controller.data.reset import reset
+from runner.controller.instance.processes import stop_jobs
+from runner.controller.lifecycle.restart import restart, restart_service
+from runner.controller.operation import Work
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
-from runner.domain.service import job_of
+from runner.domain.instance.service import job_of
 from tests.shop import Shop
 
 pytestmark = pytest.mark.deep

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.listing import look
-from runner.controller.opening import open_repository
-from runner.controller.worktree import Wish
+from runner.controller.instance.worktree import Wish
+from runner.controller.observe.listing import look
+from runner.controller.project import open_repository
 from runner.domain.errors import (
     BranchExists,
     CommandFailed,
@@ -19,7 +19,7 @@ from runner.domain.errors import (
     NoFreeSlot,
     Refused,
 )
-from runner.domain.ports import Slots
+from runner.domain.instance.ports import Slots
 from tests.real_git import commit, git, make_repository
 from tests.shop import Shop
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from runner.controller.database import url_of, variables
-from runner.controller.gates import run_gates
-from runner.domain.config import Gate, validate
+from runner.controller.data.database import url_of, variables
+from runner.controller.landing.gates import run_gates
+from runner.domain.config.model import Gate, validate
 from runner.domain.errors import ConfigError, Refused
 from tests.real_git import git
 from tests.shop import Shop

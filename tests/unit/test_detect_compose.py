@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner import resources
-from runner.adapters import yaml_tree
-from runner.domain.config import Config
+from runner.adapters.files import yaml_tree
+from runner.domain.config.model import Config
 from runner.domain.detect import ComposeFile, Findings, Listing, detect
-from runner.domain.starter import render_starter
+from runner.domain.rendering.starter import render_starter
 
 FILES = Path(__file__).parent / "compose"
 VITE = '{"scripts": {"dev": "vite"}, "devDependencies": {"vite": "^7"}}'

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from runner.domain.detect import Findings, Listing, Step, detect
-from runner.domain.hooks import installs_hooks
+from runner.domain.git.hooks import installs_hooks
 
 VITE = {"scripts": {"dev": "vite"}, "devDependencies": {"vite": "^7"}}
 UV = {"pyproject.toml": '[project]\nname = "a"\ndependencies = ["httpx"]\n[tool.uv]\n'}

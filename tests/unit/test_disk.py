@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import disk
+from runner.adapters.files import disk
 from runner.domain.errors import ConfigError, Refused
 
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from runner.adapters import disk
+from runner.adapters.files import disk
 while True:
     for letter in b"ab":
         disk.write_atomically(Path(sys.argv[1]), bytes([letter]) * 200_000)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from runner.adapters.docker_engine import _Connection, _frames
+from runner.adapters.engine.docker import _Connection, _frames
 from runner.domain.errors import EngineFailed
 
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.domain.container import CA_BUNDLE, CA_VARIABLES
-from runner.domain.dockerfile import CA_FILE, with_authorities
+from runner.domain.instance.container import CA_BUNDLE, CA_VARIABLES
+from runner.domain.instance.dockerfile import CA_FILE, with_authorities
 
 COPY = f"COPY {CA_FILE} {CA_BUNDLE}"
 

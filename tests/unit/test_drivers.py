@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.domain.drivers import is_steady
+from runner.domain.git.drivers import is_steady
 
 
 @pytest.mark.parametrize(

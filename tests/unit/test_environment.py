@@ -8,7 +8,8 @@ from dotenv import dotenv_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.domain.environment import (
+from runner.domain.errors import ConfigError
+from runner.domain.instance.environment import (
     BLOCK_END,
     BLOCK_START,
     expand,
@@ -16,7 +17,6 @@ from runner.domain.environment import (
     values_of,
     with_block,
 )
-from runner.domain.errors import ConfigError
 
 PORTS = {"BACKEND_PORT": "9105"}
 

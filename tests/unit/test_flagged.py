@@ -2,7 +2,14 @@
 
 import pytest
 
-from runner.domain.flagged import SUBMODULE, SYMLINK, case_twins, leads_out, reads_text, reason_of
+from runner.domain.landing.flagged import (
+    SUBMODULE,
+    SYMLINK,
+    case_twins,
+    leads_out,
+    reads_text,
+    reason_of,
+)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from runner.domain import health
-from runner.domain.health import Ailment, Machine, Parts, SocketState, is_stale_lock
-from runner.domain.ports import PortRange
+from runner.domain.instance import health
+from runner.domain.instance.health import Ailment, Machine, Parts, SocketState, is_stale_lock
+from runner.domain.instance.ports import PortRange
 
 # Port 2024 (07E8) on all addresses, 5432 (1538) on 127.0.0.1, 8080 (1F90) on 10.0.0.5, a
 # connection of 8080 that is established (01), then 22 on [::], 9000 (2328) on [::1] and on

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.domain.hooks import Hooks, hooks_left_out, installs_hooks, way_in
+from runner.domain.git.hooks import Hooks, hooks_left_out, installs_hooks, way_in
 
 
 @pytest.mark.parametrize(

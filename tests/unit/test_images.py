@@ -13,13 +13,13 @@ from typing import BinaryIO, cast
 import pytest
 
 from runner import resources
-from runner.adapters.engine import Engine
-from runner.controller import images
-from runner.domain.config import Build, Image
-from runner.domain.container import CA_BUNDLE
-from runner.domain.dockerfile import CA_FILE
+from runner.adapters.engine.protocol import Engine
+from runner.controller.instance import images
+from runner.domain.config.model import Build, Image
 from runner.domain.errors import ConfigError, EngineFailed
 from runner.domain.events import Event
+from runner.domain.instance.container import CA_BUNDLE
+from runner.domain.instance.dockerfile import CA_FILE
 
 DOCKERFILE = "FROM a\nRUN x\n"
 

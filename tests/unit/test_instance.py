@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runner.domain.errors import ConfigError
-from runner.domain.instance import (
+from runner.domain.instance.record import (
     ContainerStatus,
     Failure,
     Record,

@@ -4,7 +4,7 @@ import ipaddress
 import socket
 from pathlib import Path
 
-from runner.domain.listening import listeners, only_on_loopback
+from runner.domain.instance.listening import listeners, only_on_loopback
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
 LOOPBACK = "   0: 0100007F:2391 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000\n"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import locks
+from runner.adapters.store import locks
 from tests.waiting import eventually
 
 HOLD = """
 import sys
 from pathlib import Path
-from runner.adapters import locks
+from runner.adapters.store import locks
 with locks.hold(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

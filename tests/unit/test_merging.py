@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.domain.merging import (
+from runner.domain.landing.order import (
     Clash,
     Files,
     Order,

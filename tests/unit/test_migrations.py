@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.domain.migrations import inputs_of
+from runner.domain.data.migrations import inputs_of
 
 ALEMBIC = ["api/alembic.ini", "api/alembic/env.py", "api/alembic/versions/1_first.py"]
 DJANGO = ["manage.py", "shop/models.py", "shop/migrations/0001_initial.py"]

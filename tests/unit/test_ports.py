@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.domain.errors import NoFreeSlot
-from runner.domain.ports import PortRange, choose_slot, home_slot, ports_of_slot
+from runner.domain.instance.ports import PortRange, choose_slot, home_slot, ports_of_slot
 
 RANGES = {"backend": PortRange(9100, 9114), "frontend": PortRange(9200, 9214)}
 

@@ -2,10 +2,7 @@
 
 import pytest
 
-from runner.domain import config
-from runner.domain.config import Step
-from runner.domain.errors import ConfigError
-from runner.domain.produces import (
+from runner.domain.cache.produces import (
     Product,
     done_key,
     downloads_of,
@@ -14,6 +11,9 @@ from runner.domain.produces import (
     products_of,
     snapshot_key,
 )
+from runner.domain.config import model
+from runner.domain.config.model import Step
+from runner.domain.errors import ConfigError
 
 LOCKS = {
     "uv.lock": b"1",
@@ -279,7 +279,7 @@ def test_of_two_steps_that_make_one_folder_the_first_counts() -> None:
 )
 def test_a_configuration_that_cannot_be_meant_is_refused(setup: list[dict[str, object]]) -> None:
     with pytest.raises(ConfigError, match="setup"):
-        config.validate({"setup": setup}, "treedock.yaml")
+        model.validate({"setup": setup}, "treedock.yaml")
 
 
 def test_a_step_is_to_be_run_again_when_its_line_or_its_lock_file_changes() -> None:

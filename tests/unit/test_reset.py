@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.database import Site, sqlite
-from runner.controller import database as databases
-from runner.controller.cache import prune
-from runner.controller.jobs import run_folder, start_job
-from runner.controller.reset import reset
-from runner.controller.up import up
-from runner.controller.work import ProjectWork
-from runner.controller.worktree import Wish
-from runner.domain.config import Database
+from runner.controller.cache.prune import prune
+from runner.controller.data import database as databases
+from runner.controller.data.reset import reset
+from runner.controller.instance.processes import run_folder, start_job
+from runner.controller.instance.worktree import Wish
+from runner.controller.lifecycle.up import up
+from runner.controller.operation import ProjectWork
+from runner.domain.config.model import Database
 from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, NotFound, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop

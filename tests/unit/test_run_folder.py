@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.run_folder import WRAPPER, RunFolder
+from runner.adapters.store.run_folder import WRAPPER, RunFolder
 from tests.waiting import eventually
 
 Start = Callable[..., "subprocess.Popen[bytes]"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import sockets
-from runner.domain.service import is_failure, is_ready
+from runner.adapters.host import sockets
+from runner.domain.instance.service import is_failure, is_ready
 from runner.domain.text import with_last_lines, without_lines
 
 

@@ -7,18 +7,19 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.controller import gates, throwaway
-from runner.controller.leftovers import leftovers
-from runner.controller.listing import status
-from runner.domain.container import (
+from runner.controller.cleanup.orphans import leftovers
+from runner.controller.instance import throwaway
+from runner.controller.landing import gates
+from runner.controller.observe.listing import status
+from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, Refused
+from runner.domain.instance.container import (
     LABEL_BESIDE,
     LABEL_REPOSITORY,
     ContainerSpec,
     Limits,
     VolumeMount,
 )
-from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, Refused
-from runner.domain.ports import PortRange
+from runner.domain.instance.ports import PortRange
 from tests.free_ports import free_block
 from tests.real_git import git
 from tests.shop import Shop

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import cgroups
-from runner.controller.space import Look, blamed
+from runner.adapters.engine import cgroups
+from runner.controller.disk_watch import Look, blamed
 
 MIB = 2**20
 

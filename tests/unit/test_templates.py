@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import resources
-from runner.domain.config import Config
+from runner.domain.config.model import Config
 from runner.domain.detect import Database, Findings, Listing, Service, Step, detect
-from runner.domain.starter import render_starter
+from runner.domain.rendering.starter import render_starter
 
 NOTHING = Findings((), (), None, (), {}, None, (), (), ())
 DEMO = resources.templates() / "demo"

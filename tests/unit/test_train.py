@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.domain.train import (
+from runner.domain.landing.queue import (
     Aside,
     Train,
     Trial,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.adapters.yaml_tree import parse
+from runner.adapters.files.yaml_tree import parse
 from runner.domain.errors import ConfigError
 
 

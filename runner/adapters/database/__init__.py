@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 
-from runner.adapters.engine import Engine
-from runner.adapters.steps import step
-from runner.domain.config import Config, Database, Sidecar
-from runner.domain.container import WORKSPACE
+from runner.adapters.engine.protocol import Engine
+from runner.adapters.failpoints import step
+from runner.domain.config.model import Config, Database, Sidecar
 from runner.domain.errors import CommandFailed
+from runner.domain.instance.container import WORKSPACE
 from runner.domain.text import with_last_lines
 
 Kind = Literal["database", "role"]

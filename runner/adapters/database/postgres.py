@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from runner.adapters import disk
 from runner.adapters.database import Kind, Site, run
-from runner.domain.config import Database, Sidecar
+from runner.adapters.files import disk
+from runner.domain.config.model import Database, Sidecar
 from runner.domain.errors import CommandFailed
 
 USER = "postgres"  # and with it database, where nothing else is named

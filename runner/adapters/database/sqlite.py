@@ -8,11 +8,11 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from runner.adapters import disk
 from runner.adapters.database import Kind, Site, run
-from runner.domain.config import Database, Sidecar
-from runner.domain.container import RUN, WORKSPACE
+from runner.adapters.files import disk
+from runner.domain.config.model import Database, Sidecar
 from runner.domain.errors import CommandFailed, Refused
+from runner.domain.instance.container import RUN, WORKSPACE
 from runner.domain.text import sentences
 
 GOLDEN = "golden.sqlite"

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runner.domain.container import WORKSPACE
 from runner.domain.detect.compose_forms import Composed, is_folder_of_host
 from runner.domain.detect.listing import Notes
-from runner.domain.environment import port_variable
+from runner.domain.instance.container import WORKSPACE
+from runner.domain.instance.environment import port_variable
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"HOST|SERVER|ADDR|URL|URI|ENDPOINT|BROKER|NODE|DSN", re.IGNORECASE)

@@ -1,0 +1,1 @@
+"""The container engine: its Protocol, and Docker behind it."""

@@ -1,0 +1,273 @@
+"""The container engine as treedock sees it: a Protocol and the plain values it speaks in.
+
+`runner.adapters.engine.docker` is the real one; the tests have a fake, and `tests/contract/`
+holds both to the same behaviour. This module imports nothing heavy.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from runner.domain.errors import Refused
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec
+from runner.domain.instance.record import ContainerStatus
+
+NO_COMMAND = 127  # a shell's exit code for it
+
+
+def require_own_volume(name: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Raises Refused where a volume of that name has the labels `found`, and is not one of the
+    repository that wants it."""
+    key = names.LABEL_REPOSITORY
+    if found.get(key) != wanted.get(key):
+        raise Refused(
+            f"There is a volume {name} that treedock did not make.",
+            hint=f"See what is in it (docker volume inspect {name}), and if you do not need it: "
+            f"docker volume rm {name}",
+        )
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What the engine says about itself. `data_root` is None where it is not on this host."""
+
+    version: str
+    api_version: str
+    data_root: str | None
+    rootless: bool
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of treedock's, read from its labels. `image` is the name it was made from, or
+    an id ('sha256:...') where that name means another image by now. `sources` are the paths of
+    this host that it was made to mount; they may have been moved since."""
+
+    id: str
+    name: str
+    status: ContainerStatus
+    labels: Mapping[str, str]
+    image: str = ""
+    sources: tuple[str, ...] = ()
+
+    @property
+    def instance(self) -> str:
+        return self.labels.get(names.LABEL_INSTANCE, "")
+
+    @property
+    def beside(self) -> str:
+        """The instance whose sidecar this is; empty where it is none."""
+        return self.labels.get(names.LABEL_BESIDE, "")
+
+    @property
+    def owner(self) -> str:
+        """The instance that it is, or is a sidecar of."""
+        return self.instance or self.beside
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has processes, be they frozen: it can be stopped."""
+        return self.status in ("running", "paused")
+
+    @property
+    def holder(self) -> str:
+        """'shop/auth': how other projects see who holds a slot."""
+        return f"{self.labels.get(names.LABEL_PROJECT, '?')}/{self.instance}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The published ports by name, from the label 'backend=9105,frontend=9205'."""
+        pairs = (pair.partition("=") for pair in self.labels.get(names.LABEL_PORTS, "").split(","))
+        return {name: int(port) for name, _, port in pairs if port.isdecimal()}
+
+
+_STATUS: dict[str, ContainerStatus] = {
+    "created": "created",
+    "running": "running",
+    "restarting": "running",
+    "paused": "paused",
+}
+
+
+def container_of(item: Mapping[str, Any]) -> Container:
+    """A Container from an entry of the engine's own list (GET /containers/json)."""
+    return Container(
+        id=item["Id"],
+        name=item["Names"][0].lstrip("/") if item["Names"] else item["Id"][:12],
+        status=_STATUS.get(item["State"], "exited"),
+        labels=item["Labels"] or {},
+        image=item["Image"],
+        sources=tuple(m["Source"] for m in item.get("Mounts") or () if m["Type"] == "bind"),
+    )
+
+
+def ports_label(ports: Mapping[str, int]) -> str:
+    """The text of the ports label; Container.ports is its inverse."""
+    return ",".join(f"{name}={port}" for name, port in ports.items())
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a command that ran inside; `output` is stdout and stderr in their order."""
+
+    exit_code: int
+    output: bytes
+
+
+def not_started(command: str, workdir: str, said: str) -> str:
+    """Why a command inside could not start, and the way out; `said` are the engine's words."""
+    if "permission denied" in said.lower():  # the kernel's own word, the same in every engine
+        return (
+            f"{command!r} is there in the instance, but is no program that may run: chmod +x? "
+            "Or is its disk mounted noexec? treedock doctor tells."
+        )
+    if "chdir" in said:
+        return f"There is no folder {workdir} in the instance; go to another one and try again."
+    return (
+        f"There is no command {command!r} in the instance's image or PATH. "
+        "Install it in the image or a set-up step; treedock shell shows what is there."
+    )
+
+
+class Engine(Protocol):
+    """Every method raises EngineUnavailable when the engine is not there (any more), and
+    EngineFailed when it says no. `container` is an id or a name."""
+
+    def prepare(self) -> None:
+        """Get ready, beside what the caller does next; there is no need to."""
+
+    def info(self) -> EngineInfo: ...
+
+    def containers(self, **labels: str) -> list[Container]:
+        """All containers, running or not, that carry these labels ('repository' is
+        'treedock.repository'); without arguments every container of treedock's."""
+
+    def has_network(self) -> bool:
+        """Whether the shared network is there."""
+
+    def ensure_network(self) -> None:
+        """Make the shared network without inter-container communication; repeatable."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        """A stopped container made to `spec`; returns its id. The image has to be there."""
+
+    def start(self, container: str) -> None:
+        """Start it; a running one is left alone. Fails when a port is taken. Like `stop`, `pause`
+        and `remove` it is done when `containers` says so. A network that was removed since the
+        container was made, and made again, is no obstacle."""
+
+    def stop(self, container: str, timeout: int) -> None:
+        """TERM, and KILL after `timeout` seconds; a stopped one is left alone."""
+
+    def pause(self, container: str) -> None:
+        """Freeze every process of a running container; stopping or removing it still works."""
+
+    def remove(self, container: str) -> None:
+        """Kill and delete it with its anonymous volumes; a missing one is no error."""
+
+    def last_lines(self, container: str, lines: int) -> list[str]:
+        """The end of what a container's own process has printed."""
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a volume of the engine's; one that is there is left alone. Raises Refused for one
+        that does not carry the label of this repository: it is not treedock's to use."""
+
+    def ensure_overlay(self, name: str, lower: str, upper: str, labels: Mapping[str, str]) -> None:
+        """Make a volume that shows what the volume `lower` holds and keeps what is written to it
+        in the volume `upper`, in whose folders `upper` and `work`; whoever writes has to own
+        these. One that is there is left alone. Where the engine's host cannot do it, it is the
+        start of a container with it that fails.
+
+        `lower` must never change, and neither may go while this one is there.
+        """
+
+    def put(self, container: str, folder: str, tar: bytes) -> None:
+        """Unpack a tar below `folder` of a container that need not run, into its volumes too;
+        owners and modes are those in the tar."""
+
+    def volumes(self, **labels: str) -> list[str]:
+        """The names of all volumes that carry these labels, as for `containers`."""
+
+    def users(self, volume: str) -> list[str]:
+        """The names of the running containers that have this volume, whoever made them."""
+
+    def volume_sizes(self) -> dict[str, int]:
+        """Bytes on the disk of every volume, by name. The engine counts: it may take seconds."""
+
+    def layer_sizes(self) -> dict[str, int]:
+        """Bytes that each of treedock's containers has written into its own layer, by id. The
+        engine counts: it may take seconds."""
+
+    def remove_volume(self, name: str) -> None:
+        """Delete a volume and what is in it; a missing one is no error, one in use is."""
+
+    def exec_detached(
+        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
+    ) -> None:
+        """Start a process inside, in a session of its own, and do not wait for it. Raises
+        EngineFailed where it cannot start."""
+
+    def exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str = "/",
+    ) -> Finished:
+        """Run a short command inside and wait for it. One that cannot start, for want of the
+        program or folder, ends with 126 or 127 as in a shell; a stopped container is EngineFailed.
+        """
+
+    def exec_attached(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        workdir: str,
+        stdin: BinaryIO | None,
+        stdout: BinaryIO,
+        stderr: BinaryIO,
+        timeout: float | None = None,
+    ) -> int:
+        """Run a command with its streams joined to these files; returns its exit code. Of one
+        that cannot start `stderr` is told why, and the code is 127. Raises EngineFailed where it
+        is silent for, or takes, more than `timeout` seconds. Whatever ends the wait early ends
+        the command, too, and what it started: see `runner.adapters.engine.ending`."""
+
+    def image(self, name: str) -> str | None:
+        """The id of the image of this name, or None."""
+
+    def pull(self, name: str, patience: float) -> None:
+        """Fetch an image from a registry that is never silent for `patience` seconds.
+
+        Raises EngineFailed where there is none to be had.
+        """
+
+    def import_image(self, tarball: BinaryIO, name: str) -> None:
+        """Make a one-layer image from the tar of a root file system."""
+
+    def build(
+        self,
+        context: Path,
+        name: str,
+        *,
+        args: Mapping[str, str],
+        say: Callable[[str], None],
+        timeout: float,
+    ) -> None:
+        """Build the folder `context` (its Dockerfile, less what its .dockerignore names) into an
+        image, passing each line of output to `say`.
+
+        On treedock's network, with at most 4 GiB of memory, for at most `timeout` seconds.
+        Raises ImageBuildFailed with the last lines.
+        """
+
+    def images(self) -> list[tuple[str, str]]:
+        """(name, id) of every image that treedock built or imported."""
+
+    def remove_image(self, name: str) -> None:
+        """Delete an image; a missing one is no error, one in use is left."""

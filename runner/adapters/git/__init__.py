@@ -1,0 +1,1 @@
+"""git: the repositories of this host, read and changed by its command."""

@@ -1,0 +1,136 @@
+"""What is uncommitted in a checkout, whatever git was told not to see there.
+
+An index can mark files to be passed over (`update-index --skip-worktree`, `--assume-unchanged`),
+and a configuration can let git trust an older look at the folders.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.adapters.files import disk
+from runner.domain.errors import unavailable
+
+if TYPE_CHECKING:
+    from runner.adapters.git.repository import Git
+
+# The defaults of settings that keep git from looking, and none that write elsewhere.
+_LOOK = (
+    "core.ignoreStat=false",
+    "core.trustctime=true",
+    "core.checkStat=default",
+    "core.untrackedCache=false",
+    "core.splitIndex=false",
+    "sparse.expectFilesOutsideOfPatterns=false",
+)
+_CASES = "core.ignoreCase=false"  # `true` hides README beside readme, where both can be
+_GITLINK = "160000"
+INDEX = 2**28  # bytes of an index that is read; one of 500,000 files has 50 MB
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Paths of an index. `skipped`: marked skip-worktree; `assumed`: marked assume-unchanged;
+    `links`: submodules."""
+
+    skipped: tuple[str, ...]
+    assumed: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+def entries(
+    git: "Git",
+    git_dir: Path,
+    checkout: Path,
+    marked: Marked,
+    *,
+    before: Sequence[str] = (),
+    timeout: float,
+) -> list[str]:
+    """The entries of `git status --porcelain=v2 -z` of a checkout, each untracked file its own,
+    without submodules. `marked` is what marks() gives; `before`: more options for git."""
+    with unmarked(git, git_dir, checkout, marked) as env:
+        out = git._run(
+            "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
+            "--ignore-submodules=all", before=[*_options(git), *before], timeout=timeout,
+            git_dir=git_dir, work_tree=checkout, env=env,
+        ).stdout  # fmt: skip
+    return [entry for entry in os.fsdecode(out).split("\0") if entry]
+
+
+def marks(git: "Git", git_dir: Path, checkout: Path) -> Marked:
+    """What the index of a checkout says beside the content of files."""
+    skipped, assumed, links = list[str](), list[str](), list[str]()
+    # 'H 100644 id 0\tpath': S for skip-worktree, small letters for assume-unchanged
+    for entry in _listed(git, git_dir, checkout, {}).split("\0"):
+        if entry[:1] in ("S", "s"):
+            skipped.append(entry.partition("\t")[2])
+        if entry[:1].islower():
+            assumed.append(entry.partition("\t")[2])
+        if entry[2:8] == _GITLINK:
+            links.append(entry.partition("\t")[2])
+    return Marked(tuple(skipped), tuple(assumed), tuple(links))
+
+
+def index_differs(git: "Git", git_dir: Path, checkout: Path, other: Path) -> list[str]:
+    """Paths that the index in the file `other` has otherwise than that of a checkout."""
+    with tempfile.TemporaryDirectory(prefix="treedock-index-") as folder:
+        copy = Path(folder) / "index"
+        copy.write_bytes(disk.read_untrusted(other, INDEX) or b"")
+        entries = [
+            set(_listed(git, git_dir, checkout, env).split("\0"))
+            for env in ({}, {"GIT_INDEX_FILE": str(copy)})
+        ]
+    return sorted({entry.partition("\t")[2] for entry in entries[0] ^ entries[1]})
+
+
+def _listed(git: "Git", git_dir: Path, checkout: Path, env: dict[str, str]) -> str:
+    arguments = ["ls-files", "-s", "-v", "-z"]
+    done = git._run(*arguments, git_dir=git_dir, work_tree=checkout, env=env)
+    return os.fsdecode(done.stdout)
+
+
+@contextlib.contextmanager
+def unmarked(git: "Git", git_dir: Path, checkout: Path, marked: Marked) -> Iterator[dict[str, str]]:
+    """The environment in which git reads an index without the marks of files that may differ. A
+    file that is absent under skip-worktree is left out by a sparse checkout."""
+    skipped = [path for path in marked.skipped if _is_there(checkout, path)]
+    absent = set(marked.skipped) - set(skipped)
+    assumed = [path for path in marked.assumed if path not in absent]
+    if not skipped and not assumed:
+        yield {}
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="treedock-index-") as folder:
+            env = {"GIT_INDEX_FILE": f"{folder}/index"}
+            shutil.copy2(git_dir / "index", env["GIT_INDEX_FILE"])
+            for option, paths in (
+                ("--no-skip-worktree", skipped),
+                ("--no-assume-unchanged", assumed),
+            ):
+                if paths:
+                    git._run(
+                        *("update-index", option, "-z", "--stdin"), before=_options(git), env=env,
+                        stdin=b"".join(os.fsencode(path) + b"\0" for path in paths),
+                        git_dir=git_dir, work_tree=checkout,
+                    )  # fmt: skip
+            yield env
+    except OSError as error:
+        raise unavailable(error) from error
+
+
+def _options(git: "Git") -> list[str]:
+    look = [*_LOOK, *([] if (git.common_dir / "head").exists() else [_CASES])]
+    return [part for setting in look for part in ("-c", setting)]
+
+
+def _is_there(checkout: Path, path: str) -> bool:
+    above = str(Path(path).parent)
+    return (above == "." or disk.entry_kind(checkout, above) == "folder") and os.path.lexists(
+        checkout / path
+    )

@@ -1,0 +1,1 @@
+"""What treedock keeps below <git common dir>/treedock: records, runs, snapshots, locks."""

@@ -1,0 +1,135 @@
+"""What is kept about merges below <git common dir>/treedock: one folder per run, and the journal
+of the landing that is under way."""
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runner.adapters.failpoints import step
+from runner.adapters.files import disk
+from runner.adapters.store import stored
+from runner.adapters.store.records import now
+from runner.domain.errors import Damaged, NotFound
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Base is being moved from `expected` to `candidate`, which brings `heads` (by id)."""
+
+    run: str
+    base: str
+    expected: str
+    candidate: str
+    heads: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Landed:
+    """Base was moved from `was` to `commit`."""
+
+    commit: str
+    was: str
+    base: str
+    heads: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What every run.json has to say; it has more."""
+
+    landed: tuple[_Landed, ...]
+    undone: bool = False
+    pushed: bool = False
+
+
+class Journal:
+    """The landing that was begun and not yet ended. Repository lock."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "landing.json"
+
+    def begin(self, landing: Landing) -> None:
+        disk.write_atomically(self.path, json.dumps(asdict(landing)).encode())
+
+    def read(self) -> Landing | None:
+        """The landing, or None. Raises Damaged."""
+        return stored.read(self.path, Landing)
+
+    def erase(self) -> None:
+        self.path.unlink(missing_ok=True)
+        step("erase the journal")
+
+
+class Run:
+    """One execution of `merge`: run.json, events.jsonl, logs/."""
+
+    def __init__(self, root: Path, id_: str) -> None:
+        self.id = id_
+        self.folder = root / "runs" / id_
+
+    @classmethod
+    def begin(cls, root: Path, **facts: Any) -> "Run":
+        """A new run with a name that sorts by time."""
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        run = cls(root, f"{stamp}-{secrets.token_hex(2)}")
+        run.write(started=now(), landed=[], **facts)
+        return run
+
+    @classmethod
+    def open(cls, root: Path, id_: str) -> "Run":
+        """An earlier run, by its id, the end of that, or 'last' for the last one that landed
+        something. Raises NotFound, and Damaged for one that may be meant and cannot be read."""
+        known = cls.all(root)
+        damaged, landed = dict[str, Damaged](), list[Run]()
+        for run in known:
+            try:
+                found = run.read()
+            except Damaged as error:
+                damaged[run.id] = error
+            else:
+                landed += [run] if found["landed"] and not found.get("undone") else []
+        wanted = landed[-1:] if id_ == "last" else [run for run in known if run.id == id_]
+        wanted = wanted or [run for run in known if run.id.rpartition("-")[2] == id_]
+        newer = [name for name in damaged if id_ == "last" and (not wanted or name > wanted[0].id)]
+        if newer:
+            raise damaged[newer[-1]]  # it may be the last one
+        if len(wanted) != 1:
+            last = ", ".join(run.id for run in landed[-5:])
+            raise NotFound(
+                f"There is no run {id_!r}.",
+                hint=f"The last that landed something: {last}." if last else "None landed yet.",
+            )
+        return wanted[0]
+
+    @classmethod
+    def all(cls, root: Path) -> "list[Run]":
+        """Every run, the oldest first."""
+        return [cls(root, path.parent.name) for path in sorted(root.glob("runs/*/run.json"))]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "run.json"
+
+    def read(self) -> dict[str, Any]:
+        """What is kept of it; nothing where nothing is. Raises Damaged."""
+        if stored.read(self.path, _Facts) is None:
+            return {}
+        found = stored.read_plain(self.path)
+        assert isinstance(found, dict)
+        return found
+
+    def write(self, **facts: Any) -> None:
+        """Keep these facts, beside what is kept already."""
+        text = json.dumps(self.read() | facts, indent=2) + "\n"
+        disk.write_atomically(self.path, text.encode())
+
+    def note(self, kind: str, **details: Any) -> None:
+        entry = {"at": now(), "event": kind, **details}
+        disk.append_json(self.folder / "events.jsonl", entry)
+
+    def log(self, name: str) -> Path:
+        """The folder for what one trial prints."""
+        return self.folder / "logs" / name

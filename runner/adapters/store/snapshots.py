@@ -1,0 +1,105 @@
+"""Which snapshots there are: one record each below <git common dir>/treedock/snapshots/. Volumes
+that none of them names are worth nothing."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from runner.adapters.files import disk
+from runner.adapters.store import stored
+from runner.domain.errors import Damaged
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one set-up step or reset has made, whole. `volumes` has the volume of each folder, by
+    its path in the checkout, or as '~/.npm'; that of a database by ''. `kin` is the same for those
+    that differ in key files only; `step` reads as 'npm ci in app/client'. One that is `unfit`, for
+    this reason, has no volumes: it is kept so that nobody tries again."""
+
+    key: str
+    kin: str
+    step: str
+    volumes: dict[str, str]
+    created_at: str
+    unfit: str = ""
+
+
+class Snapshots:
+    """The records. That of a snapshot is written last and removed first; when it was last used is
+    the file's time."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "snapshots"
+        self._locks = root / "locks"
+
+    def lock(self, key: str) -> Path:
+        """For who makes, takes or removes the snapshot."""
+        return self._locks / f"snapshot-{key}.lock"
+
+    def read(self, key: str) -> Snapshot | None:
+        """The snapshot, or None where there is none that can be read: it is made anew."""
+        try:
+            return stored.read(self._path(key), Snapshot)
+        except (OSError, Damaged):
+            return None
+
+    def all(self) -> list[Snapshot]:
+        """Every snapshot, the most recently used first."""
+        found = [self.read(path.stem) for path in self._folder.glob("*.json")]
+        return sorted(filter(None, found), key=lambda one: self.used_at(one.key), reverse=True)
+
+    def write(self, snapshot: Snapshot) -> None:
+        text = json.dumps(asdict(snapshot), indent=2) + "\n"
+        disk.write_atomically(self._path(snapshot.key), text.encode())
+
+    def touch(self, key: str) -> None:
+        """It is used now."""
+        os.utime(self._path(key))
+
+    def used_at(self, key: str) -> float:
+        """When it was last used, in seconds since 1970."""
+        try:
+            return self._path(key).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def file(self, key: str) -> Path:
+        """Where a snapshot is that is one file: the golden state of a database."""
+        return self._folder / f"{key}.database"
+
+    def file_size(self, key: str) -> int:
+        """Bytes of that file; 0 where there is none."""
+        try:
+            return self.file(key).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def keys_of_files(self) -> list[str]:
+        """The keys of all such files, of whole snapshots or not."""
+        return [path.stem for path in self._folder.glob("*.database")]
+
+    def remove(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+        self.file(key).unlink(missing_ok=True)
+        self.lock(key).unlink(missing_ok=True)
+
+    def overlays(self, engine: str) -> bool | None:
+        """Whether this engine mounts volumes above others; None where nobody has tried."""
+        try:
+            said, _, name = (self._folder / "engine").read_text().partition(" ")
+        except FileNotFoundError:
+            return None
+        return said == "overlay" if name == engine else None
+
+    def keep_overlays(self, engine: str, *, works: bool) -> None:
+        text = f"{'overlay' if works else 'copy'} {engine}"
+        disk.write_atomically(self._folder / "engine", text.encode())
+
+    def forget_overlays(self) -> None:
+        """Whoever asks next tries."""
+        (self._folder / "engine").unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.json"

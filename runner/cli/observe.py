@@ -1,0 +1,241 @@
+"""list, status, logs, path, open."""
+
+import contextlib
+import sys
+
+import click
+
+from runner.cli import choosing, output
+from runner.cli.progress import narration
+from runner.controller.operation import Work, require_running
+from runner.controller.project import Repository, open_project, open_repository
+from runner.domain.errors import NotFound, RunnerError
+from runner.domain.instance.record import View, preview_of
+from runner.domain.text import below_each_other
+
+
+@click.command("list")
+@output.as_json
+def list_command(json_: bool) -> None:
+    """Show the instances: the quick look."""
+    from runner.controller.observe.listing import look
+
+    with narration() as emit:
+        listing = look(open_repository(), emit)
+    slots = listing.slots
+    if json_:
+        output.show_list(listing.views, slots)
+        return
+    output.show_views(listing.views, json_=False)
+    if slots:
+        click.echo(f"{slots.free} of {slots.total} slots are free", err=True)
+
+
+@click.command("status")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@output.as_json
+def status_command(instance: str | None, json_: bool) -> None:
+    """Show everything: changes, commits, services, database, limits reached."""
+    from runner.controller.observe.listing import status
+
+    repository = open_repository()
+    chosen = instance or repository.here
+    with narration() as emit:
+        views = status(open_project(repository), [chosen] if chosen else [], emit)
+    if json_:
+        output.show_views(views, json_=True)
+    else:
+        for view in views:
+            _show_status(view)
+        if not views:
+            output.show_views([], json_=False)
+
+
+@click.command("logs")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("service", required=False, shell_complete=choosing.complete_service)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
+@click.option("--tail", type=click.IntRange(min=0), default=200, help="Lines from the end.")
+@output.as_json
+def logs_command(
+    instance: str | None, service: str | None, follow: bool, tail: int, json_: bool
+) -> None:
+    """Print what services printed; SERVICE may also be a sidecar, setup-1, setup-2, ..., verify or
+    reset."""
+    from runner.controller.observe import logs
+
+    if follow and json_:
+        raise click.UsageError("--follow has no end, and --json is one document.")
+    repository = open_repository()
+    chosen, service = choosing.with_service(repository, instance, service)
+    with narration() as emit:
+        found = logs.tails(repository, chosen, service, tail, emit)
+    if json_:
+        output.show_json({"id": chosen, "logs": found})
+        return
+    names = [output.printable(name) for name in found]  # code inside can add logs of any name
+    label = max(map(len, names)) if len(names) > 1 else 0
+    for name, lines in found.items():
+        _print_lines(name, lines, label)
+    if follow:
+        with contextlib.suppress(KeyboardInterrupt):  # it is how one ends it
+            for name, lines in logs.follow(repository, chosen, list(found)):
+                _print_lines(name, lines, label)
+
+
+@click.command("path")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@output.as_json
+def path_command(instance: str | None, json_: bool) -> None:
+    """Print the folder of an instance's worktree."""
+    repository = open_repository()
+    record = repository.record(choosing.one(repository, instance))
+    if json_:
+        output.show_json({"id": record.id, "path": record.worktree})
+    else:
+        click.echo(record.worktree)
+
+
+@click.command("open")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("service", required=False, shell_complete=choosing.complete_service)
+@output.as_json
+def open_command(instance: str | None, service: str | None, json_: bool) -> None:
+    """Print a preview's URL, and open it in the browser where there is one."""
+    repository = open_repository()
+    chosen, service = choosing.with_service(repository, instance, service)
+    record = repository.record(chosen)
+    browsed = [port for port in record.ports if port not in record.sidecar_ports]
+    name = service or preview_of(browsed, record.served)
+    if service and service not in record.ports:
+        configured = open_project(repository).config.services.get(service)
+        name = configured.port or "" if configured else ""
+    if name not in record.ports:
+        raise NotFound(
+            f"{record.id} has no service {service!r} with a port.",
+            hint=f"There are: {', '.join(record.ports)}.",
+        )
+    url = f"http://localhost:{record.ports[name]}"
+    if json_:
+        output.show_json({"id": record.id, "service": name, "url": url})
+    else:
+        click.echo(url)
+    if _is_running(repository, chosen) and sys.stdout.isatty() and not json_:
+        click.launch(url)
+
+
+def _is_running(repository: Repository, instance: str) -> bool:
+    """Whether the instance runs; what keeps its URL from answering is told on stderr."""
+    try:
+        require_running(Work(repository, instance, lambda event: None))
+    except RunnerError as error:
+        click.echo(below_each_other(error.message, error.hint), err=True)
+        return False
+    return True
+
+
+def _show_status(view: View) -> None:
+    click.secho(f"{view.id}  {view.state or '?'}", bold=True)
+    services = ", ".join(_service(s) for s in view.services or ()) or "none"
+    unknown = "?"
+    changes = unknown if view.dirty is None else "uncommitted changes" if view.dirty else "clean"
+    commits = unknown if view.ahead is None else f"{view.ahead} ahead, {view.behind} behind"
+    database = view.database
+    facts = {
+        "branch": f"{view.branch} (from {view.base}; {commits}; {changes})",
+        "checked out": _elsewhere(view),
+        "inside": _inside(view),
+        "worktree": view.worktree,
+        "urls": "  ".join(f"{name} {url}" for name, url in view.urls.items()),
+        "services": services,
+        "sidecars": ", ".join(_service(s) for s in view.sidecars),
+        "database": f"{database.engine}, reset {database.reset_at or 'never'}" if database else "",
+        "container": view.container or "",
+        "created": f"{view.created_at} ({output.age(view.created_at)})",
+        "task": view.task or "",
+        "out of date": _out_of_date(view),
+        "limits": ", ".join(view.limits_reached or ()),
+        "merge": _merge(view),
+        "missing": ", ".join(view.missing),
+        "error": view.error.message if view.error else "",
+        "way out": view.error.hint if view.error else "",
+    }
+    for key, value in facts.items():
+        if value:
+            click.echo(
+                f"  {key:<11} " + output.printable_lines(value).replace("\n", "\n" + " " * 14)
+            )
+
+
+def _inside(view: View) -> str:
+    """What git inside holds that does not show here."""
+    sync = f"treedock sync {view.id}"
+    sides = {
+        "inside": f"committed inside and not here yet: {sync}",
+        "host": f"committed here and not inside yet: {sync}",
+        "both": f"the branch has moved here and inside: {sync} --keep inside (or --keep host)",
+    }
+    said = [sides[view.unsynced]] if view.unsynced else []
+    if view.in_progress in ("merge", "rebase"):
+        ways = f"treedock update {view.id} --continue (or --abort)"
+        said.append(f"a {view.in_progress} is in progress: {ways}")
+    elif view.in_progress:
+        said.append(f"a {view.in_progress} is in progress")
+    return "; ".join(said)
+
+
+def _elsewhere(view: View) -> str:
+    """What the worktree is on, where that is not the instance's branch."""
+    if view.checked_out in (None, view.branch):
+        return ""
+    found = "no branch (detached HEAD)" if view.checked_out == "HEAD" else view.checked_out
+    back = f"git -C {view.worktree} switch {view.branch}"
+    return f"{found}, not the instance's branch; go back with: {back}"
+
+
+def _out_of_date(view: View) -> str:
+    """What changed in treedock.yaml and the way out; a database is never renewed by itself."""
+    changed = list(view.out_of_date or ())
+    ways = []
+    if changed != ["database.reset"]:
+        ways.append(f"treedock up {view.id} brings it up to date")
+    if "database.reset" in changed:
+        ways.append(f"treedock db reset {view.id} renews the data")
+    return "; ".join([", ".join(changed), *ways]) if changed else ""
+
+
+def _merge(view: View) -> str:
+    """How it stands to base, and what its last merge ended with."""
+    said = {"integrated": "base holds it already", "conflict": "conflicts with base"}
+    parts = [said.get(output.standing(view), "")]
+    if view.merge and view.merge.get("state") != "landed":
+        parts.append(str(view.merge.get("message", "")))
+    return "; ".join(part for part in parts if part)
+
+
+def _service(service: object) -> str:
+    from runner.domain.instance.record import ServiceView
+
+    assert isinstance(service, ServiceView)
+    text = f"{service.name} {service.state}"
+    if service.exit_code is not None:
+        text += f" (exit code {service.exit_code})"
+    if service.restarts:
+        text += f" ({service.restarts} restarts)"
+    return text
+
+
+def _print_lines(name: str, lines: list[str], label: int) -> None:
+    for line in lines:
+        prefix = f"{output.printable(name):<{label}} | " if label else ""
+        click.echo(prefix + _shown(line))
+
+
+def _shown(line: str) -> str:
+    """A log line: colours are kept for a terminal, everything else that controls it is not."""
+    import re
+
+    if not sys.stdout.isatty():
+        return output.printable(re.sub(r"\x1b\[[0-9;]*m", "", line))
+    parts = re.split(r"(\x1b\[[0-9;]*m)", line)
+    return "".join(p if p.startswith("\x1b[") else output.printable(p) for p in parts)

@@ -1,0 +1,1 @@
+"""Snapshots of what set-up steps make: used, built, removed."""

@@ -1,0 +1,1 @@
+"""Removing instances without losing work."""

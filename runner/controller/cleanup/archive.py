@@ -1,0 +1,224 @@
+"""What stays of a cleaned instance for limits.archive_days: its logs, and what was forced away.
+
+<git common dir>/treedock/archive/<id>-<time>/ appears whole or not at all, and before anything of
+the instance is removed; its commits are refs below refs/treedock-archive/<id>-<time>/.
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from runner.adapters.failpoints import step
+from runner.adapters.files import disk, tarball
+from runner.adapters.git import refs as keeping
+from runner.adapters.store import stored
+from runner.controller.cleanup.unsaved import Place
+from runner.controller.operation import Work
+from runner.controller.project import Repository, open_project
+from runner.domain.errors import RunnerError
+
+MANIFEST = "archive.json"
+SEEN = "archives-seen-as-old.json"
+DAYS = 14.0  # where treedock.yaml cannot be read
+SIZE = 2**30  # bytes, likewise
+
+_TIME = "%Y%m%d-%H%M%S"
+_TIME_LENGTH = 15
+_NAME = re.compile(r".+-(\d{8}-\d{6})")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """`refs`: object id by full name. `deleted`: tracked files that were deleted without a
+    commit; `left_out`: what could not go into the tar. `git`: the instance's own git directory,
+    where not everything in it could be brought out; code inside wrote it. `restore`: the
+    commands that bring it all back, in their order."""
+
+    name: str
+    folder: str
+    until: str
+    refs: dict[str, str]
+    tar: str | None = None
+    deleted: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    git: str | None = None
+    restore: tuple[str, ...] = ()
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its refs begin with."""
+        return f"{keeping.ARCHIVE}/{self.name}"
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether there is more in it than logs."""
+        return bool(self.refs or self.tar or self.deleted or self.git)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Stake:
+    """What goes with the instance. `dirty`: None where git cannot tell; `whole_git`: there is
+    more inside than could be brought out; `begun`: files are gone because a clean was cut off."""
+
+    dirty: Sequence[str] | None
+    places: Sequence[Place]
+    whole_git: bool = False
+    begun: bool = False
+    copies: Sequence[str] = ()
+    """Ignored files with edits of its own, see losses.edited_copies."""
+    inner: Sequence[str] = ()
+    """Repositories in its worktree, see losses.inner_repositories."""
+    ignored: Sequence[str] = ()
+    """Ignored files that are to be kept."""
+
+    @property
+    def besides(self) -> set[str]:
+        """What the archive gets of the worktree beside what is uncommitted."""
+        return {*self.copies, *self.inner, *self.ignored}
+
+    def __bool__(self) -> bool:
+        at_stake = self.dirty or self.places or self.besides
+        return self.dirty is None or bool(at_stake) or self.whole_git
+
+
+def new_name(work: Work) -> str:
+    """`<id>-<time>`; nothing has it yet."""
+    at = datetime.now(UTC)
+    while (root_of(work.repository) / f"{work.id}-{at:{_TIME}}").exists():
+        at += timedelta(seconds=1)
+    return f"{work.id}-{at:{_TIME}}"
+
+
+def begun(work: Work) -> Archive | None:
+    """The archive of a clean that was cut off after it was complete."""
+    record = work.record
+    if not record.cleaning or record.archive is None:
+        return None
+    return read(root_of(work.repository) / record.archive)
+
+
+def last_of(repository: Repository, instance: str) -> Archive | None:
+    """The newest archive of an instance that is gone."""
+    own = [one for one in folders(repository) if one.name[:-_TIME_LENGTH] == f"{instance}-"]
+    return read(own[-1]) if own else None
+
+
+def read(folder: Path) -> Archive | None:
+    """The archive in a folder, or None where that is none (yet). Raises Damaged."""
+    found = stored.read(folder / MANIFEST, Archive)
+    if found is None:
+        return None
+    # Not where it was when it was written: the repository may have been copied or moved since.
+    tar, git = (one and str(folder / Path(one).name) for one in (found.tar, found.git))
+    return replace(found, folder=str(folder), tar=tar, git=git)
+
+
+def folders(repository: Repository) -> list[Path]:
+    """Those of all archives."""
+    root = root_of(repository)
+    found = sorted(root.iterdir()) if root.is_dir() else []
+    return [folder for folder in found if _NAME.fullmatch(folder.name)]
+
+
+def forget_unfinished(work: Work) -> None:
+    """Remove the refs of an archive that was begun and never complete. Repository lock."""
+    if work.record.archive:
+        keeping.put(work.git, f"{keeping.ARCHIVE}/{work.record.archive}", {})
+
+
+def has_begun(work: Work) -> bool:
+    """Whether a clean that was cut off may have deleted files already."""
+    record = work.record
+    return record.cleaning and (record.archive is None or begun(work) is not None)
+
+
+def unsaved(work: Work, archive: Archive, dirty: Iterable[str]) -> list[str]:
+    """Those of these paths that the archive does not have as they are now."""
+    worktree, tar = Path(work.record.worktree), archive.tar
+    return [path for path in dirty if not (tar and tarball.holds(Path(tar), worktree, path))]
+
+
+def keep_git(work: Work, archive: Archive) -> None:
+    """Move the instance's own git directory into the archive, if it is to be kept. No container
+    may have it any more."""
+    if archive.git:
+        with contextlib.suppress(FileNotFoundError):  # a clean that was cut off did it
+            (work.records.folder(work.id) / "git").rename(archive.git)
+            if disk.entry_kind(Path(archive.git), "objects/info") == "folder":
+                # It names places inside, or wherever code inside wished.
+                disk.write_below(Path(archive.git), "objects/info/alternates", b"")
+            step("keep its git directory")
+
+
+def expire(repository: Repository, new: Sequence[Archive]) -> None:
+    """Remove the archives that are older than limits.archive_days, except those of just now.
+
+    A clock that was set back, or is ahead now, must not cost one: its name and its file both have
+    to be old, and it has to have been seen as old for as long before.
+    """
+    now = datetime.now(UTC)
+    oldest = now - timedelta(days=archive_days(repository))
+    root, git = root_of(repository), repository.git
+    work = Work(repository, "", lambda event: None)
+    with work.repository_locked():
+        needed = {record.archive for record in repository.records.all()}
+        needed |= {archive.name for archive in new}
+        refs = git.refs(keeping.ARCHIVE)
+        named = {ref.split("/")[2] for ref in refs}
+        named |= {path.name for path in root.iterdir()} if root.is_dir() else set()
+        seen = _seen_as_old(root.parent / SEEN)
+        old = [name for name in sorted(named - needed) if _looks_old(root / name, oldest)]
+        since = {name: min(seen.get(name, now.timestamp()), now.timestamp()) for name in old}
+        for name in old:
+            if since[name] <= oldest.timestamp():
+                prefix = f"{keeping.ARCHIVE}/{name}/"
+                keeping.drop(git, {r: id_ for r, id_ in refs.items() if r.startswith(prefix)})
+                disk.remove_tree(root / name)
+                del since[name]
+        if since != seen:
+            disk.write_atomically(root.parent / SEEN, json.dumps(since).encode())
+
+
+def _looks_old(archive: Path, oldest: datetime) -> bool:
+    """Whether its name and, where there is one, its folder are older than that."""
+    found = _NAME.fullmatch(archive.name)
+    if not found or found[1] >= f"{oldest:{_TIME}}":
+        return False
+    return not archive.exists() or archive.stat().st_mtime < oldest.timestamp()
+
+
+def _seen_as_old(marks: Path) -> dict[str, float]:
+    """Since when archives were seen as old, in seconds since 1970, by name."""
+    try:
+        data = json.loads(marks.read_bytes())
+        return {str(name): float(at) for name, at in data.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def archive_days(repository: Repository) -> float:
+    """limits.archive_days."""
+    try:
+        return open_project(repository).config.limits.archive_days
+    except RunnerError:
+        return DAYS
+
+
+def archive_size(repository: Repository) -> int:
+    """limits.archive, in bytes."""
+    try:
+        return open_project(repository).config.limits.archive
+    except RunnerError:
+        return SIZE
+
+
+def root_of(repository: Repository) -> Path:
+    return repository.records.root / "archive"

@@ -1,0 +1,1 @@
+"""The database of an instance and its golden state."""

@@ -1,0 +1,1 @@
+"""The parts of an instance, each made so by one module."""

@@ -1,0 +1,340 @@
+"""The container of an instance: what it should be, and making it so."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runner.adapters.engine.protocol import Container, ports_label
+from runner.adapters.files import disk
+from runner.adapters.host import sockets
+from runner.adapters.store.run_folder import RunFolder
+from runner.controller.data.database import variables
+from runner.controller.instance.env_files import env_file_values, write_files
+from runner.controller.instance.ports import holders_of, is_of
+from runner.controller.instance.private_git import git_mounts, rules_mount
+from runner.controller.instance.sidecars import stop_sidecars
+from runner.controller.operation import ProjectWork, Work
+from runner.domain.cache import managers
+from runner.domain.cache.produces import below_home
+from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused, Stopped
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec, Mount, VolumeMount
+from runner.domain.instance.container import Limits as ContainerLimits
+from runner.domain.instance.ports import choose_slot, ports_of_slot
+from runner.domain.text import sentences
+
+_FIXED = frozenset(names.CA_VARIABLES)  # what the container was made with counts
+_WITH_IPV6 = frozenset({"0.0.0.0", "::", "::1"})
+STOP_TIMEOUT = 2  # seconds; the idle process needs less than one
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running container. `fresh` says that this `up` started it; `env` goes to every exec."""
+
+    id: str
+    fresh: bool
+    env: Mapping[str, str]
+
+
+def choose_ports(
+    work: ProjectWork, containers: list[Container], *, preferred: int | None = None
+) -> tuple[int | None, dict[str, int]]:
+    """A slot and its ports, or any free ports (slot None) when overflowing, which is said.
+    Repository lock. `containers` are all of this engine; `preferred` is the slot that it had.
+    """
+    config = work.config
+    own = {
+        port
+        for one in containers
+        if is_of(work.repository, one, work.id)
+        for port in one.ports.values()
+    }
+    holders = holders_of(work.repository, containers, but=work.id)
+    try:
+        slot = choose_slot(
+            work.project.name, work.id, config.ports, holders,
+            lambda port: port in own or sockets.is_free(port), preferred,
+        )  # fmt: skip
+    except NoFreeSlot:
+        if config.overflow == "refuse":
+            raise
+        ports = _dynamic_ports(list(config.ports), holders)
+        named = ", ".join(map(str, ports.values()))
+        work.say(f"all {config.slots} slots are taken: it gets free ports, and keeps them: {named}")
+        return None, ports
+    return slot, ports_of_slot(config.ports, slot)
+
+
+def ranges_of(work: ProjectWork) -> dict[str, str]:
+    """The port ranges of today's configuration, as the record keeps them."""
+    return {name: str(ports) for name, ports in work.config.ports.items()}
+
+
+def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Running:
+    """See to it that the wanted container runs: leave an equal one alone, else make it anew.
+
+    When a port turns out to be taken the instance moves to the next slot, and says so.
+    """
+    while True:
+        spec = wanted(work, image, authority)
+        env = {**spec.secrets, **spec.environment}
+        found = work.container()
+        if found and found.labels.get(names.LABEL_SPEC) == spec.fingerprint:
+            if found.status == "running":
+                _warn_of_shadows(work, spec)
+                return Running(found.id, fresh=False, env=env)
+            if found.status == "paused":
+                work.engine.stop(found.id, STOP_TIMEOUT)
+        else:
+            found = _recreate(work, spec, found)
+        with work.step("starting the container"):
+            moved = not _start_or_move(work, found.id)
+        if not moved:
+            return Running(found.id, fresh=True, env=env)
+
+
+def ensure_stopped(work: Work) -> bool:
+    """Stop the instance's container and its sidecars. Returns whether any ran."""
+    container = work.container()
+    if container is None or not container.is_up:
+        return stop_sidecars(work)
+    with work.step("stopping"):
+        work.engine.stop(container.id, STOP_TIMEOUT)
+        stop_sidecars(work)
+    return True
+
+
+def require_cover(work: Work) -> None:
+    """The worktree's .git file has to be what git wrote: it is covered inside, and nothing on the
+    host renames over it. Where it is not, the cover is off: stops the container, raises Refused.
+    """
+    worktree = Path(work.record.worktree)
+    if not os.path.lexists(worktree / ".git"):
+        return
+    try:
+        work.git.worktree_dir(worktree)
+    except Refused as error:
+        stopped = "Its container was stopped." if ensure_stopped(work) else ""
+        work.note("tampered", message=error.message)
+        said = sentences(f"{work.id}:", error.message, stopped)
+        raise Refused(said, hint=error.hint) from error
+
+
+def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSpec:
+    """The container that today's configuration and the record ask for."""
+    project, record, limits = work.project, work.record, work.config.limits
+    folder = work.records.folder(work.id)
+    sandbox = project.user.sandbox
+    published = work.kind == "instance"
+    mounts = [
+        Mount(record.worktree, names.WORKSPACE),
+        Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
+        *git_mounts(work),
+        rules_mount(work),
+        Mount(str(folder / "run"), names.RUN),
+        Mount(str(folder / "home"), names.HOME),
+        Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
+        Mount(str(folder / "group"), "/etc/group", read_only=True),
+    ]
+    mounts = [replace(mount, inode=_inode(mount.source)) for mount in mounts]
+    mounts += [
+        *(Mount(extra.source, extra.target, extra.read_only) for extra in sandbox.mounts),
+    ]
+    if work.config.env.rewrite:
+        mounts += _host_path(record.worktree, folder, [mount.target for mount in mounts])
+    given = env_file_values(work)
+    environment = _environment(work, given)
+    if authority:
+        mounts.append(Mount(str(authority), names.CA_BUNDLE, read_only=True))
+        environment |= dict.fromkeys(names.CA_VARIABLES, names.CA_BUNDLE)
+    for mount in mounts:
+        require_source(mount.source, mount.target)
+    secrets = {k: v for k, v in given.items() if k not in environment}
+    forwards = {
+        sidecar.port: record.ports[sidecar.publish]
+        for sidecar in work.config.sidecars.values()
+        if published and sidecar.publish and sidecar.port
+    }
+    ports = [port for port in record.ports.values() if port not in forwards.values()]
+    return ContainerSpec(
+        name=work.container_name,
+        image=image,
+        user=f"{os.getuid()}:{os.getgid()}",
+        hostname=work.id.replace("_", "-"),
+        ports=tuple(ports) if published else (),
+        forwards=forwards,
+        mounts=tuple(mounts),
+        limits=ContainerLimits(limits.memory, limits.cpus, limits.pids),
+        environment=environment,
+        secrets=secrets,
+        labels={
+            names.LABEL: work.kind,
+            names.LABEL_PROJECT: project.name,
+            names.LABEL_REPOSITORY: project.repository.key,
+            names.LABEL_INSTANCE: work.id,
+            names.LABEL_SLOT: "" if record.slot is None else str(record.slot),
+            names.LABEL_PORTS: ports_label(record.ports if published else {}),
+        },
+        publish=sandbox.publish,
+        capabilities=tuple(sandbox.capabilities),
+        volumes=tuple(
+            VolumeMount(name, _inside(path)) for path, name in sorted(record.mounts.items())
+        ),
+    )
+
+
+def _host_path(worktree: str, folder: Path, targets: list[str]) -> list[Mount]:
+    """A folder with a link in it, so that the worktree's path on the host, which env.rewrite puts
+    into files, leads to the worktree inside, too. Nothing where it would hide another mount or lie
+    in one: the path is what it is then."""
+    parent = str(Path(worktree).parent)
+    if any(Path(one).is_relative_to(parent) or Path(parent).is_relative_to(one) for one in targets):
+        return []
+    return [Mount(str(folder / "host"), parent, read_only=True)]
+
+
+def _inode(source: str) -> int:
+    """0 for what is missing, which _require_source reports."""
+    try:
+        return Path(source).stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _inside(path: str) -> str:
+    home = below_home(path)
+    return f"{names.WORKSPACE}/{path}" if home is None else f"{names.HOME}/{home}"
+
+
+def _environment(work: ProjectWork, given: Mapping[str, str]) -> dict[str, str]:
+    """What treedock itself puts into the container's environment; where the database and a store
+    of downloads are only as far as `.env`, which has `given`, does not say so itself."""
+    told = {**variables(work.config), **managers.variables(work.config.lines, names.HOME)}
+    found = {k: v for k, v in told.items() if k not in given}
+    own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
+    own["GIT_ATTR_NOSYSTEM"] = "1"  # as on this side
+    return found | own | work.values()
+
+
+def exec_env(work: ProjectWork) -> dict[str, str]:
+    """What a command inside gets today, whatever the container was made with: the values of
+    `.env` as they are now, and treedock's own above them."""
+    given = env_file_values(work)
+    return {k: v for k, v in given.items() if k not in _FIXED} | _environment(work, given)
+
+
+def prepare_folder(work: ProjectWork) -> None:
+    """Make what the container mounts from the instance's own folder."""
+    folder = work.records.folder(work.id)
+    for name in ("run", "home"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    user, uid, gid = _user_name(), os.getuid(), os.getgid()
+    passwd = f"{user}:x:{uid}:{gid}:{user}:{names.HOME}:/bin/sh\n"
+    group = f"{user}:x:{gid}:\n"
+    if uid != 0:
+        passwd = f"root:x:0:0:root:/root:/bin/sh\n{passwd}"
+    if gid != 0:
+        group = f"root:x:0:\n{group}"
+    nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    _keep(folder / "passwd", passwd + nobody)
+    _keep(folder / "group", f"{group}nogroup:x:65534:\n")
+    _keep(folder / "gitfile", f"gitdir: {names.GIT}\n")
+    _keep(folder / "no-alternates", "")
+    link = folder / "host" / Path(work.record.worktree).name
+    if not link.is_symlink():
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(names.WORKSPACE)
+
+
+def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -> Container:
+    if found:
+        with work.step("removing the container, which is out of date"):
+            if found.status == "running":
+                work.engine.stop(found.id, STOP_TIMEOUT)
+            work.engine.remove(found.id)
+    with work.step("creating the container"):
+        made = work.engine.create(spec)
+    work.note("container", id=made, image=spec.image)
+    return Container(id=made, name=spec.name, status="created", labels=spec.labels)
+
+
+def _start_or_move(work: ProjectWork, container: str) -> bool:
+    """Start it; False when a port is taken and the record has another slot now.
+
+    The engine is the arbiter of what it publishes, and what it says is prose, so the ports are
+    probed. It does not look at ::1, where `localhost` leads first.
+    """
+    RunFolder(work.records.folder(work.id) / "run").forget_all()
+    work.require_not_stopped()
+    published = list(work.record.ports.values()) if work.kind == "instance" else []
+    taken = [port for port in published if sockets.is_shadowed(port)]
+    if not taken:
+        try:
+            work.engine.start(container)
+        except EngineFailed:
+            taken = [port for port in published if not sockets.is_free(port)]
+            if not taken:
+                raise
+        else:
+            _require_still_wanted(work, container)
+            return True
+    work.engine.remove(container)
+    with work.repository_locked():
+        slot, ports = choose_ports(work, work.engine.containers())
+        work.change(slot=slot, ports=ports, ranges=ranges_of(work))
+    where = "free ports" if slot is None else f"slot {slot}"
+    work.warn(f"port {taken[0]} is taken by another process; {work.id} moved to {where}")
+    write_files(work, work.values())
+    return False
+
+
+def _require_still_wanted(work: ProjectWork, container: str) -> None:
+    """A `down` of another process looked for what runs just before this ran: raises Stopped, and
+    it runs no more."""
+    try:
+        work.require_not_stopped()
+    except Stopped:
+        work.engine.stop(container, STOP_TIMEOUT)
+        raise
+
+
+def _warn_of_shadows(work: ProjectWork, spec: ContainerSpec) -> None:
+    """What runs is left where it is, though another process may answer for it by now."""
+    own = spec.publish in _WITH_IPV6  # the engine itself listens there
+    for port in () if own else spec.ports:
+        if sockets.is_shadowed(port):
+            work.warn(
+                f"another process listens on [::1]:{port}, so localhost:{port} shows that one; "
+                f"to move {work.id}: treedock restart {work.id}"
+            )
+
+
+def _dynamic_ports(wanted: list[str], holders: Mapping[int, str]) -> dict[str, int]:
+    ports: dict[str, int] = {}
+    for name in wanted:
+        port = sockets.any_free()
+        while port in holders or port in ports.values():
+            port = sockets.any_free()
+        ports[name] = port
+    return ports
+
+
+def require_source(source: str, target: str) -> None:
+    """Raises ConfigError where what is to be mounted is not there."""
+    if not Path(source).exists():
+        raise ConfigError(
+            f"{source}, to be mounted at {target}, does not exist.",
+            hint="Make it, or take it out of `sandbox: {mounts: ...}` in "
+            "~/.config/treedock/config.yaml.",
+        )
+
+
+def _user_name() -> str:
+    return "root" if os.getuid() == 0 else "dev"
+
+
+def _keep(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        disk.write_atomically(path, text.encode())

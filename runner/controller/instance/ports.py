@@ -1,0 +1,84 @@
+"""Who holds which port of this machine's slots, and how many slots are free."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from runner.adapters.engine.protocol import Container
+from runner.adapters.host import sockets
+from runner.controller.project import Repository
+from runner.domain.errors import NoFreeSlot
+from runner.domain.instance.container import LABEL_REPOSITORY
+from runner.domain.instance.ports import NO_SLOT, PortRange, Ranges, Slots, free_slots, who_holds
+
+if TYPE_CHECKING:
+    from runner.domain.config.model import Config
+
+
+def holders_of(
+    repository: Repository, containers: Sequence[Container], *, but: str | None = None
+) -> dict[int, str]:
+    """Every port that an instance has, running or not, and the name of that instance. `containers`
+    are all of this engine, of any project; other instances of this repository are read from their
+    records, because not all of them have a container yet. `but` is an instance of this repository
+    that does not count."""
+    holders = {
+        port: container.holder
+        for container in containers
+        if not is_of(repository, container, but)
+        for port in container.ports.values()
+    }
+    for record in repository.records.all():
+        if record.id != but:
+            holders |= dict.fromkeys(record.ports.values(), f"{record.project}/{record.id}")
+    return holders
+
+
+def is_of(repository: Repository, container: Container, instance: str | None) -> bool:
+    """Whether a container is that of an instance of this repository."""
+    return is_ours(repository, container) and container.instance == instance
+
+
+def is_ours(repository: Repository, container: Container) -> bool:
+    """Whether a container belongs to this repository."""
+    return container.labels.get(LABEL_REPOSITORY) == repository.key
+
+
+def slots_of(
+    repository: Repository,
+    ranges: Ranges,
+    containers: Sequence[Container],
+    is_free: Callable[[int], bool],
+) -> Slots:
+    """How many slots there are, and how many are free."""
+    return free_slots(ranges, holders_of(repository, containers), is_free)
+
+
+def last_ranges(repository: Repository) -> Ranges | None:
+    """The port ranges as of the last `up`, read without treedock.yaml; None where that is not
+    known."""
+    records = [record for record in repository.records.all() if record.ranges]
+    if not records:
+        return None
+    latest = max(records, key=lambda record: record.created_at)
+    try:
+        return {name: PortRange.parse(text) for name, text in latest.ranges.items()}
+    except ValueError:
+        return None
+
+
+def require_slots(
+    repository: Repository, config: "Config", containers: Sequence[Container], wanted: int
+) -> None:
+    """Raises NoFreeSlot where there are fewer free slots than `wanted` and no other ports are to
+    be taken."""
+    if config.overflow != "refuse" or not wanted:
+        return
+    holders = holders_of(repository, containers)
+    slots = free_slots(config.ports, holders, sockets.is_free)
+    if slots.free < wanted:
+        free = f"Only {slots.free} of {slots.total}" if slots.free else f"None of {slots.total}"
+        raise NoFreeSlot(
+            f"{free} slots are free, and {wanted} are needed: "
+            f"{who_holds(config.ports, holders, sockets.is_free)}.",
+            hint=NO_SLOT,
+        )

@@ -1,0 +1,204 @@
+"""Running commands inside an instance, detached, and waiting for their end."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from runner.adapters.files import disk
+from runner.adapters.store.run_folder import WRAPPER, Job, RunFolder
+from runner.controller.operation import Work
+from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
+from runner.domain.instance.container import RUN, WORKSPACE
+from runner.domain.instance.health import noexec_sentence
+from runner.domain.text import sentences, with_last_lines
+
+START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
+LAST_LINES = 20
+GLANCE = 0.005  # seconds between two looks at the run folder
+
+_WHY = {
+    126: "That means: found, but not executable. Try: chmod +x, and commit it.",
+    127: "That means: there is no such command or folder in this branch or image. "
+    "Is it new in base? Then bring it in: treedock update.",
+    137: "That means: killed, most likely for want of memory (limits.memory).",
+}
+
+# Passes TERM to the process group of each job, and KILL 1 s later to those that are left.
+_STOP = """
+for pid; do kill -TERM -"$pid" 2>/dev/null; done
+waited=0
+for pid; do
+  while [ $waited -lt 20 ] && kill -0 -"$pid" 2>/dev/null; do
+    waited=$((waited + 1))
+    sleep 0.05
+  done
+  kill -KILL -"$pid" 2>/dev/null
+done
+true
+"""
+
+
+def run_folder(work: Work) -> RunFolder:
+    return RunFolder(work.records.folder(work.id) / "run")
+
+
+def start_job(
+    work: Work,
+    container: str,
+    job: str,
+    command: str,
+    *,
+    folder: str,
+    env: Mapping[str, str],
+    restart: str = "no",
+) -> None:
+    """Start `command` as `job` in a session of its own, and wait until it has begun."""
+    jobs = run_folder(work)
+    jobs.forget(job)
+    jobs.mark(job, _key(command, folder))
+    argv = ["sh", "-c", WRAPPER, "treedock"]
+    argv += [f"{RUN}/{job}", restart, f"{WORKSPACE}/{folder}", command]
+    work.engine.exec_detached(container, argv, env=env, workdir=WORKSPACE)
+    deadline = time.monotonic() + START_TIMEOUT
+    while jobs.job(job).pid is None:
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"{work.id}: {job} did not start within {START_TIMEOUT:g} s.",
+                hint=f"The image needs `sh`; look with: treedock shell {work.id}",
+            )
+        time.sleep(GLANCE)
+
+
+def run_job(
+    work: Work, container: str, job: str, command: str, *, folder: str, env: Mapping[str, str]
+) -> None:
+    """Run `command` as `job` to its end. Raises CommandFailed with its last lines.
+
+    One that still runs, because the treedock that began it was killed, is waited for instead.
+    """
+    if work.attached:
+        run_attached(
+            work, container, job, command, folder=folder, env=env, timeout=work.job_timeout
+        )
+        return
+    jobs = run_folder(work)
+    same = jobs.is_run_of(job, _key(command, folder))
+    if not (same and jobs.job(job).alive):
+        stop_jobs(work, container, [jobs.job(job)])
+        start_job(work, container, job, command, folder=folder, env=env)
+    code = _wait(work, container, jobs, job)
+    if code:
+        raise failed_job(work, jobs, job, command, code)
+
+
+def run_attached(
+    work: Work,
+    container: str,
+    job: str,
+    command: str,
+    *,
+    folder: str,
+    env: Mapping[str, str],
+    timeout: float | None,
+) -> None:
+    """Run `command` as `job` to its end, `timeout` seconds at most. Raises CommandFailed with its
+    last lines.
+
+    Its exit code is the engine's and its log the host's (`attached_log`): what lies in the run
+    folder could be written by the very code that runs.
+    """
+    with attached_log(work, job).open("wb") as file:
+        said = cast(BinaryIO, _End(file))
+        try:
+            code = work.engine.exec_attached(
+                container, ["sh", "-c", command], env=env,
+                workdir=str(PurePosixPath(WORKSPACE) / folder), stdin=None, stdout=said,
+                stderr=said, timeout=timeout,
+            )  # fmt: skip
+        except EngineFailed as error:
+            said_so = sentences(f"{work.id}: {job} did not end well:", error.message)
+            raise CommandFailed(said_so) from error
+    if code:
+        sentence = _sentence(work, job, command, code)
+        last = disk.tail_untrusted(attached_log(work, job), LAST_LINES)
+        raise CommandFailed(with_last_lines(sentence, last))
+
+
+def attached_log(work: Work, job: str) -> Path:
+    """The file with what a job printed that ran attached; it is never mounted."""
+    return work.records.folder(work.id) / f"{job}.log"
+
+
+class _End:
+    """A file of which so much is kept and no more; what comes after is counted, not written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = disk.BOUND
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data[: self._left])
+        self._left = max(0, self._left - len(data))
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def stop_jobs(work: Work, container: str, jobs: list[Job]) -> None:
+    """End these jobs and everything they started, within about a second."""
+    pids = [str(job.pid) for job in jobs if job.alive and job.pid]
+    if pids:
+        work.engine.exec(container, ["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
+
+
+def failed_job(
+    work: Work, jobs: RunFolder, job: str, command: str, code: int | None
+) -> CommandFailed:
+    """The error that a job's end amounts to."""
+    name = job.removeprefix("service.")
+    sentence = _sentence(work, name, command, code)
+    again = f"treedock up {work.id}"
+    if job == "reset" and work.record.ready:
+        again = f"treedock db reset {work.id}"
+    return CommandFailed(
+        with_last_lines(sentence, jobs.last_lines(job)),
+        hint=f"The whole log: treedock logs {work.id} {name}. Fix it and run it again: {again}",
+    )
+
+
+def _sentence(work: Work, name: str, command: str, code: int | None) -> str:
+    why = f" {_WHY[code]}" if code in _WHY else ""
+    if code == 126 and (mount := disk.noexec_mount(Path(work.record.worktree))):
+        why = f" {noexec_sentence(mount)}"
+    return f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
+
+
+def _key(command: str, folder: str) -> str:
+    return hashlib.sha256(f"{folder}\0{command}".encode()).hexdigest()[:16]
+
+
+def _wait(work: Work, container: str, jobs: RunFolder, job: str) -> int:
+    look_at_engine = time.monotonic() + 1
+    timeout = work.job_timeout
+    deadline = time.monotonic() + timeout if timeout else None
+    while True:
+        state = jobs.job(job)
+        if not state.alive and state.exit_code is not None:
+            return state.exit_code
+        if time.monotonic() > look_at_engine:  # the container, or the engine, may have gone
+            found = work.container()
+            if found and found.status == "paused":
+                raise LimitReached(
+                    f"{work.id} is paused: it was writing while the disk was almost full.",
+                    hint=f"Free some space, then: treedock up {work.id}",
+                )
+            if found is None or found.status != "running":
+                return 137
+            look_at_engine = time.monotonic() + 1
+        if deadline and time.monotonic() > deadline:
+            stop_jobs(work, container, [state])
+            raise CommandFailed(f"{work.id}: {job} did not end within {timeout:g} seconds.")
+        time.sleep(GLANCE)

@@ -1,0 +1,98 @@
+"""Throwaway instances: exactly one commit, nothing published, no slot, gone afterwards."""
+
+from collections.abc import Mapping
+
+from runner.adapters.store import locks
+from runner.adapters.store.records import Records, now
+from runner.controller.instance.container import prepare_folder
+from runner.controller.instance.env_files import exclude_patterns, write_files
+from runner.controller.instance.private_git import ensure_own_git
+from runner.controller.instance.sidecars import remove_sidecars
+from runner.controller.instance.worktree import fill
+from runner.controller.operation import ProjectWork
+from runner.controller.project import Project, Repository
+from runner.domain.instance.container import GATE_PREFIX
+from runner.domain.instance.environment import without_loaders
+from runner.domain.instance.record import Record
+
+JOB_TIMEOUT = 3600.0  # seconds for one set-up step
+
+
+class GateWork(ProjectWork):
+    """The work on a throwaway instance."""
+
+    kind = "gate"
+    attached = True
+    job_timeout = JOB_TIMEOUT
+    own_env: Mapping[str, str] | None = None
+    """What base's own `.env` says, at a candidate that may bring another one."""
+
+    def admitted(self, given: dict[str, str]) -> dict[str, str]:
+        return given if self.own_env is None else without_loaders(given, self.own_env)
+
+
+def dispose(work: ProjectWork) -> None:
+    """Remove everything of a throwaway instance; what is gone already is no error."""
+    folder = work.records.folder(work.id)
+    container = work.container()
+    if container:
+        work.engine.remove(container.id)
+    remove_sidecars(work)
+    with work.repository_locked():
+        work.git.remove_worktree(folder / "tree")
+        kept = work.git.refs(f"refs/treedock/{work.id}")
+        work.git.update_refs({name: (None, commit) for name, commit in kept.items()})
+    work.records.remove(work.id)
+
+
+def abandoned(project: Project) -> list[GateWork]:
+    """Throwaway instances that nobody works on: their treedock was killed."""
+    elsewhere = gate_project(project)
+    records = elsewhere.repository.records
+    found = {id_ for id_ in records.ids() if id_.startswith(GATE_PREFIX)}
+    for container in project.repository.engine.containers(repository=project.repository.key):
+        if container.owner.startswith(GATE_PREFIX):
+            found.add(container.owner)
+    return [
+        GateWork(elsewhere, id_, lambda event: None)
+        for id_ in sorted(found)
+        if not locks.is_held(records.lock(id_))
+    ]
+
+
+def gate_project(project: Project) -> Project:
+    """The same project with its instances elsewhere, so that no verb takes one for the user's."""
+    whole = project.repository
+    repository = Repository(whole.checkout, whole.common_dir, connect=lambda: whole.engine)
+    repository.records = Records(whole.common_dir, "gates")
+    # Said outright: their own records are on base's branch, which then looks like an instance's.
+    config = project.config.model_copy(update={"base": project.base})
+    return Project(repository, config, project.user)
+
+
+def lay_out(work: GateWork, commit: str) -> None:
+    """Everything of a throwaway instance at `commit` but its container."""
+    project = work.project
+    worktree = work.records.folder(work.id) / "tree"
+    work.save(
+        Record(
+            id=work.id,
+            project=project.name,
+            branch=project.base,
+            base=project.base,
+            base_commit=commit,
+            checkout=str(project.repository.checkout),
+            worktree=str(worktree),
+            created_at=now(),
+            ports={name: ports.first for name, ports in work.config.ports.items()},
+        )
+    )
+    with work.repository_locked():
+        work.git.exclude(exclude_patterns(work))
+        work.git.add_detached_worktree(worktree, commit)
+    with work.step("checking out the candidate"):
+        fill(work)
+        work.git.shield_hooks(worktree)
+    prepare_folder(work)
+    write_files(work, work.values())
+    ensure_own_git(work, head=commit)

@@ -1,0 +1,96 @@
+"""Turning what the world says about instances into Views."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from runner.adapters.engine.protocol import Container
+from runner.adapters.store import locks
+from runner.adapters.store.records import Records
+from runner.adapters.store.run_folder import RunFolder
+from runner.controller.operation import ProjectWork
+from runner.domain.instance import container as names
+from runner.domain.instance.record import (
+    DatabaseView,
+    Failure,
+    Record,
+    ServiceView,
+    View,
+    preview_of,
+    state_of,
+    urls_of,
+)
+from runner.domain.instance.service import job_of, view_of
+
+
+def describe(work: ProjectWork) -> View:
+    """The view of the instance that a verb is at work on."""
+    engine = work.config.database.engine if work.config.database else None
+    sidecars = list(work.sidecars().values()) if work.config.sidecars else []
+    return view(work.records, work.record, work.container(), sidecars, busy=False, database=engine)
+
+
+def view(
+    records: Records,
+    record: Record,
+    container: Container | None,
+    sidecars: Iterable[Container] = (),
+    *,
+    busy: bool | None = None,
+    database: str | None = None,
+) -> View:
+    """What record, engine and run folder say, without asking git. `busy`: a verb is at work."""
+    status = container.status if container else "absent"
+    up = status == "running"
+    services = _services(records, record.id, record.services, up=up)
+    beside = [_sidecar(one) for one in sidecars]
+    lost = sorted(record.sidecars.keys() - {one.name for one in beside}) if container else []
+    beside += [ServiceView(name, "missing") for name in lost]
+    if busy is None:
+        busy = locks.is_held(records.lock(record.id))
+    error = record.error
+    if container and not (record.ready or busy or error):
+        error = Failure(
+            "interrupted", "Its last `up` was interrupted.", f"Go on with: treedock up {record.id}"
+        )
+    urls = urls_of({n: p for n, p in record.ports.items() if n not in record.sidecar_ports})
+    return View(
+        id=record.id,
+        branch=record.branch,
+        base=record.base,
+        worktree=record.worktree,
+        state=state_of(
+            status, services + beside, ready=record.ready, failed=error is not None, busy=busy
+        ),
+        slot=record.slot,
+        ports=record.ports,
+        urls=urls,
+        preview=urls.get(preview_of(urls, record.served), ""),
+        services=services,
+        sidecars=sorted(beside, key=lambda one: one.name),
+        database=DatabaseView(database, record.reset_at) if database else None,
+        dirty=None,
+        ahead=None,
+        behind=None,
+        created_at=record.created_at,
+        task=record.task,
+        container=container.id[:12] if container else None,
+        error=error,
+        merge=record.merge,
+        missing=[
+            *([] if (Path(record.worktree) / ".git").exists() else ["worktree"]),
+            *(f"sidecar {name}" for name in lost),
+        ],
+    )
+
+
+def _sidecar(container: Container) -> ServiceView:
+    up = container.status == "running"
+    name = container.labels.get(names.LABEL_SIDECAR, "")
+    return ServiceView(name, "running" if up else "stopped")
+
+
+def _services(
+    records: Records, instance: str, services: Iterable[str], *, up: bool
+) -> list[ServiceView]:
+    folder = RunFolder(records.folder(instance) / "run")
+    return [view_of(name, folder.job(job_of(name)), up=up) for name in services]

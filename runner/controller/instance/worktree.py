@@ -1,0 +1,256 @@
+"""The branch and worktree of an instance: made once, mended when an `up` was killed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters.engine.protocol import Container
+from runner.adapters.store.records import now
+from runner.controller.instance.container import choose_ports, ranges_of
+from runner.controller.instance.env_files import exclude_patterns
+from runner.controller.instance.private_git import require_no_submodules
+from runner.controller.instance.sidecars import require_nothing_left
+from runner.controller.operation import ProjectWork, require_not_moved
+from runner.controller.project import Project
+from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
+from runner.domain.events import Emit, Warned
+from runner.domain.instance.record import Record, lands_in
+from runner.domain.text import listed, sentences
+
+FETCH_TIMEOUT = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One instance to bring up. `base` is a branch or any name of a commit; `attach` takes an
+    existing branch; `task` is what the instance is for."""
+
+    id: str
+    base: str | None = None
+    attach: bool = False
+    task: str | None = None
+
+
+def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
+    """Bring the branches of remotes that new instances start from up to date; a failure is a
+    warning."""
+    git, default = project.repository.git, project.base
+    for base in sorted({wish.base or default for wish in wishes}):
+        if git.remote_of(base) is None or (base != default and git.heads(base)[1] is None):
+            continue  # a tag, a commit id, or a branch that is only here
+        try:
+            git.fetch(base, FETCH_TIMEOUT)
+        except GitFailed as error:
+            emit(Warned("", sentences("going on with what is here:", error.message)))
+
+
+def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) -> None:
+    """The record of a new instance, after everything that could refuse it. Nothing else is
+    touched: whoever kills us now leaves a record that the next `up` completes."""
+    with work.repository_locked():
+        if work.has_record():
+            _require_same(work, wish)
+            if wish.task and wish.task != work.record.task:
+                work.change(task=wish.task)
+            _follow_ranges(work, containers)
+            return
+        project = work.project
+        _require_room(work)
+        base, commit = _start_point(work, wish)
+        branch = project.config.branch.replace("{id}", wish.id)
+        existing = _require_free_branch(work, branch, attach=wish.attach)
+        require_no_submodules(work.git, existing or commit, branch if existing else base)
+        worktree = project.worktrees / wish.id
+        if worktree.exists() or worktree.is_symlink():
+            raise Refused(
+                f"{worktree} exists already and is no instance.",
+                hint="Move it away or choose another id.",
+            )
+        require_nothing_left(work)
+        slot, ports = choose_ports(work, containers)
+        work.save(
+            Record(
+                id=wish.id,
+                project=project.name,
+                branch=branch,
+                base=base,
+                base_commit=existing or commit,
+                checkout=str(project.repository.checkout),
+                worktree=str(worktree),
+                created_at=now(),
+                ports=ports,
+                slot=slot,
+                ranges=ranges_of(work),
+                task=wish.task,
+                created_branch=project.repository.git.branch(branch) is None,
+            )
+        )
+        work.note("created", branch=branch, base=base, commit=commit, slot=slot, ports=ports)
+
+
+def ensure_worktree(work: ProjectWork) -> bool:
+    """Branch, worktree and files, whatever of them is missing. Returns whether the worktree was."""
+    record = work.record
+    path = Path(record.worktree)
+    missing = not (path / ".git").exists()
+    with work.repository_locked():
+        work.git.exclude(exclude_patterns(work))
+        if missing:
+            require_not_moved(work)
+            _require_empty(work, path)
+            # Nobody else's: a program that an instance marks setuid would be one for them.
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            branch_there = work.git.branch(record.branch) is not None
+            with work.step("adding the worktree"):
+                commit = None if branch_there else record.base_commit
+                work.git.add_worktree(path, record.branch, commit)
+    if missing or not record.checked_out:
+        _check_out(work, path)
+    elif not work.git.is_checked_out(path):
+        work.say("its index was missing and is made anew; the files stay as they are")
+        work.git.rebuild_index(path)
+    return missing
+
+
+def _check_out(work: ProjectWork, path: Path) -> None:
+    """Write the files, unless an `up` that was cut off did so already."""
+    if not work.git.is_checked_out(path):
+        with work.step("checking out the files"):
+            fill(work)
+    hooks = work.git.shield_hooks(path)
+    if hooks:
+        work.say(
+            f"core.hooksPath is {hooks}: a branch could bring hooks, so git on this machine runs "
+            f"none in {path}"
+        )
+    work.change(checked_out=True)
+
+
+def fill(work: ProjectWork) -> None:
+    """Check the files of its worktree out, with what git-lfs may download for them."""
+    worktree, git = Path(work.record.worktree), work.git
+    base = lands_in(work.record, work.records.all())
+    download = git.is_lfs_of(worktree, git.newest(base)[0])
+    if not download:
+        work.warn(
+            f".lfsconfig is not that of {base}: files of Git LFS that are not on this machine yet "
+            "stay pointers, so that no branch decides where it sends requests"
+        )
+    git.check_out(worktree, download=download)
+
+
+def _require_empty(work: ProjectWork, path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise Refused(
+            f"The worktree {path} has lost its .git file, but not everything in it.",
+            hint=f"Move away what you need of it, delete the folder, then: treedock up {work.id}",
+        )
+
+
+def _follow_ranges(work: ProjectWork, containers: list[Container]) -> None:
+    """Other ports, as near to the old ones as can be, where the ranges in treedock.yaml moved."""
+    record, ranges = work.record, work.config.ports
+    kept = {name: port for name, port in record.ports.items() if name in ranges}
+    fits = kept.keys() == ranges.keys() and all(
+        record.slot is None or port == ranges[name].first + record.slot
+        for name, port in kept.items()
+    )
+    if fits and len(kept) == len(record.ports):
+        if record.ranges != ranges_of(work):
+            work.change(ranges=ranges_of(work))
+        return
+    slot, ports = choose_ports(work, containers, preferred=record.slot)
+    work.say(f"the port ranges have changed: it moves to {', '.join(map(str, ports.values()))}")
+    work.change(slot=slot, ports=ports, ranges=ranges_of(work))
+
+
+def _require_same(work: ProjectWork, wish: Wish) -> None:
+    record = work.record
+    if record.cleaning:
+        raise Refused(
+            f"A clean of {wish.id!r} was interrupted.",
+            hint=f"Complete it with: treedock clean {wish.id}",
+        )
+    if wish.base and wish.base not in (record.base, record.base_commit):
+        raise Refused(
+            f"The instance {wish.id!r} exists already and started from {record.base}.",
+            hint=f"Leave out --base, or start anew: treedock clean {wish.id}",
+        )
+    checkout = work.project.repository.checkout
+    if record.checkout != str(checkout):
+        raise Refused(
+            f"The instance {wish.id!r} belongs to the checkout {record.checkout}.",
+            hint=f"Run this there, or choose another id than {wish.id!r}.",
+        )
+
+
+def _require_room(work: ProjectWork) -> None:
+    limit = work.config.limits.instances
+    ids = [record.id for record in work.records.all()]
+    if len(ids) >= limit:
+        raise LimitReached(
+            f"The limit of {limit} instances is reached: {listed(ids)}.",
+            hint="Clean one (treedock clean ID) or raise limits.instances in treedock.yaml.",
+        )
+
+
+def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> str | None:
+    """The head of the branch to attach to, or None where one is to be made."""
+    local, remote = work.git.heads(branch)
+    head = local or remote
+    if attach and head is None:
+        raise Refused(
+            f"There is no branch {branch} to attach to.", hint="Leave out --attach to create it."
+        )
+    if head is None:
+        _require_possible(work, branch)
+        return None
+    if not attach:
+        where = "" if local else f" at {work.git.remote_of(branch)}"
+        raise BranchExists(
+            f"The branch {branch} exists already{where}.",
+            hint=f"Work on it with: treedock up {work.id} --attach",
+        )
+    holder = next((w.path for w in work.git.worktrees() if w.branch == branch), None)
+    if holder and holder != work.project.worktrees / work.id:
+        raise BranchExists(
+            f"The branch {branch} is checked out in {holder}.",
+            hint="Switch that checkout to another branch first.",
+        )
+    return head
+
+
+def _require_possible(work: ProjectWork, branch: str) -> None:
+    """git keeps branches as files: where there is `a`, there cannot be `a/b`."""
+    branches = work.git.branches()[0]
+    in_the_way = [b for b in branches if branch.startswith(f"{b}/") or b.startswith(f"{branch}/")]
+    if in_the_way:
+        raise BranchExists(
+            f"The branch {branch} cannot be made while there is a branch {in_the_way[0]}.",
+            hint="Rename that one, or set `branch:` in treedock.yaml.",
+        )
+
+
+def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
+    """(base branch, commit to start from): origin's base when that is ahead of the local one,
+    which is said."""
+    git = work.git
+    name = wish.base or work.project.base
+    start, diverged = git.newest(name)
+    if wish.base and start is None:
+        commit = None if wish.base.startswith("-") else git.commit(wish.base)
+        if commit is None:
+            raise ConfigError(
+                f"--base: there is no branch or commit {wish.base!r}.",
+                hint=f"Branches are: {listed(git.branches()[0])}.",
+            )
+        return work.project.base, commit
+    there = git.tracking(name)
+    if diverged:
+        work.warn(f"{name} and {there} have diverged; {work.id} starts from the local one")
+    if start is None:
+        raise ConfigError(f"There is no branch {name!r}.", hint="Set `base:` in treedock.yaml.")
+    local = git.branch(name)
+    if local and not diverged and local != start:
+        behind = git.ahead_behind(local, start)[1]
+        work.say(f"{name} is {behind} behind {there}; {work.id} starts from {there}")
+    return name, start

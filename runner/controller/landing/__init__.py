@@ -1,0 +1,1 @@
+"""Reviewing branches and merging them back into base."""

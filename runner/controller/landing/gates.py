@@ -1,0 +1,206 @@
+"""Gates: commands that have to pass at a candidate, run in a throwaway instance of exactly it.
+
+It publishes nothing, takes no slot, has a database of its own, and follows the configuration of
+base: a branch cannot weaken the gate that it has to pass.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runner.adapters.files import disk, env_file
+from runner.controller.cache.dependencies import ensure_dependencies
+from runner.controller.data.golden_state import first_reset
+from runner.controller.data.reset import ensure_reset
+from runner.controller.instance import images
+from runner.controller.instance.container import ensure_running
+from runner.controller.instance.container import wanted as wanted_container
+from runner.controller.instance.env_files import ENV_FILE
+from runner.controller.instance.private_git import own_git
+from runner.controller.instance.processes import run_attached, run_folder
+from runner.controller.instance.services import ensure_services
+from runner.controller.instance.setup import ensure_setup, ensure_verified
+from runner.controller.instance.sidecars import ensure_sidecars
+from runner.controller.instance.throwaway import GateWork, dispose, gate_project, lay_out
+from runner.controller.project import Project
+from runner.domain.config.model import Gate
+from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
+from runner.domain.events import Emit
+from runner.domain.instance.container import GATE_PREFIX, HOME
+from runner.domain.instance.service import job_of
+from runner.domain.text import listed
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the gates ended. `log`: the folder with what they printed; `message` says what failed."""
+
+    green: bool
+    message: str
+    log: Path
+
+
+def gates_of(project: Project, added: Sequence[str], *, none: bool = False) -> list[Gate]:
+    """The gates of the project's configuration, and those that the command line adds."""
+    if none:
+        return []
+    own = [Gate(run=project.config.test)] if project.config.test else []
+    return [*own, *project.config.gates, *(Gate(run=command) for command in added)]
+
+
+def run_gates(
+    project: Project,
+    name: str,
+    commit: str,
+    gates: Sequence[Gate],
+    *,
+    base_commit: str,
+    log: Path,
+    emit: Emit,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Verdict:
+    """Bring a throwaway instance up at `commit`, run the gates in it, and remove it.
+
+    `project` has base's configuration, and images are built from `base_commit`; `log` is a
+    folder for what is printed. A command of the
+    project's own that fails is a red verdict; RunnerError is raised for what the candidate is
+    not to blame for.
+    """
+    work = GateWork(gate_project(project), f"{GATE_PREFIX}{name}", emit)
+    with work.locked():
+        dispose(work)  # of one that was killed
+        try:
+            bring_up(work, commit, base_commit, gates, wanted)
+        except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
+            # A candidate can end its own container, or be impossible to check out.
+            return Verdict(False, error.message, _keep_logs(work, log))
+        else:
+            return Verdict(True, "", _keep_logs(work, log))
+        finally:
+            dispose(work)
+
+
+def cancel(project: Project, name: str) -> None:
+    """Take the container away from under a test; what runs there ends, and is disposed of."""
+    work = GateWork(gate_project(project), f"{GATE_PREFIX}{name}", lambda event: None)
+    with contextlib.suppress(RunnerError):
+        container = work.container()
+        if container:
+            work.engine.remove(container.id)
+
+
+def bring_up(
+    work: GateWork,
+    commit: str,
+    base_commit: str,
+    gates: Sequence[Gate],
+    wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Make the throwaway instance at `commit` and run the gates in it. Raises CommandFailed for
+    a command of the project's that fails, Refused where the test is not `wanted` any more."""
+    work.own_env = _own_env(work, base_commit)
+    lay_out(work, commit)
+    authority = images.host_ca(work.config.network.ca)
+    image = images.ensure_image_at(work.project, lambda: base_commit, authority, work.emit)
+    named = {f"gate-{number}": gate for number, gate in enumerate(gates, start=1)}
+    for name, gate in named.items():
+        _require_wanted(wanted)
+        if gate.outside:
+            _run_outside(work, gate, name, image, authority)
+    _require_wanted(wanted)
+    ensure_dependencies(work, image, authority)
+    running = ensure_running(work, image, authority)
+    _require_wanted(wanted)
+    with first_reset(work, authority, untouched=False) as first:
+        ensure_sidecars(
+            work, running.id, fresh=running.fresh, authority=authority, golden=first.found
+        )
+        ensure_setup(work, running.id, running.env)
+        ensure_verified(work, running.id, running.env, again=True)
+        ensure_reset(work, running.id, running.env, first)
+    if any(gate.services for gate in gates):
+        ensure_services(work, running)
+    before = "set-up"
+    for name, gate in named.items():
+        if not gate.outside:
+            _require_as_committed(work, commit, before)
+            _run_gate(work, gate, name, running.id, running.env)
+            before = name
+
+
+def _own_env(work: GateWork, base_commit: str) -> dict[str, str]:
+    """What `.env` says without the candidate: the one that base has, else the person's own."""
+    data = work.git.blob(base_commit, ENV_FILE)
+    if data is None:
+        data = disk.read_untrusted(work.repository.checkout / ENV_FILE, 2**20) or b""
+    return env_file.values(data.decode(errors="replace"))
+
+
+def _run_outside(work: GateWork, gate: Gate, name: str, image: str, authority: Path | None) -> None:
+    """Run a gate in a container of its own that can write nothing of the candidate's. Its home
+    folder is its own, too: a gate that runs the candidate's code could leave a usercustomize.py
+    there for the next one."""
+    spec = wanted_container(work, image, authority)
+    home = work.records.folder(work.id) / f"home.{name}"
+    home.mkdir()
+    mounts = tuple(
+        replace(one, source=str(home)) if one.target == HOME else replace(one, read_only=True)
+        for one in spec.mounts
+    )
+    container = work.engine.create(
+        replace(spec, name=f"{spec.name}-outside", mounts=mounts, volumes=(), secrets={})
+    )
+    try:
+        work.engine.start(container)
+        _run_gate(work, gate, name, container, spec.environment)
+    finally:
+        work.engine.remove(container)
+
+
+def _run_gate(
+    work: GateWork, gate: Gate, name: str, container: str, env: Mapping[str, str]
+) -> None:
+    with work.step(gate.run):
+        run_attached(
+            work, container, name, gate.run, folder=gate.folder, env=env, timeout=gate.timeout
+        )
+
+
+def _require_as_committed(work: GateWork, commit: str, after: str) -> None:
+    """A gate judges what would land, and nothing else. Raises CommandFailed where the files, the
+    index or HEAD are not those of the candidate any more."""
+    own = own_git(work)
+    inside, record = own.look(), work.record
+    files = work.git.dirty(Path(record.worktree))
+    staged = work.git.index_differs(Path(record.worktree), own.folder / "index")
+    moved = (
+        inside.branch != record.branch or inside.refs.get(f"refs/heads/{record.branch}") != commit
+    )
+    found = [*files, *(f"{path} (in the index)" for path in staged), *(["HEAD"] if moved else [])]
+    if found:
+        raise CommandFailed(
+            f"{work.id}: after {after} this is not what would land any more: {listed(found)}. "
+            "Commit these files, let git ignore them, or let what runs before a gate write "
+            "elsewhere."
+        )
+
+
+def _keep_logs(work: GateWork, log: Path) -> Path:
+    """Copy what set-up and gates printed, before the folder goes; only names of ours, bounded."""
+    log.mkdir(parents=True, exist_ok=True)
+    jobs = run_folder(work)
+    sources = {job: jobs.log(job) for job in map(job_of, work.config.services)}
+    sources |= {path.stem: path for path in work.records.folder(work.id).glob("*.log")}
+    for name, source in sources.items():
+        data = disk.read_untrusted(source)
+        if data is not None:
+            with contextlib.suppress(OSError):
+                (log / f"{name}.log").write_bytes(data)
+    return log
+
+
+def _require_wanted(wanted: Callable[[], bool]) -> None:
+    """A cancelled test may not have had a container yet that could be taken away from it."""
+    if not wanted():
+        raise Refused("The test was cancelled.", hint="Nothing has to be done.")

@@ -1,0 +1,211 @@
+"""`pr`: push an instance's branch and open a pull request for it, or say where to open one."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from runner.adapters import github
+from runner.adapters.git import diffs, lfs, remotes
+from runner.adapters.git.diffs import Commit
+from runner.adapters.git.rehearsal import merge_trees
+from runner.adapters.github import Forge, Request
+from runner.adapters.store.runs import Run
+from runner.controller.disk_watch import space_watched
+from runner.controller.landing.review import base_commit, warn_of_flagged
+from runner.controller.operation import Work
+from runner.controller.project import Repository
+from runner.controller.sync.sync import sync
+from runner.domain.errors import CommandFailed, MergeConflict, Refused, Unavailable
+from runner.domain.events import Emit, Event, Said, Warned
+from runner.domain.instance.record import Record
+from runner.domain.text import below_each_other, listed, sentences
+
+REMOTE = "origin"  # where a branch has no other
+TITLE = 100  # characters; GitHub takes 256 and shows about so many
+LISTED = 50  # commits that a description lists
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What became of it. `url` is the pull request's, or where a person opens one, or None for a
+    host of an unknown kind; `exists` says which of the first two, `created` that it is new."""
+
+    id: str
+    branch: str
+    base: str
+    commit: str
+    pushed: bool
+    url: str | None
+    exists: bool
+    created: bool
+    tested: bool = False
+    """Whether gates ran, and passed, on the branch merged into base."""
+
+
+def pr(
+    repository: Repository,
+    instance: str,
+    emit: Emit,
+    *,
+    title: str | None = None,
+    body: str | None = None,
+    labels: Sequence[str] = (),
+    draft: bool = False,
+    no_gate: bool = False,
+) -> Opened:
+    """Run base's gates on the branch merged into it, push the branch as it is inside, without
+    force, and see to a pull request.
+
+    Raises CommandFailed where a gate is red, MergeConflict where there is no candidate (neither
+    with `no_gate`), Refused without a remote, with nothing to push or when the remote says no;
+    Unavailable when the remote or gh fails. What is done already is left as it is.
+    """
+    repository.record(instance)
+    work = Work(repository, instance, emit)
+    remote = work.git.remote_of(work.record.branch) or REMOTE
+    addresses = remotes.urls(work.git, remote)
+    if not addresses:
+        raise Refused(
+            f"This repository has no remote {remote} to push to.",
+            hint=f"Add one: git remote add {REMOTE} URL; or merge here: treedock merge {instance}",
+        )
+    with work.locked():
+        commit = sync(work).head
+    record, base = work.record, base_commit(work)
+    commits = _require_ahead(work, base, commit)
+    warn_of_flagged(work, base, commit)
+    tested = not no_gate and _tested(work, base, commit)
+    with work.step(f"pushing {record.branch} to {remote}"):
+        lfs.push(work.git, remote, commit)
+        pushed = remotes.push(work.git, remote, commit, record.branch)
+    work.note("pushed", remote=remote, branch=record.branch, commit=commit)
+    forge = next(filter(None, map(github.forge_of, addresses)), None)
+    request = Request(
+        branch=record.branch,
+        base=record.base,
+        title=_title(title, record, commits),
+        body=_text(body) if body is not None else _body(record, commits),
+        labels=tuple(_text(label) for label in labels),
+        draft=draft,
+    )
+    url, exists, created = _request(work, forge, request)
+    return Opened(
+        record.id, record.branch, record.base, commit, pushed, url, exists=exists, created=created,
+        tested=tested,
+    )  # fmt: skip
+
+
+def _tested(work: Work, base: str, commit: str) -> bool:
+    """Run the gates of base's configuration on the merge of the two, as `merge` would; False
+    where it has none."""
+    from runner.controller.landing import gates, queue
+    from runner.controller.project import open_project
+
+    project = queue.at_base(open_project(work.repository).on(work.record.base), base)
+    wanted = gates.gates_of(project, ())
+    if not wanted:
+        return False
+    push_anyway = f"push it untested with: treedock pr {work.id} --no-gate"
+    merged = merge_trees(work.git, base, commit, base)
+    if merged.tree is None:
+        raise MergeConflict(
+            f"{work.id} conflicts with {work.record.base} in: {listed(merged.files)}.",
+            hint=f"Resolve it inside: treedock update {work.id}; or {push_anyway}",
+        )
+    candidate = work.git.commit_tree(merged.tree, [base, commit], f"Merge {work.record.branch}\n")
+    name = f"pr-{secrets.token_hex(3)}"
+    log = Run(work.records.root, name).log(name)
+    with (
+        work.step(f"testing it, merged into {work.record.base}"),
+        space_watched(project, work.emit),
+    ):
+        verdict = gates.run_gates(
+            project, name, candidate, wanted, base_commit=base, log=log, emit=_remarks(work)
+        )
+    if not verdict.green:
+        raise CommandFailed(
+            sentences(f"{work.id} is red, merged into {work.record.base}.", verdict.message),
+            hint=f"The logs: {log}; {push_anyway}",
+        )
+    return True
+
+
+def _remarks(work: Work) -> Emit:
+    """What a throwaway instance says, as this one's; its steps are not shown."""
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Said | Warned):
+            work.emit(replace(event, instance=work.id))
+
+    return emit
+
+
+def _require_ahead(work: Work, base: str, commit: str) -> list[Commit]:
+    found = diffs.commits(work.git, base, commit)
+    if not found:
+        raise Refused(
+            f"{work.id} has no commit that {work.record.base} lacks: there is nothing to push.",
+            hint=f"Commit something inside first; what is uncommitted: treedock review {work.id}",
+        )
+    return found
+
+
+def _request(work: Work, forge: Forge | None, request: Request) -> tuple[str | None, bool, bool]:
+    """(address, whether there is a pull request, whether it is new)."""
+    if forge is None:
+        return None, False, False
+    by_hand = github.compare_url(forge, request.base, request.branch)
+    if forge.kind != "github" or not github.is_installed():
+        return by_hand, False, False
+    try:
+        with work.step("looking for a pull request"):
+            known = github.existing(forge, request.branch)
+        if known:
+            return known, True, False
+        with work.step("creating the pull request"):
+            url = github.create(forge, request)
+    except Unavailable as error:
+        raise Unavailable(
+            error.message,
+            hint=below_each_other(
+                f"{request.branch} is pushed. Open it by hand: {by_hand}", error.hint
+            ),
+        ) from error
+    work.note("pull request", url=url)
+    return url or by_hand, True, True
+
+
+def _title(given: str | None, record: Record, commits: list[Commit]) -> str:
+    """The task's first line, else the subject of the oldest commit."""
+    wanted = [given, *(record.task or "").splitlines(), commits[-1].subject]
+    lines = (" ".join(_CONTROL.sub(" ", line or "").split()) for line in wanted)
+    line = next((line for line in map(_encodable, lines) if line), record.branch)
+    return line if given or len(line) <= TITLE else f"{line[: TITLE - 1].rstrip()}…"
+
+
+def _body(record: Record, commits: list[Commit]) -> str:
+    """The task where the title does not hold all of it, and what was committed."""
+    task = (record.task or "").strip()
+    parts = [task] if len(task.splitlines()) > 1 or len(task) > TITLE else []
+    if len(commits) == 1:
+        only = commits[0]
+        parts += [only.subject] if task else []
+        parts += [only.body]
+    else:
+        rest = len(commits) - LISTED
+        lines = [f"- {commit.subject}" for commit in commits[::-1][:LISTED]]
+        parts.append("\n".join([*lines, *([f"- and {rest} more"] if rest > 0 else [])]))
+    return _text("\n\n".join(part for part in parts if part.strip()))
+
+
+def _text(text: str) -> str:
+    """Without control characters and direction marks: a stranger may have written it."""
+    return _encodable(_LINES.sub("", text.replace("\r\n", "\n")))
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,202 @@
+"""`review`: what an instance's branch brings, what lies uncommitted beside it, and which of its
+files people or tools run on this machine later."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.adapters.git import diffs
+from runner.adapters.git.diffs import Change, Commit, Loose, Text
+from runner.adapters.git.repository import Git
+from runner.controller.operation import Work
+from runner.controller.project import Repository
+from runner.controller.sync.sync import Synced, sync
+from runner.domain.errors import GitFailed, NotFound, Unavailable
+from runner.domain.events import Emit
+from runner.domain.landing import flagged
+from runner.domain.text import printable, sentences
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A changed path that somebody should look at first, and why."""
+
+    path: str
+    reason: str
+    committed: bool
+
+
+@dataclass(frozen=True)
+class Uncommitted:
+    """What lies in the worktree beside the branch; the diff is of its tracked files."""
+
+    files: list[Loose]
+    diff: Text | None
+
+
+@dataclass(frozen=True)
+class Review:
+    """A branch against `fork`, where it left base (None: unrelated histories).
+
+    `synced` is false where the instance could not be asked for its newest commits. `uncommitted`
+    is None where that could not be seen; the diffs are None where they were not asked for.
+    """
+
+    id: str
+    branch: str
+    base: str
+    base_commit: str
+    head: str
+    fork: str | None
+    synced: bool
+    ahead: int
+    behind: int
+    commits: list[Commit]
+    files: list[Change]
+    flagged: list[Flag]
+    diff: Text | None
+    uncommitted: Uncommitted | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def review(repository: Repository, instance: str, emit: Emit, *, patches: bool = True) -> Review:
+    """Look at an instance's branch, after bringing its commits out. Changes nothing else.
+
+    `patches`: with the texts of the diffs. Raises NotFound without instance, branch or base, and
+    what `sync` refuses; an engine that does not answer is a warning.
+    """
+    repository.record(instance)
+    work = Work(repository, instance, emit)
+    head, synced = _newest_head(work)
+    base = base_commit(work)
+    git, record = repository.git, work.record
+    fork = diffs.fork_point(git, base, head)
+    if fork is None:
+        work.warn(f"{record.branch} and {record.base} share no history; all of it is shown")
+    start = fork or diffs.empty_tree(git)
+    ahead, behind = git.ahead_behind(head, base)
+    files = diffs.changes(git, start, head)
+    uncommitted = _uncommitted(work, patches=patches)
+    return Review(
+        id=record.id,
+        branch=record.branch,
+        base=record.base,
+        base_commit=base,
+        head=head,
+        fork=fork,
+        synced=synced,
+        ahead=ahead,
+        behind=behind,
+        commits=diffs.commits(git, base, head),
+        files=files,
+        flagged=[*flags(git, files), *_loose_flags(work, uncommitted)],
+        diff=diffs.patch(git, start, head) if patches else None,
+        uncommitted=uncommitted,
+    )
+
+
+def base_commit(work: Work) -> str:
+    """Today's commit of the record's base. Raises NotFound where that branch is gone."""
+    found = work.git.newest(work.record.base)[0]
+    if found is None:
+        raise NotFound(
+            f"{work.id} started from {work.record.base}, and there is no such branch any more.",
+            hint=f"Make it again: git branch {work.record.base} {work.record.base_commit[:10]}",
+        )
+    return found
+
+
+def warn_of_flagged(work: Work, base: str, commit: str) -> None:
+    """Name what it changes of files that people, tools or a host's CI run later."""
+    start = diffs.fork_point(work.git, base, commit) or diffs.empty_tree(work.git)
+    for flag in flags(work.git, diffs.changes(work.git, start, commit)):
+        work.warn(f"it changes {printable(flag.path)}: {flag.reason}")
+
+
+def flags(git: Git, files: list[Change]) -> list[Flag]:
+    """Which of these changes people or tools run on this machine later. Merge previews show them
+    as well."""
+    asked = [
+        change
+        for change in files
+        if flagged.reads_text(change.path, change.mode)
+        or (change.was and flagged.reads_text(change.was, change.mode))
+    ]
+    # A submodule's id is a commit of another repository.
+    blobs = [blob for c in asked if c.mode != flagged.SUBMODULE for blob in (c.old, c.new) if blob]
+    texts = diffs.texts(git, blobs)
+    found = []
+    for change in files:
+        old = texts.get(change.old) if change.old else ""
+        new = texts.get(change.new) if change.new else ""
+        reason = flagged.reason_of(change.path, mode=change.mode, old=old, new=new)
+        if reason is None and change.was:  # it takes something away from there
+            reason = flagged.reason_of(change.was, old=old, new="")
+        if reason:
+            found.append(Flag(change.path, reason, committed=True))
+    return found
+
+
+def _newest_head(work: Work) -> tuple[str, bool]:
+    """(the branch's commit, whether the instance could be asked for it)."""
+    try:
+        with work.locked():
+            synced = sync(work)
+    except Unavailable as error:
+        known = work.git.branch(work.record.branch)
+        if known is None:
+            raise
+        missing = "what was committed inside since the last sync is not here:"
+        work.warn(sentences(missing, error.message))
+        return known, False
+    _say_what_lies_elsewhere(work, synced)
+    return synced.head, True
+
+
+def _say_what_lies_elsewhere(work: Work, synced: Synced) -> None:
+    inside = synced.inside
+    if inside is None:
+        return
+    if inside.branch != work.record.branch:
+        where = inside.branch or f"no branch, at {(inside.detached or '?')[:10]}"
+        work.warn(f"inside, HEAD is on {where}; what is committed there is not in this review")
+    if inside.busy:
+        work.warn(f"inside, a {inside.busy} is in progress")
+    if inside.stash:
+        count = "a stash" if len(inside.stash) == 1 else f"{len(inside.stash)} stashes"
+        work.say(f"inside there is {count} besides")
+
+
+def _uncommitted(work: Work, *, patches: bool) -> Uncommitted | None:
+    worktree = Path(work.record.worktree)
+    if not worktree.is_dir() or not work.record.checked_out:
+        return None
+    try:
+        found = diffs.loose(work.git, worktree)
+    except GitFailed as error:  # the commits can be looked at all the same
+        work.warn(sentences("what is uncommitted cannot be seen:", error.message))
+        return None
+    try:
+        diff = diffs.loose_patch(work.git, worktree, found) if patches else None
+    except GitFailed as error:  # code inside may change files while git reads them
+        work.warn(sentences("the diff of what is uncommitted cannot be shown:", error.message))
+        diff = None
+    return Uncommitted(found, diff)
+
+
+def _loose_flags(work: Work, uncommitted: Uncommitted | None) -> list[Flag]:
+    if uncommitted is None:
+        return []
+    worktree = Path(work.record.worktree)
+    asked = [one for one in uncommitted.files if flagged.reads_text(one.path, one.mode)]
+    before = diffs.texts(work.git, [one.old for one in asked if one.old])
+    found = []
+    for one in uncommitted.files:
+        old = before.get(one.old) if one.old else ""
+        new = diffs.loose_text(worktree, one) if one in asked else ""
+        reason = flagged.reason_of(one.path, mode=one.mode, old=old, new=new)
+        if reason:
+            found.append(Flag(one.path, reason, committed=False))
+    return found

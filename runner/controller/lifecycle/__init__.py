@@ -1,0 +1,1 @@
+"""An instance's life: up, down, restart, exec, warm."""

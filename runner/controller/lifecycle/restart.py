@@ -1,0 +1,51 @@
+"""`restart`: one service without the others, or the whole instance."""
+
+from runner.controller.instance.container import exec_env
+from runner.controller.instance.processes import run_folder, stop_jobs
+from runner.controller.instance.services import await_ready, service_key, start_service
+from runner.controller.instance.sidecars import restart_sidecar
+from runner.controller.instance.views import describe
+from runner.controller.instance.worktree import Wish
+from runner.controller.lifecycle.down import down
+from runner.controller.lifecycle.up import Brought, up
+from runner.controller.operation import ProjectWork, require_running
+from runner.controller.project import Project
+from runner.domain.errors import NotFound, NotSynced
+from runner.domain.events import Emit, Warned
+from runner.domain.instance.record import View
+from runner.domain.instance.service import job_of
+
+
+def restart_service(project: Project, instance: str, service: str, emit: Emit) -> View:
+    """Stop and start one service, or sidecar, and wait until it is ready. Raises NotFound, Refused
+    where the instance does not run, CommandFailed."""
+    work = ProjectWork(project, instance, emit)
+    project.repository.record(instance)
+    names = [*project.config.services, *project.config.sidecars]
+    if service not in names:
+        raise NotFound(
+            f"There is no service {service!r} in treedock.yaml.",
+            hint=f"There are: {', '.join(names) or 'none'}.",
+        )
+    with work.locked():
+        container = require_running(work)
+        if service in project.config.sidecars:
+            restart_sidecar(work, container.id, service)
+            return describe(work)
+        with work.step(f"restarting {service}"):
+            stop_jobs(work, container.id, [run_folder(work).job(job_of(service))])
+            start_service(work, container.id, service, exec_env(work))
+        keys = work.record.services | {service: service_key(project.config.services[service])}
+        work.change(services=keys)
+        await_ready(work, container.id, service)
+        return describe(work)
+
+
+def restart(project: Project, instance: str, emit: Emit) -> Brought:
+    """Stop and start the whole instance. Raises NotFound."""
+    project.repository.record(instance)
+    try:
+        down(project.repository, instance, emit)
+    except NotSynced as error:  # its git directory stays, and `up` tries again
+        emit(Warned(instance, error.message))
+    return up(project, [Wish(instance)], emit, fetch=False)[0]

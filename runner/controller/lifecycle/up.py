@@ -1,0 +1,246 @@
+"""`up`: bring instances up, side by side. Every step may be repeated, so an `up` that was killed
+anywhere is mended by the next one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.adapters.engine.protocol import Container
+from runner.adapters.files import disk
+from runner.controller.cache.dependencies import ensure_dependencies
+from runner.controller.data.golden_state import first_reset
+from runner.controller.data.reset import ensure_reset
+from runner.controller.disk_watch import space_watched
+from runner.controller.instance import images
+from runner.controller.instance.container import ensure_running, ensure_stopped, prepare_folder
+from runner.controller.instance.env_files import write_files
+from runner.controller.instance.hooks import copy_hooks, hooks_left_out, reinstall_hooks
+from runner.controller.instance.ports import require_slots
+from runner.controller.instance.private_git import ensure_own_git, require_no_submodules
+from runner.controller.instance.services import ensure_services
+from runner.controller.instance.setup import ensure_setup, ensure_verified
+from runner.controller.instance.sidecars import ensure_sidecars, require_own_data
+from runner.controller.instance.views import describe
+from runner.controller.instance.worktree import (
+    Wish,
+    ensure_record,
+    ensure_worktree,
+    fetch_bases,
+    fill,
+)
+from runner.controller.lifecycle import preflight
+from runner.controller.operation import ProjectWork
+from runner.controller.parallel import side_by_side
+from runner.controller.project import Project
+from runner.controller.sync.sync import sync
+from runner.controller.volumes.layers import drop_layers
+from runner.controller.volumes.lost_data import forget_lost_data
+from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
+from runner.domain.events import Emit, Said, Warned
+from runner.domain.instance.container import WORKSPACE
+from runner.domain.instance.health import noexec_sentence
+from runner.domain.instance.record import Failure, View, check_id
+from runner.domain.text import listed, sentences
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What became of one wish. `changed` is false for an instance that was up already."""
+
+    view: View | None
+    changed: bool
+    error: RunnerError | None = None
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What all instances of one `up` stand on."""
+
+    image: str
+    authority: Path | None
+    containers: list[Container]
+    fresh: bool
+
+
+def up(
+    project: Project,
+    wishes: list[Wish],
+    emit: Emit,
+    *,
+    fetch: bool = True,
+    fresh: bool = False,
+    require_clean: bool = False,
+) -> list[Brought]:
+    """Bring every wish up, in parallel; one that fails does not stop the others. `fresh`: the
+    databases of new ones by `database.reset`, whatever is known; `require_clean`: refuse while
+    anything is uncommitted in the main checkout.
+
+    Raises RunnerError only for what concerns all of them, before anything is touched.
+    """
+    repository = project.repository
+    for wish in wishes:
+        check_id(wish.id)
+    repository.engine.prepare()
+    base = project.base
+    repository.git.require_safe_drivers()
+    known = repository.records.ids()
+    new = [wish for wish in wishes if wish.id not in known]
+    if require_clean:
+        preflight.require_clean(project)
+    if new:
+        preflight.require_possible(project)
+        noexec = disk.noexec_mount(project.worktrees)
+        if noexec:
+            emit(Warned("", noexec_sentence(noexec)))
+        _say_what_is_uncommitted(project, emit)
+        left_out = hooks_left_out(project)
+        if left_out:
+            emit(Warned("", sentences(*left_out)))
+    _require_disk(project)
+    repository.records.root.mkdir(mode=0o700, exist_ok=True)
+    repository.claim()
+    containers = repository.engine.containers()
+    require_slots(repository, project.config, containers, len(new))
+    if fetch and new:
+        fetch_bases(project, new, emit)
+    _bring_out_bases(project, new, emit)
+    _require_no_submodules(project, new)
+    authority = images.host_ca(project.config.network.ca)
+    image = images.ensure_image_at(project, lambda: _head(project, base), authority, emit)
+    for sidecar in project.config.sidecars.values() if new else ():
+        images.ensure_sidecar_image(repository.engine, sidecar, authority, emit)
+    _prepare_git(project, emit)
+    repository.engine.ensure_network()
+    ground = _Ground(image, authority, containers, fresh)
+    with space_watched(project, emit):
+        return side_by_side(lambda wish: _bring_up(project, wish, ground, emit), wishes)
+
+
+def _say_what_is_uncommitted(project: Project, emit: Emit) -> None:
+    try:
+        names = preflight.uncommitted(project)
+    except RunnerError as error:  # it only informs
+        unknown = "what is uncommitted in the main checkout is not known:"
+        emit(Warned("", sentences(unknown, error.message)))
+        return
+    if names:
+        where = project.repository.checkout
+        emit(Said("", f"uncommitted in {where}, so not in new instances: {listed(names)}"))
+
+
+def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
+    """Who starts from the branch of another instance gets what was committed in that one."""
+    wanted = {wish.base for wish in new if wish.base}
+    for record in project.repository.records.all() if wanted else ():
+        if record.branch in wanted:
+            other = ProjectWork(project, record.id, emit)
+            with other.locked():
+                try:
+                    sync(other)
+                except RunnerError as error:
+                    other.warn(
+                        sentences("what was committed in it last is not here:", error.message)
+                    )
+
+
+def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:
+    work = ProjectWork(project, wish.id, emit)
+    try:
+        with work.locked():
+            changed = _work_on(work, wish, ground)
+            return Brought(describe(work), changed)
+    except OSError as error:
+        return Brought(None, changed=True, error=unavailable(error))
+    except RunnerError as error:
+        return Brought(None, changed=True, error=error)
+
+
+def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
+    ensure_record(work, wish, ground.containers)
+    was_ready, untouched = work.record.ready, not work.record.checked_out
+    try:
+        remade = ensure_worktree(work)
+        if remade:
+            # What an earlier worktree held is gone: its dependencies, its database, its mount.
+            work.change(setup_done=(), verified=None, reset_key=None)
+            ensure_stopped(work)
+            drop_layers(work)
+        prepare_folder(work)
+        write_files(work, work.values())
+        if ensure_own_git(work):
+            ensure_stopped(work)
+            reinstall_hooks(work)
+        copy_hooks(work)
+        require_own_data(work)
+        forget_lost_data(work)
+        ensure_dependencies(work, ground.image, ground.authority)
+        running = ensure_running(work, ground.image, ground.authority)
+        with first_reset(work, ground.authority, untouched=untouched, fresh=ground.fresh) as first:
+            beside = ensure_sidecars(
+                work, running.id, fresh=running.fresh, authority=ground.authority,
+                golden=first.found,
+            )  # fmt: skip
+            _bring_commits(work, remade=remade)
+            set_up = ensure_setup(work, running.id, running.env)
+            verified = ensure_verified(work, running.id, running.env, again=set_up)
+            reset = ensure_reset(work, running.id, running.env, first)
+        started = ensure_services(work, running)
+    except RunnerError as error:
+        cause = work.cause_of(error)
+        work.change(ready=False, error=Failure(cause.code, cause.message, cause.hint))
+        work.note("failed", code=cause.code, message=cause.message)
+        raise
+    if not work.record.ready or work.record.error:
+        work.change(ready=True, error=None)
+    changed = running.fresh or beside or set_up or verified or reset or started or not was_ready
+    if changed:
+        work.note("up", worktree=work.record.worktree, workspace=WORKSPACE)
+    return changed
+
+
+def _bring_commits(work: ProjectWork, *, remade: bool) -> None:
+    """What was committed on the host while it was down goes in; where both sides moved that is
+    said, and the person decides. What comes out belongs into a worktree that was made anew."""
+    try:
+        synced = sync(work)
+    except Refused as error:
+        work.warn(sentences(error.message, error.hint))
+    else:
+        if remade and synced.moved == "inside":
+            fill(work)
+
+
+def _require_no_submodules(project: Project, new: list[Wish]) -> None:
+    """Of what new instances start from; one that takes an existing branch is looked at later."""
+    git = project.repository.git
+    for name in {wish.base or project.base for wish in new if not wish.attach}:
+        commit = git.newest(name)[0]
+        if commit:
+            require_no_submodules(git, commit, name)
+
+
+def _prepare_git(project: Project, emit: Emit) -> None:
+    """Have the image with treedock's own git, so that `down` need not wait for it."""
+    if project.config.image != "fullstack":
+        try:
+            images.ensure_git_image(project.repository.engine, emit)
+        except RunnerError as error:  # it is only needed later
+            stuck = "commits of stopped instances cannot be brought out:"
+            emit(Warned("", sentences(stuck, error.message)))
+
+
+def _head(project: Project, base: str) -> str:
+    local, remote = project.repository.git.heads(base)
+    return local or remote or base
+
+
+def _require_disk(project: Project) -> None:
+    wanted = project.config.limits.disk_free
+    places = {place: disk.free_bytes(place) for place in
+              (project.repository.checkout, project.worktrees)}  # fmt: skip
+    place, free = min(places.items(), key=lambda item: item[1])
+    if free < wanted:
+        raise LimitReached(
+            f"Only {free / 2**30:.1f} GiB are free on the disk of {place}; "
+            f"limits.disk_free wants {wanted / 2**30:.1f} GiB.",
+            hint="Free some space (treedock clean, docker system df) or lower limits.disk_free.",
+        )

@@ -1,0 +1,1 @@
+"""Looks: they change nothing."""

@@ -1,0 +1,165 @@
+"""`logs`: what services, set-up steps and resets printed."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.files import disk
+from runner.adapters.store.run_folder import RunFolder
+from runner.controller.operation import Work
+from runner.controller.project import Repository
+from runner.domain.errors import EngineFailed, NotFound
+from runner.domain.events import Emit, Said
+from runner.domain.instance.service import job_of
+from runner.domain.text import listed
+
+LONGEST_LINE = 2**20  # bytes; a longer one is shown in pieces
+GLANCE = 0.2  # seconds between two looks at a followed log
+MOST = 30  # logs that are shown without being named
+LOOK = 1.0  # seconds between two looks at who writes it
+BETWEEN = 2000  # lines
+
+
+def tails(
+    repository: Repository, instance: str, name: str | None, lines: int, emit: Emit
+) -> dict[str, list[str]]:
+    """The last lines of one log, or of every service's (of every job's where no service has one):
+    of at most `MOST`, as code inside can make any number.
+
+    Raises NotFound without the instance or the log.
+    """
+    folder = _folder(repository, instance)
+    found = {_short(job): job for job in folder.logs()}
+    if name is not None:
+        sidecar = None if name in found else _sidecar(repository, instance, name)
+        if sidecar:
+            return {name: repository.engine.last_lines(sidecar.id, lines)}
+        if name not in found:
+            there = [*found, *_sidecars(repository, instance)]
+            raise NotFound(
+                f"{instance} has no log of {name!r}.",
+                hint=f"There are: {listed(there) or 'none yet'}.",
+            )
+        found = {name: found[name]}
+    else:
+        found = {n: job for n, job in found.items() if job == job_of(n)} or found
+        services = repository.record(instance).services
+        first = sorted(found, key=lambda one: one not in services)
+        if len(first) > MOST:
+            emit(Said(instance, f"{len(first) - MOST} more logs are not shown; name one"))
+        found = {one: found[one] for one in first[:MOST]}
+    return {shown: folder.last_lines(job, lines) for shown, job in found.items()}
+
+
+def follow(
+    repository: Repository, instance: str, names: list[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """(name, new lines) of these logs, without end; of a log that begins again all of it. Raises
+    EngineUnavailable where the engine goes, NotFound where the instance does."""
+    folder = _folder(repository, instance)
+    jobs = {_short(job): job for job in folder.logs()}
+    readers: dict[str, _Reader | _SidecarReader] = {}
+    for name in names:
+        sidecar = None if name in jobs else _sidecar(repository, instance, name)
+        if name in jobs:
+            readers[name] = _Reader(folder.log(jobs[name]))
+        elif sidecar:
+            readers[name] = _SidecarReader(repository.engine, sidecar.name)
+    looked = time.monotonic()
+    while True:
+        for name, reader in readers.items():
+            lines = reader.new_lines()
+            if lines:
+                yield name, lines
+        if time.monotonic() > looked + LOOK:
+            _require_source(repository, instance)
+            looked = time.monotonic()
+        time.sleep(GLANCE)
+
+
+def _require_source(repository: Repository, instance: str) -> None:
+    """That something can still be added: an instance, be it down, and an engine to run it."""
+    repository.record(instance)
+    repository.engine.containers(repository=repository.key)
+
+
+class _Reader:
+    """Reads what is added to a log, from its present end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode, self._at = self._stat()
+        self._rest = b""
+
+    def new_lines(self) -> list[str]:
+        inode, size = self._stat()
+        if inode != self._inode or size < self._at:
+            self._inode, self._at, self._rest = inode, 0, b""
+        descriptor = disk.open_untrusted(self._path) if size > self._at else None
+        if descriptor is None:
+            return []
+        with os.fdopen(descriptor, "rb") as file:
+            file.seek(self._at)
+            data = file.read(2**20)
+        self._at += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            lines, self._rest = [*lines, self._rest], b""
+        return [line.decode(errors="replace") for line in lines]
+
+    def _stat(self) -> tuple[int, int]:
+        try:
+            found = self._path.lstat()
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_size
+
+
+class _SidecarReader:
+    """Reads what a container prints; of more than `BETWEEN` lines between two looks, the last."""
+
+    def __init__(self, engine: Engine, container: str) -> None:
+        self._engine, self._container = engine, container
+        self._seen = engine.last_lines(container, BETWEEN)
+
+    def new_lines(self) -> list[str]:
+        try:
+            now = self._engine.last_lines(self._container, BETWEEN)
+        except EngineFailed:  # removed; one of the same name may come
+            return []
+        before, self._seen = self._seen, now
+        return added(before, now)
+
+
+def added(before: list[str], now: list[str]) -> list[str]:
+    """What `now` ends with beyond `before`, both being the last lines of one log."""
+    start = max(0, len(before) - len(now))
+    known = next(
+        (len(before) - at for at in range(start, len(before)) if _meet(before, at, now)), 0
+    )
+    return now[known:]
+
+
+def _meet(before: list[str], at: int, now: list[str]) -> bool:
+    return before[at:] == now[: len(before) - at]
+
+
+def _sidecar(repository: Repository, instance: str, name: str) -> Container | None:
+    """The sidecar of this name; its log is the engine's."""
+    return _sidecars(repository, instance).get(name)
+
+
+def _sidecars(repository: Repository, instance: str) -> Mapping[str, Container]:
+    return Work(repository, instance, lambda event: None).sidecars()
+
+
+def _folder(repository: Repository, instance: str) -> RunFolder:
+    record = repository.record(instance)
+    return RunFolder(repository.records.folder(record.id) / "run")
+
+
+def _short(job: str) -> str:
+    """'service.backend' is shown as 'backend', other jobs as they are called."""
+    return job.removeprefix("service.")

@@ -1,0 +1,1 @@
+"""A project and a machine: init, demo, doctor, config."""

@@ -1,0 +1,251 @@
+"""The work on one instance: what it is about, its lock, its steps as events."""
+
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.git.repository import Git
+from runner.adapters.store import locks
+from runner.adapters.store.records import Records
+from runner.controller.project import Project, Repository, was_moved
+from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
+from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
+from runner.domain.instance.container import LABEL_SIDECAR
+from runner.domain.instance.environment import values_of
+from runner.domain.instance.record import Record
+from runner.domain.text import sentences
+
+if TYPE_CHECKING:
+    from runner.domain.config.model import Config
+
+
+class Work:
+    """One verb at work on one instance. The record in it is always the one on disk.
+
+    It needs no treedock.yaml: `down` and `clean` have to work when that file is broken.
+    `or_copied`: see Repository.record.
+    """
+
+    attached = False
+    """Whether its set-up, smoke test and reset are run attached: their exit codes then are the
+    engine's, which the code that runs cannot write."""
+    job_timeout: float | None = None
+    """Seconds for one of these; None is without end."""
+
+    def __init__(
+        self, repository: Repository, instance: str, emit: Emit, *, or_copied: bool = False
+    ) -> None:
+        self.repository = repository
+        self.id = instance
+        self.emit = emit
+        self._or_copied = or_copied
+        self.apart = False
+        """Whether git is to run beside the instance and never in it, for a few seconds at most:
+        so do `down` and `clean`, which nothing inside may hold up or mislead."""
+        self.together: Collection[str] = ()
+        """Instances that are removed with it, so that their branches hold nothing for it."""
+        self._record: Record | None = None
+
+    @property
+    def git(self) -> Git:
+        return self.repository.git
+
+    @property
+    def engine(self) -> Engine:
+        return self.repository.engine
+
+    @property
+    def records(self) -> Records:
+        return self.repository.records
+
+    @property
+    def record(self) -> Record:
+        if self._record is None:
+            self._record = self.repository.record(self.id, or_copied=self._or_copied)
+        return self._record
+
+    def is_copied(self) -> bool:
+        """Whether its worktree and container are another repository's, that this is a copy of."""
+        return self.repository.standing(self.record) == "copied"
+
+    def reread(self) -> Record:
+        """The record from disk, where something else may have changed it."""
+        self._record = self.records.read(self.id)
+        return self.record
+
+    def has_record(self) -> bool:
+        return self.records.read(self.id) is not None
+
+    def save(self, record: Record) -> None:
+        self.records.write(record)
+        self._record = record
+
+    def change(self, **fields: Any) -> None:
+        """Keep these fields of the record, on disk first; the others as they are there now."""
+        self.save(replace(self.reread(), **fields))
+
+    def container(self) -> Container | None:
+        """The instance's container as the engine knows it now."""
+        found = self.engine.containers(repository=self.repository.key, instance=self.id)
+        return found[0] if found else None
+
+    def sidecars(self) -> dict[str, Container]:
+        """The containers beside it as the engine knows them now, by the sidecar's name."""
+        found = self.engine.containers(repository=self.repository.key, beside=self.id)
+        return {one.labels.get(LABEL_SIDECAR, ""): one for one in found}
+
+    @contextlib.contextmanager
+    def locked(self, patience: float | None = None) -> Iterator[None]:
+        """Hold the instance's lock; waiting for another treedock is said once. With `patience`
+        it raises locks.Held after so many seconds.
+
+        An error that leaves the block is Stopped where `down` stopped the instance meanwhile.
+        """
+        with locks.hold(
+            self.records.lock(self.id),
+            waiting=lambda who: self.say(f"waiting for {who}, which works on {self.id}"),
+            patience=patience,
+        ):
+            self.records.forget_stop(self.id)
+            try:
+                yield
+            except RunnerError as error:
+                cause = self.cause_of(error)
+                if cause is error:
+                    raise
+                raise cause from error
+            finally:
+                self.records.forget_stop(self.id)
+                # While it is held: whoever waits for it notices that the file is another one.
+                if not (self.records.folder(self.id) / "record.json").exists():
+                    self.records.lock(self.id).unlink(missing_ok=True)
+
+    def cause_of(self, error: RunnerError) -> RunnerError:
+        """The error itself, or Stopped where it comes of a `down` of another process."""
+        by = self.records.stopped_by(self.id)
+        if by is None or isinstance(error, Stopped):
+            return error
+        return self._stopped(by, sentences("It ended with:", error.message))
+
+    def require_not_stopped(self) -> None:
+        """Raises Stopped where another process stopped the instance since the lock is held."""
+        by = self.records.stopped_by(self.id)
+        if by:
+            raise self._stopped(by)
+
+    def _stopped(self, by: str, ended: str = "") -> Stopped:
+        return Stopped(
+            sentences(
+                f"{self.id} was stopped by {by} (treedock down) while this was at work on it.",
+                ended,
+            ),
+            hint=f"Start it again with: treedock up {self.id}",
+        )
+
+    @contextlib.contextmanager
+    def repository_locked(self) -> Iterator[None]:
+        """Hold the lock for what changes refs, the worktree list or who has which slot."""
+        with locks.hold(self.records.repository_lock):
+            yield
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """One step, told to the face with its time and kept in events.jsonl."""
+        self.emit(StepStarted(self.id, name))
+        started = time.monotonic()
+        yield
+        seconds = time.monotonic() - started
+        self.emit(StepFinished(self.id, name, seconds))
+        self.note("step", name=name, seconds=round(seconds, 3))
+
+    def note(self, kind: str, **details: Any) -> None:
+        self.records.note(self.id, kind, **details)
+
+    def say(self, text: str) -> None:
+        self.emit(Said(self.id, text))
+
+    def warn(self, text: str) -> None:
+        self.emit(Warned(self.id, text))
+        self.note("warning", text=text)
+
+
+class ProjectWork(Work):
+    """Work that follows the project's configuration."""
+
+    kind = "instance"
+
+    def __init__(self, project: Project, instance: str, emit: Emit) -> None:
+        super().__init__(project.repository, instance, emit)
+        self.project = project
+
+    @property
+    def config(self) -> "Config":
+        return self.project.config
+
+    @property
+    def container_name(self) -> str:
+        """The name of its container, which those of its sidecars begin with."""
+        # By the name of when it was made: its data lies in volumes that are named after this.
+        project = self.record.project
+        return f"treedock-{project}-{self.id}-{self.project.repository.key[:6]}"
+
+    def told_ports(self) -> dict[str, int]:
+        """The ports that the app is told. Those at which a sidecar is published are the host's
+        alone: inside it listens on its own, and the app may call that one DB_PORT."""
+        beside = {sidecar.publish for sidecar in self.config.sidecars.values()}
+        return {name: port for name, port in self.record.ports.items() if name not in beside}
+
+    def admitted(self, given: dict[str, str]) -> dict[str, str]:
+        """Of what `.env` gives, what goes into the environment."""
+        return given
+
+    def values(self) -> dict[str, str]:
+        """Everything that the app is told."""
+        return values_of(self.id, self.told_ports(), self.config.env.set_)
+
+
+def require_running(work: Work) -> Container:
+    """The instance's container, which has to run. Raises NotFound without the instance, and
+    Refused when it is stopped."""
+    record = work.record
+    container = work.container()
+    if container is None or container.status != "running":
+        raise Refused(
+            f"The instance {record.id!r} is not running.",
+            hint=f"Start it with: treedock up {record.id}",
+        )
+    return container
+
+
+def require_worktree(work: Work) -> None:
+    """Raises Refused where the instance's worktree is not where `up` made it."""
+    worktree = Path(work.record.worktree)
+    if os.path.lexists(worktree / ".git"):
+        return
+    require_not_moved(work)
+    raise Refused(
+        f"The worktree of {work.id}, {worktree}, is gone.",
+        hint=f"treedock up {work.id} makes it again from its branch; treedock clean {work.id} "
+        "removes the rest.",
+    )
+
+
+def require_not_moved(work: Work) -> None:
+    """git has one worktree for a branch. Raises Refused where the instance's, which is missing, is
+    at another place, or its branch is checked out in another worktree."""
+    path, worktrees = Path(work.record.worktree), work.git.worktrees()
+    there = next((one.path for one in worktrees if one.branch == work.record.branch), path)
+    if there == path:
+        return
+    if path not in {one.path for one in worktrees}:
+        raise was_moved(work.record, there)
+    raise BranchExists(
+        f"The worktree of {work.id} is gone, and its branch {work.record.branch} is checked out in "
+        f"{there}.",
+        hint=f"Switch that to another branch first: git -C {there} switch --detach",
+    )

@@ -1,0 +1,1 @@
+"""Commits between an instance and the main repository."""

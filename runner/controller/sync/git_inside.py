@@ -1,0 +1,166 @@
+"""Running git inside an instance: in its container, or, where that is stopped or has no git, in a
+throwaway one with the same files, the same cover and the same user.
+
+Apart (see Work.apart) git runs in a throwaway container only, and there it reads nothing but
+objects: the image, the environment, the configuration and the files are treedock's own.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from runner.adapters.failpoints import step
+from runner.controller.instance.private_git import OWN, git_mounts, own_git, rules_mount
+from runner.controller.operation import Work, require_worktree
+from runner.domain.errors import CommandFailed, EngineFailed
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec, Limits, Mount
+from runner.domain.text import with_words
+
+TIMEOUT = 600.0  # seconds; packing a gigabyte on a slow disk
+APART_TIMEOUT = 10.0  # seconds; what is wrong inside may hold up `down` and `clean` for no longer
+NO_COMMAND = 127
+HELPER = "helper"
+_LIMITS = Limits(memory=2**31, cpus=2, pids=256)
+
+# Before `--` the object folders that git is to know, behind it a command that calls git.
+_APART = """
+own=$(mktemp -d) || exit 125
+trap 'rm -rf "$own"' EXIT
+export GIT_DIR="$own"
+git init --quiet --bare --template= || exit 125
+while [ "$1" != -- ]; do echo "$1" >>"$own/objects/info/alternates"; shift; done
+shift
+"$@"
+"""
+
+
+def run_git(
+    work: Work,
+    argv: Sequence[str],
+    *,
+    stdout: BinaryIO | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> int:
+    """Run a command that calls git inside, from the top of the worktree; returns its exit code.
+
+    Raises CommandFailed for any but 0 if `check`, with what it said, and Refused where the
+    worktree is not there.
+    """
+    if work.apart:
+        return _run_apart(work, argv, stdout or Capped())
+    require_worktree(work)
+    said = Capped()
+    environment = {**OWN, **(env or {})}
+
+    def attempt(container: str) -> int:
+        return work.engine.exec_attached(
+            container, argv, env=environment, workdir=names.WORKSPACE, stdin=None,
+            stdout=stdout or said, stderr=said, timeout=TIMEOUT,
+        )  # fmt: skip
+
+    container = work.container()
+    running = container is not None and container.status == "running"
+    code = attempt(container.id) if container and running else NO_COMMAND
+    if code == NO_COMMAND:
+        with _throwaway(work, _all_mounts(work)) as other:
+            code = attempt(other)
+    step("git inside")
+    if code and check:
+        raise _failed(work, code, said)
+    return code
+
+
+def _run_apart(work: Work, argv: Sequence[str], stdout: BinaryIO) -> int:
+    """Run a command that reads objects by git; they are shown read-only. Raises CommandFailed for
+    any exit code but 0, EngineFailed after APART_TIMEOUT."""
+    shown = [replace(mount, read_only=True) for mount in git_mounts(work)]
+    folders = [f"{names.GIT}/objects", names.OBJECTS]
+    folders += [other.target for other in own_git(work).alternates(names.OBJECTS)]
+    command = ["sh", "-c", _APART, "treedock", *folders, "--", *argv]
+    sha256 = len(work.record.base_commit) == 64
+    said = Capped()
+    with _throwaway(work, shown) as container:
+        try:
+            code = work.engine.exec_attached(
+                container, command, env={"GIT_DEFAULT_HASH": "sha256" if sha256 else "sha1"},
+                workdir="/", stdin=None, stdout=stdout, stderr=said, timeout=APART_TIMEOUT,
+            )  # fmt: skip
+        except EngineFailed as error:
+            raise EngineFailed(
+                f"{work.id}: git was not done with it within {APART_TIMEOUT:g} seconds.",
+                hint=f"treedock sync {work.id} has no such limit.",
+            ) from error
+    step("git inside")
+    if code:
+        raise _failed(work, code, said)
+    return code
+
+
+def _failed(work: Work, code: int, said: "Capped") -> CommandFailed:
+    words = said.getvalue().decode(errors="replace")
+    return CommandFailed(
+        with_words(f"{work.id}: git inside failed with exit code {code}", words),
+        hint=f"Look with: treedock exec {work.id} -- git status",
+    )
+
+
+class Capped(BytesIO):
+    """What a stranger says, up to 64 KiB of it; the rest is not kept."""
+
+    def write(self, data: Any) -> int:
+        given = memoryview(data)
+        super().write(given[: max(0, 2**16 - self.tell())])
+        return len(given)
+
+
+def _all_mounts(work: Work) -> list[Mount]:
+    """The instance's files and git directory, and nothing else of it."""
+    folder = work.records.folder(work.id)
+    return [
+        Mount(work.record.worktree, names.WORKSPACE),
+        Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
+        Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
+        Mount(str(folder / "group"), "/etc/group", read_only=True),
+        *git_mounts(work),
+        rules_mount(work),
+    ]
+
+
+@contextlib.contextmanager
+def _throwaway(work: Work, mounts: Sequence[Mount]) -> Iterator[str]:
+    """A container of treedock's own image with these mounts."""
+    from runner.controller.instance import images
+
+    key = work.repository.key
+    spec = ContainerSpec(
+        name=f"treedock-git-{work.id}-{key[:6]}-{os.getpid()}",
+        image=images.ensure_git_image(work.engine, work.emit),
+        user=f"{os.getuid()}:{os.getgid()}",
+        hostname=work.id.replace("_", "-"),
+        ports=(),
+        mounts=tuple(mounts),
+        limits=_LIMITS,
+        environment={"HOME": "/tmp"},
+        labels={
+            names.LABEL: HELPER,
+            names.LABEL_HELPS: work.id,
+            names.LABEL_PROJECT: work.record.project,
+            names.LABEL_REPOSITORY: key,
+        },
+        network="none",
+    )
+    if not work.apart:
+        work.say("git runs in a container of its own: the instance does not run, or has no git")
+    for left in work.engine.containers(repository=key, helps=work.id):  # of one that was killed
+        work.engine.remove(left.id)
+    made = work.engine.create(spec)
+    try:
+        work.engine.start(made)
+        yield made
+    finally:
+        work.engine.remove(made)

@@ -1,0 +1,1 @@
+"""Volumes: layers of an instance, snapshots that instances share."""

@@ -1,0 +1,252 @@
+"""An instance's own volumes above what it shares with others: what it writes there is its own."""
+
+import hashlib
+import io
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from runner.adapters.engine.protocol import Engine, EngineInfo
+from runner.adapters.engine.tar import folders
+from runner.adapters.store import locks
+from runner.controller.operation import ProjectWork
+from runner.domain.errors import CommandFailed, EngineFailed
+from runner.domain.instance import container as names
+from runner.domain.instance.container import ContainerSpec, Limits, Mount, VolumeMount
+
+COPY_TIMEOUT = 1800.0  # seconds
+_LIMITS = Limits(memory=2**29, cpus=2, pids=64)
+_FILL = ".fill"  # the name beside an instance of the container that fills volumes
+
+
+def layer_name(work: ProjectWork, path: str) -> str:
+    """The volume of an instance at a path of its worktree."""
+    return f"{work.container_name}.{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+
+
+def claim(work: ProjectWork, path: str, key: str) -> str:
+    """Make the volume for what the instance writes at `path`; from then on the snapshot `key` is
+    in use. Returns the name of the volume to be mounted."""
+    name = layer_name(work, path)
+    claim_data(work, name, key)
+    return name
+
+
+def ensure_layers(work: ProjectWork, image: str) -> None:
+    """See to it that each volume above a snapshot shows what that holds."""
+    lowers = work.record.lowers
+    missing = [name for name in lowers if name not in work.record.layered]
+    if not missing:
+        return
+    if can_overlay(work, image):
+        inside = [part for at in range(len(missing)) for part in (f"v{at}/upper", f"v{at}/work")]
+        put_folders(work, [own_name(name) for name in missing], inside, image)
+        for name in missing:
+            work.engine.ensure_overlay(name, lowers[name], own_name(name), labels(work))
+    else:
+        with work.step("copying what set-up makes"):
+            for name in missing:
+                work.engine.ensure_volume(name, labels(work))
+                copy_volume(work, lowers[name], name, image)
+    work.change(layered=tuple(lowers))
+
+
+def claim_data(work: ProjectWork, name: str, key: str) -> None:
+    """From now on the golden state `key` is in use, below the volume `name`."""
+    work.engine.ensure_volume(own_name(name), {**labels(work), names.LABEL_LOWER: key})
+
+
+def make_data_layer(work: ProjectWork, name: str, lower: str, image: str) -> None:
+    """Have the volume `name` show the golden state in the volume `lower`, which is claimed."""
+    put_folders(work, [own_name(name)], ["v0/upper", "v0/work"], image)
+    work.engine.ensure_overlay(name, lower, own_name(name), labels(work))
+
+
+def data_mounts(work: ProjectWork, name: str) -> tuple[VolumeMount, ...]:
+    """What has to be mounted beside such a volume, so that nobody takes it for unused: `docker
+    volume prune` would delete the data."""
+    lower = work.record.data_lowers.get(name)
+    if lower is None:
+        return ()
+    return (
+        VolumeMount(lower, f"{names.LAYERS}/lower", read_only=True),
+        VolumeMount(own_name(name), f"{names.LAYERS}/own", read_only=True),
+    )
+
+
+def is_lost(work: ProjectWork) -> bool:
+    """Whether somebody removed volumes that the instance leans on (docker volume prune does)."""
+    record = work.record
+    if not record.lowers:
+        return False
+    needed = {*record.lowers.values(), *map(own_name, record.lowers), *record.layered}
+    return not needed <= set(work.engine.volumes(repository=work.repository.key))
+
+
+def drop_layers(work: ProjectWork) -> None:
+    """Remove what the instance has written above snapshots of set-up steps; these begin anew."""
+    if not work.record.mounts and not work.record.supplied:
+        return
+    container = work.container()
+    if container:
+        work.engine.remove(container.id)
+    for name in work.record.mounts.values():
+        work.engine.remove_volume(name)
+        work.engine.remove_volume(own_name(name))
+    work.change(mounts={}, lowers={}, layered=(), copying=(), supplied=(), setup_done=())
+
+
+def can_overlay(work: ProjectWork, image: str) -> bool:
+    """Whether the engine mounts volumes above others: tried once, by a container with one."""
+    engine, snapshots = engine_name(work.engine.info()), work.repository.snapshots
+    known = snapshots.overlays(engine)
+    if known is not None:
+        return known
+    with locks.hold(snapshots.lock("engine")):
+        known = snapshots.overlays(engine)
+        if known is None:
+            known = _tried(work, image)
+            snapshots.keep_overlays(engine, works=known)
+    return known
+
+
+def engine_name(info: EngineInfo) -> str:
+    """Which engine it was that was tried."""
+    return f"{info.version} {info.data_root}{' rootless' if info.rootless else ''}"
+
+
+def _tried(work: ProjectWork, image: str) -> bool:
+    name = f"{work.container_name}.try"
+    lower = f"{name}.lower"
+    made = [name, lower, own_name(name)]
+    try:
+        for volume in made[1:]:
+            work.engine.ensure_volume(volume, labels(work))
+        put_folders(work, [own_name(name)], ["v0/upper", "v0/work"], image)
+        work.engine.ensure_overlay(name, lower, own_name(name), labels(work))
+        with _helper(work, [name], image) as container:
+            work.engine.start(container)
+        return True
+    except EngineFailed:
+        return False
+    finally:
+        for volume in made:
+            work.engine.remove_volume(volume)
+
+
+# Forced: a copy that was cut off is gone over again, and may have files without the right to write.
+COPY = 'cp -af --reflink=auto "$1/." "$2" 2>/dev/null || cp -af "$1/." "$2"'
+_COPY_ANEW = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
+_COPY_FOUND = f'[ ! -d "$1" ] || {{ mkdir -p -- "$2" && {{ {COPY}; }}; }}'
+
+
+def copy_volume(work: ProjectWork, lower: str, name: str, image: str) -> None:
+    """Never hard links: the instance could edit the snapshot in place. Raises CommandFailed."""
+    with _helper(work, [lower, name], image, sources=[lower]) as container:
+        work.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
+        work.engine.start(container)
+        _copy(work, container, COPY, ["/v0", "/v1"])
+
+
+def copy_folders(
+    work: ProjectWork, lower: str, name: str, paths: Collection[str], image: str
+) -> None:
+    """Copy these folders of a volume, as far as they are there, into another. Raises
+    CommandFailed."""
+    with _helper(work, [lower, name], image, sources=[lower]) as container:
+        work.engine.start(container)
+        for path in paths:
+            _copy(work, container, _COPY_FOUND, [f"/v0/{path}", f"/v1/{path}"])
+
+
+def copy_into(work: ProjectWork, volumes: Mapping[str, str], image: str) -> None:
+    """Have a copy of each volume in the worktree, at its path there, instead of what was there.
+    Inside, where a symlink of the branch leads nowhere. Raises CommandFailed."""
+    worktree = Mount(work.record.worktree, names.WORKSPACE)
+    from_ = volumes.values()
+    with _helper(work, from_, image, sources=from_, mounts=(worktree,)) as container:
+        work.engine.start(container)
+        for at, path in enumerate(volumes):
+            _copy(work, container, _COPY_ANEW, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
+
+
+def _copy(work: ProjectWork, container: str, script: str, words: list[str]) -> None:
+    failed = copying(work.engine, container, script, words)
+    if failed is not None:
+        raise CommandFailed(
+            f"{work.id}: what set-up makes could not be copied: {failed}",
+            hint="The image needs `cp`; `produces: []` in a step of `setup` does without copies.",
+        )
+
+
+def copying(engine: Engine, container: str, script: str, words: list[str]) -> str | None:
+    """Run a script that copies, in a container that runs; returns the end of what it said where
+    that failed."""
+    said = io.BytesIO()
+    code = engine.exec_attached(
+        container, ["sh", "-c", script, "sh", *words], env={}, workdir="/", stdin=None,
+        stdout=said, stderr=said, timeout=COPY_TIMEOUT,
+    )  # fmt: skip
+    return said.getvalue().decode(errors="replace")[-300:] if code else None
+
+
+def put_folders(
+    work: ProjectWork, volumes: Iterable[str], inside: Iterable[str], image: str
+) -> None:
+    """Make folders of the user's in volumes: v0/... lies in the first one, v0 is the whole of it.
+
+    Nothing runs for that: the container that has the volumes is never started.
+    """
+    with _helper(work, volumes, image) as container:
+        work.engine.put(container, "/", folders(inside, uid=os.getuid(), gid=os.getgid()))
+
+
+def labels(work: ProjectWork) -> dict[str, str]:
+    """Of everything that goes with the instance."""
+    return {
+        names.LABEL: "layer",
+        names.LABEL_PROJECT: work.project.name,
+        names.LABEL_REPOSITORY: work.repository.key,
+        names.LABEL_BESIDE: work.id,
+    }
+
+
+@contextmanager
+def _helper(
+    work: ProjectWork,
+    volumes: Iterable[str],
+    image: str,
+    *,
+    sources: Collection[str] = (),
+    mounts: tuple[Mount, ...] = (),
+) -> Iterator[str]:
+    """A container with the volumes at /v0, /v1, ..., those that are `sources` read-only; it is not
+    started, and goes with the block."""
+    name = f"{work.container_name}{_FILL}"
+    work.engine.remove(name)  # of a treedock that was killed
+    made = work.engine.create(
+        ContainerSpec(
+            name=name,
+            image=image,
+            user=f"{os.getuid()}:{os.getgid()}",
+            hostname="",
+            ports=(),
+            mounts=mounts,
+            limits=_LIMITS,
+            labels={**labels(work), names.LABEL_SIDECAR: _FILL},
+            volumes=tuple(
+                VolumeMount(name, f"/v{at}", read_only=name in sources)
+                for at, name in enumerate(volumes)
+            ),
+            network="none",
+        )
+    )
+    try:
+        yield made
+    finally:
+        work.engine.remove(made)
+
+
+def own_name(name: str) -> str:
+    """The volume that keeps what is written to the layer."""
+    return f"{name}.own"

@@ -1,0 +1,1 @@
+"""What set-up steps make, and which files decide it."""

@@ -1,0 +1,1 @@
+"""treedock.yaml: its keys, their rules, and what is wrong with a value."""

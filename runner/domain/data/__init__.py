@@ -1,0 +1,1 @@
+"""What a database reset reads."""

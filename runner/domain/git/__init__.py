@@ -1,0 +1,1 @@
+"""Decisions about git's configuration: drivers and hooks."""

@@ -1,0 +1,1 @@
+"""An instance: its record, names, ports, environment, container and state."""

@@ -1,0 +1,1 @@
+"""Landing: the order of branches, the merge queue, paths that a reviewer has to see."""

@@ -1,0 +1,1 @@
+"""Text that treedock writes for people and tools: the starter file, a Compose file."""
