@@ -45,7 +45,15 @@ class Content:
 class Scene:
     """A repository with `SLOTS` slots configured, and the engine as an onlooker."""
 
-    def __init__(self, folder: Path, image: str, first_port: int, content: Content) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        image: str,
+        first_port: int,
+        content: Content,
+        command: Path = TREEDOCK,
+    ) -> None:
+        self._command = command
         self.folder = folder
         self.repository = folder / "shop"
         self.engine = docker.APIClient(version="auto")
@@ -77,7 +85,7 @@ class Scene:
         return [f"task-{next(self._numbers)}" for _ in range(count)]
 
     def treedock(self, *arguments: str) -> list[str | Path]:
-        return [TREEDOCK, *arguments]
+        return [self._command, *arguments]
 
     def clean(self, ids: Iterable[str]) -> None:
         run(self.treedock("clean", "--force", *ids), cwd=self.repository)

@@ -1,0 +1,158 @@
+"""The shape of a Python package, read from its source: sizes, functions, imports and circles."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LONG_FUNCTION = 40  # lines
+LONG_FILE = 250
+
+Graph = dict[str, set[str]]
+
+
+@dataclass(frozen=True)
+class Function:
+    where: str  # "controller/up.py:12 up"
+    lines: int  # from `def` to its end, decorators left out
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: `now` is what importing it imports, `late` what it imports inside of functions or
+    for the type checker only. Names of modules, absolute."""
+
+    name: str
+    lines: int
+    functions: tuple[Function, ...]
+    now: frozenset[str] = field(repr=False)
+    late: frozenset[str] = field(repr=False)
+
+
+def shape(root: Path) -> dict[str, Any]:
+    """Everything about the package in the folder `root`, ready for JSON."""
+    sources = {module_of(path, root): read(path, root) for path in sorted(root.rglob("*.py"))}
+    functions = [one for source in sources.values() for one in source.functions]
+    longest = sorted(functions, key=lambda one: -one.lines)
+    long = [one for one in longest if one.lines > LONG_FUNCTION]
+    files = sorted(sources.values(), key=lambda one: -one.lines)
+    largest = [[one.name, one.lines] for one in files if one.lines > LONG_FILE]
+    return {
+        "files": len(sources),
+        "lines": sum(one.lines for one in sources.values()),
+        "functions": len(functions),
+        "longest_function": [longest[0].where, longest[0].lines] if longest else None,
+        "functions_over_40_lines": [[one.where, one.lines] for one in long],
+        "share_over_40_lines": round(len(long) / len(functions), 4) if functions else 0,
+        "files_over_250_lines": largest,
+        "circles": {
+            "files": circles(graph(sources, late=False)),
+            "files_with_late": circles(graph(sources, late=True)),
+            "rooms": circles(rooms(graph(sources, late=False), root)),
+            "rooms_with_late": circles(rooms(graph(sources, late=True), root)),
+        },
+    }
+
+
+# --- one file -------------------------------------------------------------------------------
+
+
+def module_of(path: Path, root: Path) -> str:
+    parts = path.relative_to(root.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def read(path: Path, root: Path) -> Source:
+    text = path.read_text()
+    tree = ast.parse(text)
+    name = str(path.relative_to(root))
+    functions = tuple(
+        Function(f"{name}:{one.lineno} {one.name}", (one.end_lineno or one.lineno) - one.lineno + 1)
+        for one in ast.walk(tree)
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    package = list(path.relative_to(root.parent).parent.parts)
+    now = frozenset(_imported(_run_at_import(tree), package))
+    every = frozenset(_imported(ast.walk(tree), package))
+    return Source(name, len(text.splitlines()), functions, now, every - now)
+
+
+def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run when the module is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield other
+                yield from _run_at_import(other)
+            continue
+        yield child
+        yield from _run_at_import(child)
+
+
+def _imported(nodes: Iterable[ast.AST], package: list[str]) -> Iterator[str]:
+    """What is named by `import a.b` and `from a import b`: both times a.b."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = [*above, *([node.module] if node.module else [])]
+            yield from (".".join([*module, alias.name]) for alias in node.names)
+
+
+# --- graphs ---------------------------------------------------------------------------------
+
+
+def graph(sources: dict[str, Source], *, late: bool) -> Graph:
+    """Which module of the package imports which."""
+    found: Graph = {}
+    for module, source in sources.items():
+        named = source.now | (source.late if late else frozenset())
+        # Of `from a import b`, b is a module, or a name that a itself defines.
+        found[module] = {name if name in sources else name.rpartition(".")[0] for name in named}
+        found[module] &= sources.keys() - {module}
+    return found
+
+
+def rooms(files: Graph, root: Path) -> Graph:
+    """The same between folders. A file that lies beside folders is a room by itself."""
+    folders = {
+        module_of(path, root)
+        for path in root.rglob("__init__.py")
+        if not any(path.parent.glob("*/__init__.py"))
+    }
+
+    def room(module: str) -> str:
+        above = module.rpartition(".")[0]
+        return above if above in folders else module
+
+    found: Graph = {}
+    for module, needed in files.items():
+        others = {room(name) for name in needed} - {room(module)}
+        found.setdefault(room(module), set()).update(others)
+    return found
+
+
+def circles(of: Graph) -> list[list[str]]:
+    """The groups in which each imports each, over others or itself; sorted, the largest first."""
+    reach = {name: _reached(of, name) for name in of}
+    groups = {
+        tuple(sorted(other for other in reach[name] if name in reach.get(other, ())))
+        for name in of
+        if name in reach[name]
+    }
+    return sorted((list(group) for group in groups), key=lambda group: (-len(group), group))
+
+
+def _reached(of: Graph, start: str) -> set[str]:
+    seen: set[str] = set()
+    left = list(of[start])
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            left.extend(of.get(name, ()))
+    return seen
