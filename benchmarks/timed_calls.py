@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from runner.controller.data.reset import reset
 from runner.controller.landing.conflicts import conflicts
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import open_project, open_repository
 from runner.controller.sync.git_inside import run_git
 from runner.controller.sync.sync import Synced, sync
@@ -29,9 +29,9 @@ def quiet(event: Event) -> None:
 
 
 def synced(instance: str) -> Synced:
-    work = Work(open_repository(), instance, quiet)
-    with work.locked():
-        return sync(work)
+    operation = Operation(open_repository(), instance, quiet)
+    with operation.locked():
+        return sync(operation)
 
 
 def compared(ids: list[str]) -> None:
@@ -48,7 +48,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def commit_inside(instance: str) -> None:
-    run_git(Work(open_repository(), instance, quiet), ["sh", "-c", COMMIT])
+    run_git(Operation(open_repository(), instance, quiet), ["sh", "-c", COMMIT])
 
 
 def timed_syncs(instance: str) -> dict[str, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.controller.instance.private_git import ENVIRONMENT
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.sync.sync import Side, Synced, sync
 from runner.controller.sync.update import Go, How, Updated, go_on, update
 from runner.domain.errors import Refused
@@ -50,8 +50,8 @@ class Inside:
         return self(f"git commit --quiet -m '{message}'; git rev-parse HEAD")
 
     def sync(self, prefer: Side | None = None) -> Synced:
-        with self.work.locked():
-            return sync(self.work, prefer=prefer)
+        with self.operation.locked():
+            return sync(self.operation, prefer=prefer)
 
     def refused(self, prefer: Side | None = None) -> Refused:
         """What a sync is refused with."""
@@ -62,14 +62,14 @@ class Inside:
         raise AssertionError(f"not refused: {answer}")
 
     def update(self, how: How = "merge") -> Updated:
-        return update(self.work, how)
+        return update(self.operation, how)
 
     def go_on(self, go: Go) -> Updated:
-        return go_on(self.work, go)
+        return go_on(self.operation, go)
 
     @property
-    def work(self) -> Work:
-        return Work(self.shop.repository, self.id, self.events.append)
+    def operation(self) -> Operation:
+        return Operation(self.shop.repository, self.id, self.events.append)
 
     @property
     def said(self) -> list[str]:

@@ -11,7 +11,7 @@ from runner.adapters.store.run_folder import RunFolder
 from runner.controller.cleanup.clean import Cleaned, clean
 from runner.controller.instance.worktree import Wish
 from runner.controller.lifecycle.down import down
-from runner.controller.lifecycle.up import Brought, up
+from runner.controller.lifecycle.up import UpResult, up
 from runner.controller.observe.listing import list_instances
 from runner.controller.project import Project, Repository, open_project, open_repository
 from runner.domain.errors import RunnerError
@@ -53,7 +53,7 @@ class Shop:
         path = self.repo / "treedock.yaml"
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **keys}))
 
-    def bring(self, *wishes: str | Wish, fetch: bool = False) -> list[Brought]:
+    def bring(self, *wishes: str | Wish, fetch: bool = False) -> list[UpResult]:
         """`up` of all these; raises only what concerns all of them."""
         self.events.clear()
         asked = [Wish(wish) if isinstance(wish, str) else wish for wish in wishes]

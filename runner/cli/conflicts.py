@@ -13,7 +13,7 @@ from runner.domain.errors import exit_code_of
 
 if TYPE_CHECKING:
     from runner.controller.landing.conflicts import Compared, Conflicts, Pair
-    from runner.domain.landing.order import Left
+    from runner.domain.landing.order import Unmergeable
 
 NAMED = 5  # files that a line names before it counts the rest
 ROWS = 100  # lines of a section before the rest is counted
@@ -127,7 +127,7 @@ def _order_lines(seen: "Conflicts") -> Iterator[str]:
         yield f"Merge them with: treedock merge {' '.join(landing)}"
 
 
-def _left_line(left: "Left", base: str) -> str:
+def _left_line(left: "Unmergeable", base: str) -> str:
     others = base if left.base else ", ".join(left.conflicts_with) or "those together"
     files = f" in {_files(left.files)}" if left.files else ""
     always = ", in any order" if left.in_any_order else ""

@@ -48,7 +48,7 @@ def up_command(
     What is up already is left alone; what was interrupted is completed.
     """
     from runner.controller.instance.worktree import Wish
-    from runner.controller.lifecycle.up import Brought, up
+    from runner.controller.lifecycle.up import UpResult, up
 
     repository = open_repository()
     chosen = choosing.several(repository, ids)
@@ -61,7 +61,7 @@ def up_command(
     ]
     with narration(timings=timings) as emit:
         project = open_project(repository)
-        brought: list[Brought] = up(
+        brought: list[UpResult] = up(
             project, wishes, emit, fetch=fetch, fresh=fresh, require_clean=require_clean
         )
     for one in brought:

@@ -7,7 +7,7 @@ import click
 
 from runner.cli import choosing, output
 from runner.cli.progress import narration
-from runner.controller.operation import Work, require_running
+from runner.controller.operation import Operation, require_running
 from runner.controller.project import Repository, open_project, open_repository
 from runner.domain.errors import NotFound, RunnerError
 from runner.domain.instance.record import View, preview_of
@@ -127,7 +127,7 @@ def open_command(instance: str | None, service: str | None, json_: bool) -> None
 def _is_running(repository: Repository, instance: str) -> bool:
     """Whether the instance runs; what keeps its URL from answering is told on stderr."""
     try:
-        require_running(Work(repository, instance, lambda event: None))
+        require_running(Operation(repository, instance, lambda event: None))
     except RunnerError as error:
         click.echo(below_each_other(error.message, error.hint), err=True)
         return False

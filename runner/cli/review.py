@@ -16,7 +16,7 @@ from runner.controller.project import open_repository
 from runner.domain.sizes import shown_size
 
 if TYPE_CHECKING:
-    from runner.adapters.git.diffs import Change, Loose, Text
+    from runner.adapters.git.diffs import Change, Text, UncommittedFile
     from runner.controller.landing.pr import Opened
     from runner.controller.landing.review import Flag, Review
 
@@ -189,7 +189,7 @@ def _file_row(change: "Change") -> str:
     return f"  {_MARKS.get(change.kind, '?')} {_lines(change)} {_name(change)}"
 
 
-def _loose_row(one: "Loose") -> str:
+def _loose_row(one: "UncommittedFile") -> str:
     much = _size(one.size) if one.kind in ("untracked", "other") else _lines(one)
     return f"  {one.kind} {one.path} ({much})"
 
@@ -198,7 +198,7 @@ def _name(change: "Change") -> str:
     return printable(f"{change.was} -> {change.path}" if change.was else change.path)
 
 
-def _lines(change: "Change | Loose") -> str:
+def _lines(change: "Change | UncommittedFile") -> str:
     if change.added is None or change.deleted is None:
         return "binary or large"
     return f"+{change.added} -{change.deleted}"

@@ -6,8 +6,8 @@ import click
 
 from runner.cli import choosing, output
 from runner.cli.progress import narration
-from runner.controller.operation import Work
-from runner.controller.parallel import side_by_side
+from runner.controller.operation import Operation
+from runner.controller.parallel import map_parallel
 from runner.controller.project import open_repository
 from runner.domain.errors import RunnerError, exit_code_of
 
@@ -31,15 +31,15 @@ def sync_command(ids: tuple[str, ...], everything: bool, keep: str | None, json_
 
     def one(instance: str) -> Synced | RunnerError:
         try:
-            work = Work(repository, instance, emit)
+            operation = Operation(repository, instance, emit)
             repository.record(instance)
-            with work.locked():
-                return sync(work, prefer=prefer)
+            with operation.locked():
+                return sync(operation, prefer=prefer)
         except RunnerError as error:
             return error
 
     with narration() as emit:
-        answers = side_by_side(one, chosen)
+        answers = map_parallel(one, chosen)
     errors = [answer for answer in answers if isinstance(answer, RunnerError)]
     if json_:
         documents = []
@@ -101,11 +101,11 @@ def _update(instance: str | None, how: str, go: str | None, *, json_: bool) -> N
     chosen = choosing.one(repository, instance)
     repository.record(chosen)
     with narration() as emit:
-        work = Work(repository, chosen, emit)
+        operation = Operation(repository, chosen, emit)
         if go:
-            done = go_on(work, "continue" if go == "continue" else "abort")
+            done = go_on(operation, "continue" if go == "continue" else "abort")
         else:
-            done = update(work, "rebase" if how == "rebase" else "merge")
+            done = update(operation, "rebase" if how == "rebase" else "merge")
     if json_:
         output.show_json(asdict(done))
         return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runner.domain.config.model import Config
 
 
-class Work:
+class Operation:
     """One verb at work on one instance. The record in it is always the one on disk.
 
     It needs no treedock.yaml: `down` and `clean` have to work when that file is broken.
@@ -174,7 +174,7 @@ class Work:
         self.note("warning", text=text)
 
 
-class ProjectWork(Work):
+class ProjectOperation(Operation):
     """Work that follows the project's configuration."""
 
     kind = "instance"
@@ -194,7 +194,7 @@ class ProjectWork(Work):
         project = self.record.project
         return f"treedock-{project}-{self.id}-{self.project.repository.key[:6]}"
 
-    def told_ports(self) -> dict[str, int]:
+    def app_ports(self) -> dict[str, int]:
         """The ports that the app is told. Those at which a sidecar is published are the host's
         alone: inside it listens on its own, and the app may call that one DB_PORT."""
         beside = {sidecar.publish for sidecar in self.config.sidecars.values()}
@@ -206,14 +206,14 @@ class ProjectWork(Work):
 
     def values(self) -> dict[str, str]:
         """Everything that the app is told."""
-        return values_of(self.id, self.told_ports(), self.config.env.set_)
+        return values_of(self.id, self.app_ports(), self.config.env.set_)
 
 
-def require_running(work: Work) -> Container:
+def require_running(operation: Operation) -> Container:
     """The instance's container, which has to run. Raises NotFound without the instance, and
     Refused when it is stopped."""
-    record = work.record
-    container = work.container()
+    record = operation.record
+    container = operation.container()
     if container is None or container.status != "running":
         raise Refused(
             f"The instance {record.id!r} is not running.",
@@ -222,30 +222,32 @@ def require_running(work: Work) -> Container:
     return container
 
 
-def require_worktree(work: Work) -> None:
+def require_worktree(operation: Operation) -> None:
     """Raises Refused where the instance's worktree is not where `up` made it."""
-    worktree = Path(work.record.worktree)
+    worktree = Path(operation.record.worktree)
     if os.path.lexists(worktree / ".git"):
         return
-    require_not_moved(work)
+    require_not_moved(operation)
     raise Refused(
-        f"The worktree of {work.id}, {worktree}, is gone.",
-        hint=f"treedock up {work.id} makes it again from its branch; treedock clean {work.id} "
+        f"The worktree of {operation.id}, {worktree}, is gone.",
+        hint=f"treedock up {operation.id} makes it again from its branch; treedock clean "
+        f"{operation.id} "
         "removes the rest.",
     )
 
 
-def require_not_moved(work: Work) -> None:
+def require_not_moved(operation: Operation) -> None:
     """git has one worktree for a branch. Raises Refused where the instance's, which is missing, is
     at another place, or its branch is checked out in another worktree."""
-    path, worktrees = Path(work.record.worktree), work.git.worktrees()
-    there = next((one.path for one in worktrees if one.branch == work.record.branch), path)
+    path, worktrees = Path(operation.record.worktree), operation.git.worktrees()
+    there = next((one.path for one in worktrees if one.branch == operation.record.branch), path)
     if there == path:
         return
     if path not in {one.path for one in worktrees}:
-        raise was_moved(work.record, there)
+        raise was_moved(operation.record, there)
     raise BranchExists(
-        f"The worktree of {work.id} is gone, and its branch {work.record.branch} is checked out in "
+        f"The worktree of {operation.id} is gone, and its branch {operation.record.branch} is "
+        "checked out in "
         f"{there}.",
         hint=f"Switch that to another branch first: git -C {there} switch --detach",
     )

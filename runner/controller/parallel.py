@@ -13,7 +13,7 @@ STOPS = 32  # instances that are stopped at once: none waits for what is wrong i
 WIDTH = 8  # the engine itself gains nothing from more
 
 
-def side_by_side(
+def map_parallel(
     verb: Callable[[_Item], _Answer],
     items: Iterable[_Item],
     width: int = WIDTH,
@@ -47,4 +47,4 @@ def attempts(
         except RunnerError as error:
             return error
 
-    return side_by_side(attempt, items, width)
+    return map_parallel(attempt, items, width)

@@ -25,7 +25,7 @@ from runner.controller.instance.worktree import Wish
 from runner.controller.landing.merge import Wanted, merge
 from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import up
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import open_project, open_repository
 from runner.controller.sync.sync import sync
 from runner.controller.sync.update import go_on, update
@@ -61,21 +61,21 @@ def run(repo: Path, address: Any, verb: str, ids: str, kill: int | None, said: A
         repository = open_repository(repo, connect=lambda: shared(address))
         project = open_project(repository)
         for instance in ids.split("+"):
-            work = Work(repository, instance, quiet)
+            operation = Operation(repository, instance, quiet)
             match verb:
                 case "up":
                     up(project, [Wish(instance)], quiet, fetch=False)
                 case "down":
                     down(repository, instance, quiet)
                 case "sync":
-                    with work.locked():
-                        sync(work)
+                    with operation.locked():
+                        sync(operation)
                 case "update":
-                    update(work, "merge")
+                    update(operation, "merge")
                 case "rebase":
-                    update(work, "rebase")
+                    update(operation, "rebase")
                 case "abort":
-                    go_on(work, "abort")
+                    go_on(operation, "abort")
                 case "clean":
                     clean(repository, instance, quiet)
                 case "clean --force":

@@ -16,7 +16,7 @@ from runner.controller.cleanup.archive import Archive
 from runner.controller.cleanup.clean import Cleaned, retire
 from runner.controller.cleanup.selection import merged, stale
 from runner.controller.instance.worktree import Wish
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.domain.errors import (
     EngineUnavailable,
     NotFound,
@@ -556,9 +556,9 @@ def test_an_instance_that_has_landed_is_retired_with_its_logs(shop: Shop) -> Non
     commit(shop.tree("auth"), {"a": "1"})
     git(shop.repo, "merge", "--quiet", "feature/auth")
     idea = own_commit(shop, "auth", "inside/heads/spike", "an idea")
-    work = Work(shop.repository, "auth", shop.events.append)
-    with work.locked():
-        removed = retire(work)
+    operation = Operation(shop.repository, "auth", shop.events.append)
+    with operation.locked():
+        removed = retire(operation)
     assert [part.split()[0] for part in removed] == ["container", "worktree", "branch", "record"]
     (folder,) = archives(shop)
     kept = f"refs/treedock-archive/{folder.name}/inside/heads/spike"

@@ -40,13 +40,13 @@ def within(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def busy(shop: Shop, work: Callable[[], object]) -> Iterator[list[RunnerError]]:
+def busy(shop: Shop, operation: Callable[[], object]) -> Iterator[list[RunnerError]]:
     """Another operation in the background; the errors that it ends with."""
     errors: list[RunnerError] = []
 
     def run() -> None:
         try:
-            work()
+            operation()
         except RunnerError as error:
             errors.append(error)
 
@@ -201,23 +201,23 @@ def test_an_up_that_does_not_end_is_stopped_and_says_by_whom(
 def test_an_up_cannot_start_what_was_stopped_under_it(
     auth: Inside, eventually: Callable[..., object]
 ) -> None:
-    shop, work = auth.shop, auth.work
+    shop, operation = auth.shop, auth.operation
     shop.engine.stop(shop.engine.containers()[0].id, 0)
     waited = threading.Event()
 
     def up() -> None:
         from runner.controller.instance.container import ensure_running
-        from runner.controller.operation import ProjectWork
+        from runner.controller.operation import ProjectOperation
 
-        own = ProjectWork(shop.project, "auth", auth.events.append)
+        own = ProjectOperation(shop.project, "auth", auth.events.append)
         with own.locked():
             waited.wait(20)
             ensure_running(own, "tiny", None)
 
     with busy(shop, up) as errors:
-        eventually(lambda: locks.is_held(work.records.lock("auth")))
+        eventually(lambda: locks.is_held(operation.records.lock("auth")))
         with busy(shop, lambda: shop.down("auth")):
-            eventually(lambda: work.records.stopped_by("auth"), 20)
+            eventually(lambda: operation.records.stopped_by("auth"), 20)
             waited.set()
     assert [error.code for error in errors] == ["stopped"]
     assert not runs(shop)
@@ -227,11 +227,11 @@ def test_an_up_cannot_start_what_was_stopped_under_it(
 
 def test_an_operation_that_goes_on_without_the_container_is_named(auth: Inside) -> None:
     auth.commit({"login.txt": "x\n"})
-    with auth.work.locked(), pytest.raises(NotSynced) as caught:
+    with auth.operation.locked(), pytest.raises(NotSynced) as caught:
         auth.shop.down("auth")
     assert f"process {os.getpid()} is at work on auth" in caught.value.message
     assert not runs(auth.shop)
-    with auth.work.locked(), within(SOON), pytest.raises(Refused, match="is at work"):
+    with auth.operation.locked(), within(SOON), pytest.raises(Refused, match="is at work"):
         auth.shop.clean("auth", force=True)
     auth.shop.clean("auth", force=True)
     assert auth.shop.repository.records.ids() == []

@@ -11,7 +11,7 @@ import pytest
 from runner.adapters.git.repository import Git
 from runner.controller.data.reset import reset
 from runner.controller.instance.worktree import Wish
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import open_repository
 from runner.controller.sync.sync import sync
 from runner.domain.errors import (
@@ -245,5 +245,5 @@ def test_a_replaced_git_file_stops_the_container_and_is_said(shop: Shop) -> None
     cover.unlink()
     cover.mkdir()
     with pytest.raises(Refused, match="Its container was stopped"):
-        sync(Work(shop.repository, "auth", shop.events.append))
+        sync(Operation(shop.repository, "auth", shop.events.append))
     assert shop.engine.containers()[0].status == "exited"

@@ -244,12 +244,12 @@ def test_both_at_once_land_in_the_order_they_lean(shop: Shop, land: Queue) -> No
 
 
 def test_a_run_can_be_undone_and_the_branches_are_back(shop: Shop, land: Queue) -> None:
-    work = work_on(shop, "auth", {"auth.txt": "x\n"})
+    operation = work_on(shop, "auth", {"auth.txt": "x\n"})
     before = head(shop)
     merged = land("auth")
     undo(shop.project, str(merged.run), shop.events.append)
     assert head(shop) == before
-    assert head(shop, "feature/auth") == work
+    assert head(shop, "feature/auth") == operation
     assert not (shop.repo / "auth.txt").exists()
     with pytest.raises(Refused, match="undone already"):
         undo(shop.project, str(merged.run), shop.events.append)
@@ -258,13 +258,13 @@ def test_a_run_can_be_undone_and_the_branches_are_back(shop: Shop, land: Queue) 
 def test_undo_keeps_the_commits_where_the_name_of_the_branch_is_taken(
     shop: Shop, land: Queue
 ) -> None:
-    work = work_on(shop, "auth", {"auth.txt": "x\n"})
+    operation = work_on(shop, "auth", {"auth.txt": "x\n"})
     before = head(shop)
     merged = land("auth")
     git(shop.repo, "branch", "feature/auth", before)
     said = undo(shop.project, str(merged.run), shop.events.append)
     assert said.endswith(" feature/auth-2")
-    assert (head(shop, "feature/auth"), head(shop, "feature/auth-2")) == (before, work)
+    assert (head(shop, "feature/auth"), head(shop, "feature/auth-2")) == (before, operation)
 
 
 def test_a_run_that_somebody_built_on_is_not_undone(shop: Shop, land: Queue) -> None:
@@ -309,10 +309,10 @@ def test_a_landing_that_was_cut_off_after_it_counted_is_written_down(shop: Shop)
 
 
 def test_a_merge_of_what_has_landed_completes_the_clean_up(shop: Shop, land: Queue) -> None:
-    work = work_on(shop, "auth", {"auth.txt": "x\n"})
+    operation = work_on(shop, "auth", {"auth.txt": "x\n"})
     before = head(shop)
     git(shop.repo, "merge", "--quiet", "--no-ff", "-m", "landed", "feature/auth")
-    landing = Landing("", "main", before, head(shop), {"auth": work})
+    landing = Landing("", "main", before, head(shop), {"auth": operation})
     Journal(shop.repository.records.root).begin(landing)
     assert outcomes(land("auth")) == {"auth": "landed"}
     assert shop.repository.records.ids() == []

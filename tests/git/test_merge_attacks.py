@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from runner.controller.landing.merge import Merged
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.sync.sync import sync
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
@@ -102,5 +102,5 @@ def test_a_branch_name_with_a_line_end_of_unicode_is_brought_out(shop: Shop) -> 
     name = "refs/heads/a\u2028b"
     (own / "packed-refs").write_text(f"{head(shop)} {name}\n", encoding="utf-8")
     for _ in range(2):
-        sync(Work(shop.repository, "auth", shop.events.append))
+        sync(Operation(shop.repository, "auth", shop.events.append))
         assert "a\u2028b" in git(shop.repo, "for-each-ref", "refs/treedock/auth")

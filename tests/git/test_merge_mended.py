@@ -10,7 +10,7 @@ from runner.adapters.store.runs import Journal, Landing
 from runner.controller.instance.worktree import Wish
 from runner.controller.landing.land import settle
 from runner.controller.landing.merge import Merged, undo
-from runner.controller.operation import ProjectWork, Work
+from runner.controller.operation import Operation, ProjectOperation
 from runner.controller.sync.update import update
 from runner.domain.errors import Refused
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
@@ -76,8 +76,8 @@ def test_a_branch_that_is_somebodys_base_stays(shop: Shop, land: Queue) -> None:
     work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
     land("auth")
     shop.up(Wish("third", base="feature/auth"))
-    update(Work(shop.repository, "login", shop.events.append), "merge")
-    update(Work(shop.repository, "third", shop.events.append), "merge")
+    update(Operation(shop.repository, "login", shop.events.append), "merge")
+    update(Operation(shop.repository, "third", shop.events.append), "merge")
 
 
 def test_one_broken_instance_does_not_keep_the_others_from_landing(shop: Shop, land: Queue) -> None:
@@ -122,11 +122,11 @@ def test_an_idle_instance_that_followed_base_is_not_taken_for_landed(
 def test_a_record_that_another_verb_changed_is_not_overwritten(shop: Shop, land: Queue) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
-    work = ProjectWork(shop.project, "login", shop.events.append)
-    assert work.record.base == "feature/auth"
-    with work.locked():
+    operation = ProjectOperation(shop.project, "login", shop.events.append)
+    assert operation.record.base == "feature/auth"
+    with operation.locked():
         land("auth")
-        work.change(ready=True)
+        operation.change(ready=True)
     assert shop.record("login").base == "main"
 
 
@@ -189,7 +189,7 @@ def test_a_removal_that_was_cut_off_after_landing_is_completed(shop: Shop, land:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     merged = land("auth", keep=True)
     landed = {"state": "landed", "commit": merged.now, "head": head(shop, "feature/auth")}
-    Work(shop.repository, "auth", shop.events.append).change(cleaning=True, merge=landed)
+    Operation(shop.repository, "auth", shop.events.append).change(cleaning=True, merge=landed)
     shop.repository.git.remove_worktree(shop.tree("auth"))
     for ref in git(shop.repo, "for-each-ref", "--format=%(refname)", "refs/treedock").split():
         git(shop.repo, "update-ref", "-d", ref)

@@ -17,7 +17,7 @@ from runner.controller.instance.throwaway import gate_project
 from runner.controller.landing.merge import Outcome, Wanted, merge
 from runner.controller.lifecycle.exec import place_of
 from runner.controller.onboarding.moved import moved, require_none_left
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import open_repository, user_config_path
 from runner.controller.sync.sync import sync
 from runner.controller.volumes.snapshots import whole
@@ -77,7 +77,7 @@ def test_every_other_verb_in_a_copy_is_refused_and_names_the_original(shop: Shop
     copy = copy_of(shop)
     for verb in (
         lambda: copy.down("auth"),
-        lambda: sync(Work(copy.repository, "auth", copy.events.append)),
+        lambda: sync(Operation(copy.repository, "auth", copy.events.append)),
         lambda: copy.repository.record("auth"),
     ):
         with pytest.raises(Refused, match=f"belongs to {shop.repo}"):

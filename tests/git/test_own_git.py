@@ -19,7 +19,7 @@ pytestmark = pytest.mark.deep
 # --- kinds of repositories ------------------------------------------------------------------
 
 
-def works(auth: Inside) -> None:
+def operations(auth: Inside) -> None:
     """The whole way: clean, whole, a commit out, a commit in, all history there."""
     assert auth("git status --porcelain") == ""
     auth("git fsck --strict")
@@ -55,13 +55,13 @@ def test_a_repository_with_sha256_works(shop: Shop) -> None:
     commit(folder, {"treedock.yaml": (shop.repo / "treedock.yaml").read_text()})
     auth = up_in(shop, folder)
     assert len(auth("git rev-parse HEAD")) == 64
-    works(auth)
+    operations(auth)
 
 
 def test_a_shallow_clone_works(shop: Shop) -> None:
     commit(shop.repo, {"more.txt": "x\n"})
     folder = clone(shop, "--depth=1")
-    works(up_in(shop, folder))
+    operations(up_in(shop, folder))
     assert git(folder, "rev-list", "--count", "main").strip() == "1"
 
 
@@ -71,7 +71,7 @@ def test_a_clone_that_borrows_objects_works(shop: Shop, option: str) -> None:
     target = shop.repo.with_name("clone")
     git(shop.repo.parent, "clone", "--quiet", *other, str(shop.repo), str(target))
     assert (target / ".git/objects/info/alternates").exists()
-    works(up_in(shop, target))
+    operations(up_in(shop, target))
 
 
 def test_what_is_borrowed_is_shown_read_only_and_its_host_paths_are_covered(shop: Shop) -> None:
@@ -79,7 +79,7 @@ def test_what_is_borrowed_is_shown_read_only_and_its_host_paths_are_covered(shop
     git(shop.repo.parent, "clone", "--quiet", "--shared", str(shop.repo), str(middle))
     git(shop.repo.parent, "clone", "--quiet", "--shared", str(middle), str(target))
     auth = up_in(shop, target)
-    mounts = {mount.target: mount for mount in git_mounts(auth.work)}
+    mounts = {mount.target: mount for mount in git_mounts(auth.operation)}
     borrowed = {f"/run/treedock/alternates/{n}" for n in (0, 1)}
     sources = {mounts[target].source for target in borrowed}
     assert sources == {str(shop.repo / ".git/objects"), str(middle / ".git/objects")}
@@ -94,7 +94,7 @@ def test_what_is_borrowed_is_shown_read_only_and_its_host_paths_are_covered(shop
 def test_a_repository_with_packed_refs_works(shop: Shop) -> None:
     git(shop.repo, "gc", "--quiet")
     git(shop.repo, "pack-refs", "--all")
-    works(up_in(shop, shop.repo))
+    operations(up_in(shop, shop.repo))
 
 
 def test_a_sparse_checkout_works(shop: Shop) -> None:
@@ -103,7 +103,7 @@ def test_a_sparse_checkout_works(shop: Shop) -> None:
     auth = up_in(shop, shop.repo)
     assert not (auth.tree / "docs").exists()
     assert auth("git sparse-checkout list") == "src"
-    works(auth)
+    operations(auth)
     assert "docs/one.md" in auth("git ls-files")
     assert not (auth.tree / "docs").exists()
 
@@ -112,11 +112,11 @@ def test_a_main_checkout_that_is_a_linked_worktree_works(shop: Shop) -> None:
     bare, main = shop.repo.with_name("bare.git"), shop.repo.with_name("linked")
     git(shop.repo.parent, "clone", "--quiet", "--bare", str(shop.repo), str(bare))
     git(bare, "worktree", "add", "--quiet", str(main), "main")
-    works(up_in(shop, main))
+    operations(up_in(shop, main))
 
 
 def test_a_separate_git_directory_works(shop: Shop) -> None:
-    works(up_in(shop, clone(shop, f"--separate-git-dir={shop.repo.with_name('apart.git')}")))
+    operations(up_in(shop, clone(shop, f"--separate-git-dir={shop.repo.with_name('apart.git')}")))
 
 
 def test_line_ends_are_converted_inside_as_they_are_here(shop: Shop) -> None:

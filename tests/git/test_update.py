@@ -212,10 +212,10 @@ def test_the_landed_branch_that_it_leaned_on_goes_once_base_is_in(shop: Shop) ->
     git(shop.repo, "merge", "--quiet", "--no-ff", "feature/auth")
     shop.clean("auth")
     git(shop.repo, "branch", "--force", "feature/auth", below)
-    search.work.change(base="main", leans_on="feature/auth")
+    search.operation.change(base="main", leans_on="feature/auth")
     search.update()
     assert git(shop.repo, "branch", "--list", "feature/auth") == ""
-    assert search.work.record.leans_on is None
+    assert search.operation.record.leans_on is None
 
 
 def test_a_conflict_that_was_resolved_and_committed_inside_is_over(conflicting: Inside) -> None:

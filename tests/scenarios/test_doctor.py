@@ -325,7 +325,7 @@ def test_a_record_whose_branch_has_commits_of_its_own_stays(workshop: Workshop) 
     (path / "work.txt").write_text("a day's work\n")
     own = ["-c", "user.name=Ada", "-c", "user.email=ada@localhost"]
     subprocess.run(["git", *own, "-C", path, "add", "--all"], check=True)
-    subprocess.run(["git", *own, "-C", path, "commit", "-qm", "Work"], check=True)
+    subprocess.run(["git", *own, "-C", path, "commit", "-qm", "Operation"], check=True)
     subprocess.run(["rm", "-r", path], check=True)
     (finding,) = workshop.examine(fix=True)
     assert (finding.status, finding.fixed) == ("problem", False)

@@ -227,8 +227,8 @@ def test_the_schema_documents_every_key() -> None:
     pictures = {"": schema, **schema["$defs"]}
     undocumented = [
         f"{name}.{key}"
-        for name, picture in pictures.items()
-        for key, field in picture.get("properties", {}).items()
+        for name, graph in pictures.items()
+        for key, field in graph.get("properties", {}).items()
         if not field.get("description")
     ]
     assert undocumented == []

@@ -7,7 +7,7 @@ import pytest
 from runner.controller.data.reset import reset
 from runner.controller.instance.processes import stop_jobs
 from runner.controller.lifecycle.restart import restart, restart_service
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
 from runner.domain.instance.service import job_of
 from tests.shop import Shop
@@ -87,9 +87,9 @@ def test_services_that_ignore_the_signal_end_together_after_a_second(shop: Shop)
     shop.configure(services=dict.fromkeys(names, stubborn))
     shop.up("auth")
     jobs = [shop.jobs("auth").job(job_of(name)) for name in names]
-    work = Work(shop.repository, "auth", shop.events.append)
+    operation = Operation(shop.repository, "auth", shop.events.append)
     (container,) = shop.engine.containers()
     begun = time.monotonic()
-    stop_jobs(work, container.id, jobs)
+    stop_jobs(operation, container.id, jobs)
     assert time.monotonic() - begun < 4  # each of them for a second would be five
     assert not any(shop.jobs("auth").job(job_of(name)).alive for name in names)

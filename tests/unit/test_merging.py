@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from runner.domain.landing.order import (
     Clash,
+    ConflictGraph,
     Files,
     Order,
-    Picture,
     largest_without,
     may_meet,
     proposal,
@@ -48,9 +48,9 @@ class World:
         return ("met.txt",) if met else None
 
 
-def picture(ids: str, *pairs: str, base: str = "", always: Sequence[Clash] = ()) -> Picture:
+def graph(ids: str, *pairs: str, base: str = "", always: Sequence[Clash] = ()) -> ConflictGraph:
     """Ids of one letter each, 'AB' for a conflict of A with B."""
-    return Picture(
+    return ConflictGraph(
         ids=tuple(ids),
         base=dict.fromkeys(base, ("base.txt",)),
         pairs={(pair[0], pair[1]): ("met.txt",) for pair in pairs},
@@ -58,7 +58,7 @@ def picture(ids: str, *pairs: str, base: str = "", always: Sequence[Clash] = ())
     )
 
 
-def order(seen: Picture, world: World | None = None) -> Order:
+def order(seen: ConflictGraph, world: World | None = None) -> Order:
     known = World(
         [frozenset(pair) for pair in seen.pairs], dict.fromkeys(seen.base)
     )  # what single merges say is all there is
@@ -66,16 +66,16 @@ def order(seen: Picture, world: World | None = None) -> Order:
 
 
 def test_without_conflicts_the_given_order_stays() -> None:
-    found = order(picture("CAB"))
+    found = order(graph("CAB"))
     assert found == Order(("C", "A", "B"), 3, (), (), 3)
 
 
 def test_nothing_gives_an_empty_order() -> None:
-    assert order(picture("")) == Order((), 0, (), (), 0)
+    assert order(graph("")) == Order((), 0, (), (), 0)
 
 
 def test_the_one_that_meets_many_goes_behind_them() -> None:
-    found = order(picture("ABCD", "AB", "AC", "AD"))
+    found = order(graph("ABCD", "AB", "AC", "AD"))
     assert found.ids == ("B", "C", "D", "A")
     assert (found.lands, found.given_lands) == (3, 1)
     (left,) = found.remaining
@@ -85,35 +85,35 @@ def test_the_one_that_meets_many_goes_behind_them() -> None:
 
 def test_what_stays_in_any_order_is_marked() -> None:
     always = [Clash("A", "B", ("met.txt",)), Clash(None, "D", ("base.txt",))]
-    found = order(picture("ABCD", "AB", "AC", base="D", always=always))
+    found = order(graph("ABCD", "AB", "AC", base="D", always=always))
     marks = {left.id: (left.base, left.in_any_order) for left in found.remaining}
     assert marks == {"A": (False, True), "D": (True, True)}
     assert found.always == tuple(always)
-    other = order(picture("ABCD", "AB", "AC", base="D", always=[Clash("A", "D", ())]))
+    other = order(graph("ABCD", "AB", "AC", base="D", always=[Clash("A", "D", ())]))
     assert not any(left.in_any_order for left in other.remaining)
 
 
 def test_a_conflict_with_base_that_another_branch_resolves_lands_behind_it() -> None:
-    seen = picture("AB", base="A")
+    seen = graph("AB", base="A")
     found = order(seen, World(with_base={"A": "B"}))
     assert (found.ids, found.lands, found.given_lands) == (("B", "A"), 2, 1)
 
 
 def test_three_that_meet_only_together_are_told_by_the_chain() -> None:
-    found = order(picture("ABC"), World([frozenset("ABC")]))
+    found = order(graph("ABC"), World([frozenset("ABC")]))
     assert (found.ids, found.lands) == (("A", "B", "C"), 2)
     (left,) = found.remaining
     assert (left.id, left.base, left.conflicts_with) == ("C", False, ())
 
 
 def test_a_pair_that_conflicts_alone_but_not_in_the_chain_lands() -> None:
-    found = order(picture("AB", "AB"), World())
+    found = order(graph("AB", "AB"), World())
     assert found.lands == 2
 
 
 def test_an_order_is_never_worse_than_the_given_one() -> None:
     # Alone A meets nobody; behind B, which the proposal takes first, nothing else lands.
-    seen = picture("ABCDE", "AB", "AC")
+    seen = graph("ABCDE", "AB", "AC")
     world = World([frozenset("DB"), frozenset("EB"), frozenset("DC"), frozenset("EC")])
     found = order(seen, world)
     assert found.lands >= found.given_lands
@@ -121,9 +121,9 @@ def test_an_order_is_never_worse_than_the_given_one() -> None:
 
 
 def test_a_branch_goes_behind_those_that_it_holds() -> None:
-    seen = Picture(tuple("CBA"), {}, {}, parents={"C": "BA", "B": "A"})
+    seen = ConflictGraph(tuple("CBA"), {}, {}, parents={"C": "BA", "B": "A"})
     assert proposal(seen) == (["A", "B", "C"], [])
-    around = Picture(tuple("AB"), {}, {}, parents={"A": "B", "B": "A"})
+    around = ConflictGraph(tuple("AB"), {}, {}, parents={"A": "B", "B": "A"})
     assert sorted(proposal(around)[0]) == ["A", "B"]
 
 
@@ -156,7 +156,7 @@ def test_every_id_is_in_the_order_once_and_what_lands_comes_first(
         [frozenset(chance.sample(list(graph), 3)) for _ in range(2)] if len(graph) > 2 else []
     )
     world = World([*map(frozenset, pairs), *together], dict.fromkeys(blocked))
-    found = order(Picture(tuple(graph), blocked, pairs), world)
+    found = order(ConflictGraph(tuple(graph), blocked, pairs), world)
     assert sorted(found.ids) == sorted(graph)
     assert tuple(left.id for left in found.remaining) == found.ids[found.lands :]
     assert found.lands >= found.given_lands

@@ -298,8 +298,8 @@ def test_a_step_is_to_be_run_again_when_its_line_or_its_lock_file_changes() -> N
 
 
 def test_a_snapshot_is_named_by_everything_that_decides_it() -> None:
-    def key(setup: list[Step], files: dict[str, bytes], ground: str = "image") -> str:
-        return snapshot_key(setup, len(setup) - 1, products_of(setup, files.get), files.get, ground)
+    def key(setup: list[Step], files: dict[str, bytes], shared: str = "image") -> str:
+        return snapshot_key(setup, len(setup) - 1, products_of(setup, files.get), files.get, shared)
 
     npm, uv, codegen = step("npm ci"), step("uv sync"), step("./codegen")
     keys = [

@@ -16,7 +16,7 @@ from runner.controller.data.reset import reset
 from runner.controller.instance.processes import run_folder, start_job
 from runner.controller.instance.worktree import Wish
 from runner.controller.lifecycle.up import up
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.domain.config.model import Database
 from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, NotFound, Refused
 from tests.real_git import commit, git
@@ -310,7 +310,7 @@ def test_a_reset_that_was_cut_off_gives_the_data_back_to_the_next(
             main = (data / "app.db").read_bytes()
         (data / "app.db").write_bytes(main)
         (data / "app.db-before-wal").write_bytes(wal)
-    ProjectWork(seeded.project, "auth", seeded.events.append).change(reset_key=None)
+    ProjectOperation(seeded.project, "auth", seeded.events.append).change(reset_key=None)
     (seeded.tree("auth") / "seed.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(CommandFailed):
         renew(seeded)
@@ -435,15 +435,15 @@ def test_pythons_sqlite_does_where_the_image_has_no_other(
 
 def test_a_reset_job_that_still_runs_is_ended_before_its_data_is_moved(seeded: Shop) -> None:
     """Its treedock was killed: what it goes on to write would be nobody's database."""
-    work = ProjectWork(seeded.project, "auth", seeded.events.append)
+    operation = ProjectOperation(seeded.project, "auth", seeded.events.append)
     (container,) = seeded.engine.containers()
     slow = "sleep 300"
-    start_job(work, container.id, "reset", slow, folder=".", env={})
-    left = run_folder(work).job("reset")
+    start_job(operation, container.id, "reset", slow, folder=".", env={})
+    left = run_folder(operation).job("reset")
     assert left.alive
     (seeded.tree("auth") / "seed.txt").write_text("saw\n")
     renew(seeded)
-    assert not left.alive or run_folder(work).job("reset").pid != left.pid
+    assert not left.alive or run_folder(operation).job("reset").pid != left.pid
     with pytest.raises(ProcessLookupError):
         os.kill(left.pid or 0, 0)
     assert items(seeded) == ["saw"]

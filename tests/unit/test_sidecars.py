@@ -173,10 +173,12 @@ def test_an_engine_that_goes_away_anywhere_is_mended_by_the_next_up(beside: Shop
 
 def test_a_throwaway_instance_has_its_own(beside: Shop) -> None:
     project, head = beside.project, git(beside.repo, "rev-parse", "HEAD").strip()
-    work = throwaway.GateWork(throwaway.gate_project(project), "gate.run.0", beside.events.append)
-    gates.bring_up(work, head, head, [])
+    operation = throwaway.GateOperation(
+        throwaway.gate_project(project), "gate.run.0", beside.events.append
+    )
+    gates.bring_up(operation, head, head, [])
     assert statuses(beside, "gate.run.0") == {"cache": "running"}
-    throwaway.dispose(work)
+    throwaway.dispose(operation)
     assert beside.engine.containers() == []
     assert beside.engine.volumes() == []
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runner.domain.landing.queue import (
     Aside,
-    Train,
+    MergeQueue,
     Trial,
     conflicted,
     finished,
@@ -30,18 +30,18 @@ def chain(ids: str, root: int = 0) -> Trial:
     return Trial(root, tuple(ids))
 
 
-def queue(ids: str, width: int = 4) -> Train:
-    return Train(waiting=tuple(ids), width=width)
+def queue(ids: str, width: int = 4) -> MergeQueue:
+    return MergeQueue(waiting=tuple(ids), width=width)
 
 
-def running(train: Train) -> Train:
+def running(train: MergeQueue) -> MergeQueue:
     """The train with all started that there is room for."""
     for trial in to_test(train):
         train = started(train, trial)
     return train
 
 
-def told(train: Train, **results: bool) -> Train:
+def told(train: MergeQueue, **results: bool) -> MergeQueue:
     """The train after these chains finished in this order; each is started before where needed."""
     for ids, green in results.items():
         train = finished(running(train), chain(ids, train.root), green)
@@ -241,7 +241,7 @@ class World:
     """The yard around the train: commits, runs, and a log of what went wrong."""
 
     ids: tuple[str, ...]
-    train: Train
+    train: MergeQueue
     truth: Truth
     roots: list[Contents] = field(default_factory=lambda: [frozenset()])
     tested_green: set[Trial] = field(default_factory=set)
@@ -323,7 +323,7 @@ TRUTHS = st.one_of(orderly_truths(), wild_truths())
 def ended(draw: st.DrawFn, truths: st.SearchStrategy[Truth] = TRUTHS) -> World:
     """A queue that was driven to its end, events coming in any order."""
     ids = draw(IDS)
-    world = World(ids, Train(waiting=ids, width=draw(st.integers(1, 4))), draw(truths))
+    world = World(ids, MergeQueue(waiting=ids, width=draw(st.integers(1, 4))), draw(truths))
     for _ in range(400):
         if is_done(world.train):
             return world

@@ -70,7 +70,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Loose:
+class UncommittedFile:
     """One uncommitted path. `size` in bytes, None where there is no file; `old`: its blob at
     HEAD."""
 
@@ -140,7 +140,7 @@ def patch(git: Git, old: str, new: str) -> Text:
     return _bounded(git, [*_BIG], ["diff-tree", *shape, old, new])
 
 
-def loose(git: Git, worktree: Path) -> list[Loose]:
+def loose(git: Git, worktree: Path) -> list[UncommittedFile]:
     """What is uncommitted in a linked worktree: tracked changes and untracked files that are not
     ignored. Raises Refused where its .git file is not genuine."""
     git.require_safe_drivers()
@@ -150,7 +150,7 @@ def loose(git: Git, worktree: Path) -> list[Loose]:
     entries = status.entries(git, git_dir, worktree, marked, before=plain, timeout=TIMEOUT)
     found = [_loose(worktree, entry) for entry in entries]
     filled = [link for link in marked.links if disk.holds_anything(worktree / link, worktree)]
-    found += [_seen(worktree, Loose(path, "other", None)) for path in filled]
+    found += [_seen(worktree, UncommittedFile(path, "other", None)) for path in filled]
     odd = [one for one in found if one.kind != "untracked" and not _is_readable(one)]
     if len(odd) > ODD_PATHS or all(one.kind == "untracked" for one in found):
         return found
@@ -163,7 +163,7 @@ def loose(git: Git, worktree: Path) -> list[Loose]:
     ]
 
 
-def loose_patch(git: Git, worktree: Path, found: list[Loose]) -> Text:
+def loose_patch(git: Git, worktree: Path, found: list[UncommittedFile]) -> Text:
     """The diff of the tracked changes among what loose() found; large files and what is no file
     are left out."""
     tracked = [one for one in found if one.kind != "untracked"]
@@ -188,7 +188,7 @@ def texts(git: Git, blobs: list[str]) -> dict[str, str | None]:
     return found
 
 
-def loose_text(worktree: Path, one: Loose) -> str | None:
+def loose_text(worktree: Path, one: UncommittedFile) -> str | None:
     """The text of an uncommitted path as it is now: '' for none, a link's target, or None for
     what cannot be read."""
     kind = disk.entry_kind(worktree, one.path)
@@ -220,20 +220,20 @@ def _counts(entry: str, rest: Iterator[str]) -> tuple[int | None, int | None, st
     )
 
 
-def _loose(worktree: Path, entry: str) -> Loose:
+def _loose(worktree: Path, entry: str) -> UncommittedFile:
     # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
     if entry.startswith("? "):
-        return _seen(worktree, Loose(entry[2:], "untracked", None))
+        return _seen(worktree, UncommittedFile(entry[2:], "untracked", None))
     fields = entry.split(" ", 8 if entry[0] == "1" else 10)
     staged, unstaged = fields[1][0], fields[1][1]
     kind = _KINDS.get(unstaged if unstaged != "." else staged, "other")
     if staged == "A" and kind == "modified":
         kind = "added"
     old = fields[6] if entry[0] == "1" and fields[3].strip("0") else None
-    return _seen(worktree, Loose(fields[-1], kind, None, old=old))
+    return _seen(worktree, UncommittedFile(fields[-1], kind, None, old=old))
 
 
-def _seen(worktree: Path, one: Loose) -> Loose:
+def _seen(worktree: Path, one: UncommittedFile) -> UncommittedFile:
     """With the size and mode of what lies there."""
     found = disk.look_untrusted(worktree / one.path, worktree)
     if found is None:
@@ -242,7 +242,7 @@ def _seen(worktree: Path, one: Loose) -> Loose:
     return replace(one, size=found.st_size, mode=kinds.get(stat.S_IFMT(found.st_mode), "other"))
 
 
-def _is_readable(one: Loose) -> bool:
+def _is_readable(one: UncommittedFile) -> bool:
     """Whether git can compare it: not a FIFO, not a sparse file of a terabyte."""
     if one.mode in ("100644", "120000"):
         return one.size is None or one.size <= BIG_FILE
@@ -250,7 +250,7 @@ def _is_readable(one: Loose) -> bool:
 
 
 def _loose_counts(
-    git: Git, worktree: Path, odd: list[Loose]
+    git: Git, worktree: Path, odd: list[UncommittedFile]
 ) -> dict[str, tuple[int | None, int | None]]:
     out = git._run(
         *_diff_of_files("--numstat", odd, "-z"), before=[*_BIG, *_no_filters(git)],
@@ -261,7 +261,7 @@ def _loose_counts(
     return {path: (added, deleted) for added, deleted, path in found}
 
 
-def _diff_of_files(form: str, odd: list[Loose], *more: str) -> list[str]:
+def _diff_of_files(form: str, odd: list[UncommittedFile], *more: str) -> list[str]:
     shape = ["--no-renames", "--no-relative", "--src-prefix=a/", "--dst-prefix=b/", *_SHAPE]
     left_out = [f":(top,exclude,literal){one.path}" for one in odd]
     return [

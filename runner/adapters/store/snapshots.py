@@ -93,8 +93,8 @@ class Snapshots:
             return None
         return said == "overlay" if name == engine else None
 
-    def keep_overlays(self, engine: str, *, works: bool) -> None:
-        text = f"{'overlay' if works else 'copy'} {engine}"
+    def keep_overlays(self, engine: str, *, operations: bool) -> None:
+        text = f"{'overlay' if operations else 'copy'} {engine}"
         disk.write_atomically(self._folder / "engine", text.encode())
 
     def forget_overlays(self) -> None:

@@ -16,8 +16,8 @@ from runner.adapters.store.snapshots import Snapshot
 from runner.controller.instance.container import ensure_running
 from runner.controller.instance.setup import ensure_setup, named
 from runner.controller.instance.sidecars import ensure_sidecars
-from runner.controller.instance.throwaway import GateWork, dispose, gate_project, lay_out
-from runner.controller.operation import ProjectWork
+from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
+from runner.controller.operation import ProjectOperation
 from runner.controller.volumes.layers import copy_folders, put_folders
 from runner.controller.volumes.snapshots import (
     Steps,
@@ -40,47 +40,49 @@ _FILLED = 'for folder; do [ -n "$(ls -A "$folder")" ] || exit 1; done'
 
 
 def made_clean(
-    work: ProjectWork, number: int, steps: Steps, image: str, authority: Path | None
+    operation: ProjectOperation, number: int, steps: Steps, image: str, authority: Path | None
 ) -> Snapshot | None:
     """Make the snapshot of a step, whose lock is held. None, with a word why, where that fails:
     the step then runs in the instance and says itself what is the matter. None too where base has
     other key files: what a branch decides alone is not shared."""
-    commit = _commit_of_base(work, number, steps, image)
+    commit = _commit_of_base(operation, number, steps, image)
     if commit is None:
         return None
     key = steps.key(number)
-    if key in work.repository.unclean:
+    if key in operation.repository.unclean:
         return None
-    inner, made = _throwaway(work, number, key), None
-    prefix = f"treedock-{work.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}."
-    with work.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
+    inner, made = _throwaway(operation, number, key), None
+    prefix = f"treedock-{operation.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}."
+    with operation.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
         dispose(inner)  # of one that was killed
         try:
             made = _made(inner, number, key, prefix, commit, image, authority)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
-            work.repository.unclean.add(key)  # the next instance need not try it as well
+            operation.repository.unclean.add(key)  # the next instance need not try it as well
             said = f"a clean run of {named(steps.steps[number])} failed:"
-            work.warn(sentences(said, without_lines(error.message)))
+            operation.warn(sentences(said, without_lines(error.message)))
             return None
         finally:
             dispose(inner)
             if made is None or made.unfit:
-                _remove_volumes(work, key, prefix)
+                _remove_volumes(operation, key, prefix)
     if made and made.unfit:
-        work.warn(f"{made.step} is not shared: {made.unfit}")
+        operation.warn(f"{made.step} is not shared: {made.unfit}")
     return made
 
 
-def _commit_of_base(work: ProjectWork, number: int, steps: Steps, image: str) -> str | None:
+def _commit_of_base(
+    operation: ProjectOperation, number: int, steps: Steps, image: str
+) -> str | None:
     """Base's head where that has the same key files, else the newest commit of its first parents
     that has. What a branch says beside its lock file (scripts that run at installation) must not
     reach its siblings, and what a merged branch held on its way to base was never reviewed."""
-    git, base = work.git, work.project.base
+    git, base = operation.git, operation.project.base
     heads = [head for head in (git.newest(base)[0], *git.heads(base)) if head]
     files = {path: steps.read(path) or b"" for path in steps.product(number).key}
 
     def fits(commit: str) -> bool:
-        there = steps_read(work, image, lambda path: git.blob(commit, path))
+        there = steps_read(operation, image, lambda path: git.blob(commit, path))
         return there.products[number] is not None and there.key(number) == steps.key(number)
 
     at_heads = (head for head in dict.fromkeys(heads) if fits(head))
@@ -88,17 +90,17 @@ def _commit_of_base(work: ProjectWork, number: int, steps: Steps, image: str) ->
     return next(chain(at_heads, filter(fits, before)), None)
 
 
-def _throwaway(work: ProjectWork, number: int, key: str) -> GateWork:
+def _throwaway(operation: ProjectOperation, number: int, key: str) -> GateOperation:
     """An instance with no more set-up steps than this one. What it does is the step of another."""
-    elsewhere = gate_project(work.project)
-    steps = work.config.setup[: number + 1]
+    elsewhere = gate_project(operation.project)
+    steps = operation.config.setup[: number + 1]
     config = elsewhere.config.model_copy(update={"setup": steps, "services": {}})
     project = replace(elsewhere, config=config)
-    return GateWork(project, f"{GATE_PREFIX}snapshot-{key[:12]}", lambda event: None)
+    return GateOperation(project, f"{GATE_PREFIX}snapshot-{key[:12]}", lambda event: None)
 
 
 def _made(
-    inner: GateWork,
+    inner: GateOperation,
     number: int,
     key: str,
     prefix: str,
@@ -140,7 +142,7 @@ def _made(
 
 
 def _begin_near(
-    inner: GateWork, steps: Steps, number: int, caches: dict[str, str], image: str
+    inner: GateOperation, steps: Steps, number: int, caches: dict[str, str], image: str
 ) -> None:
     """Let download caches begin with what the last run for another lock file downloaded, as far as
     it is verified when it is used: a package that is built in that run could rewrite the rest, and
@@ -159,33 +161,33 @@ def _begin_near(
             return
 
 
-def _files(inner: GateWork) -> set[str]:
+def _files(inner: GateOperation) -> set[str]:
     """Everything in the worktree, less what Python and its packages make anew."""
     top = inner.record.worktree
     found = (str(entry.path.relative_to(top)) for entry in disk.entries(Path(top)))
     return {path for path in found if not _ANEW.search(path)}
 
 
-def _make_volumes(inner: GateWork, volumes: list[str], key: str, image: str) -> None:
+def _make_volumes(inner: GateOperation, volumes: list[str], key: str, image: str) -> None:
     """Empty volumes of the user's, under names that nobody knows yet."""
     for name in volumes:
         inner.engine.ensure_volume(name, snapshot_labels(inner, key))
     put_folders(inner, volumes, [f"v{at}" for at in range(len(volumes))], image)
 
 
-def _remove_volumes(work: ProjectWork, key: str, prefix: str) -> None:
-    for name in work.engine.volumes(snapshot=key):
+def _remove_volumes(operation: ProjectOperation, key: str, prefix: str) -> None:
+    for name in operation.engine.volumes(snapshot=key):
         if name.startswith(prefix):
             with suppress(EngineFailed):  # doctor finds what is left
-                work.engine.remove_volume(name)
+                operation.engine.remove_volume(name)
 
 
-def snapshot_labels(work: ProjectWork, key: str) -> dict[str, str]:
+def snapshot_labels(operation: ProjectOperation, key: str) -> dict[str, str]:
     """Of a volume that is part of the snapshot `key`."""
     return {
         names.LABEL: "snapshot",
-        names.LABEL_PROJECT: work.project.name,
-        names.LABEL_REPOSITORY: work.repository.key,
+        names.LABEL_PROJECT: operation.project.name,
+        names.LABEL_REPOSITORY: operation.repository.key,
         names.LABEL_CACHE: "snapshot",
         names.LABEL_SNAPSHOT: key,
     }

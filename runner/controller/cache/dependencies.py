@@ -8,7 +8,7 @@ from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.cache.build import made_clean
 from runner.controller.cache.prune import prune
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.controller.volumes.layers import drop_layers, is_lost
 from runner.controller.volumes.snapshots import (
     Steps,
@@ -22,64 +22,69 @@ from runner.controller.volumes.snapshots import (
 from runner.domain.errors import EngineFailed
 
 
-def ensure_dependencies(work: ProjectWork, image: str, authority: Path | None) -> None:
+def ensure_dependencies(operation: ProjectOperation, image: str, authority: Path | None) -> None:
     """See to it that what the container mounts of snapshots is there, before it is made.
 
     Which they are is decided for a new instance, once; a lock file that changes later has the
     step run in the instance, whose writes stay its own.
     """
-    if not work.config.setup:
+    if not operation.config.setup:
         return
-    if is_lost(work):
-        work.warn("volumes with its dependencies are gone; they are made anew")
-        drop_layers(work)
-    if not work.record.setup_done:
-        steps = steps_of(work, image)
-        for number in open_numbers(work, steps):
-            supplied = _supplied(work, number, steps, image, authority)
+    if is_lost(operation):
+        operation.warn("volumes with its dependencies are gone; they are made anew")
+        drop_layers(operation)
+    if not operation.record.setup_done:
+        steps = steps_of(operation, image)
+        for number in open_numbers(operation, steps):
+            supplied = _supplied(operation, number, steps, image, authority)
             # Not a gate: pip and poetry remove nothing that the nearest has too much.
-            if not supplied and work.kind == "instance":
-                _start_near(work, number, steps, image)
-        if work.record.copying:  # of a step that does not copy any more: what is there stays
-            work.change(copying=())
-    ensure_mounted(work, image)
+            if not supplied and operation.kind == "instance":
+                _start_near(operation, number, steps, image)
+        if operation.record.copying:  # of a step that does not copy any more: what is there stays
+            operation.change(copying=())
+    ensure_mounted(operation, image)
 
 
 def _supplied(
-    work: ProjectWork, number: int, steps: Steps, image: str, authority: Path | None
+    operation: ProjectOperation, number: int, steps: Steps, image: str, authority: Path | None
 ) -> bool:
     """Take the snapshot that fits exactly, made now where there is none. Whoever waited while
     another one tried in vain does not try again. False where there may be one to start from."""
-    snapshots, key = work.repository.snapshots, steps.key(number)
+    snapshots, key = operation.repository.snapshots, steps.key(number)
     waited: list[str] = []
     with locks.hold(snapshots.lock(key), waiting=waited.append):
-        there = found = whole(work.repository, key)
+        there = found = whole(operation.repository, key)
         if found is None and not waited:
-            found = made_clean(work, number, steps, image, authority)
+            found = made_clean(operation, number, steps, image, authority)
         if found and not found.unfit:
-            _have(work, number, steps, found, steps.done(number), image)
+            _have(operation, number, steps, found, steps.done(number), image)
     if found and not there:
         with suppress(EngineFailed):  # it counts for one at a time; the next one prunes
-            prune(work.repository, max_size=work.config.limits.cache)
+            prune(operation.repository, max_size=operation.config.limits.cache)
     return found is not None
 
 
-def _start_near(work: ProjectWork, number: int, steps: Steps, image: str) -> None:
+def _start_near(operation: ProjectOperation, number: int, steps: Steps, image: str) -> None:
     """The step will run in the instance; let it begin with what another lock file gave."""
-    snapshots, kin = work.repository.snapshots, steps.kin(number)
+    snapshots, kin = operation.repository.snapshots, steps.kin(number)
     for near in snapshots.all():
         if near.kin == kin and not near.unfit:
             with locks.hold(snapshots.lock(near.key)):
-                found = whole(work.repository, near.key)
+                found = whole(operation.repository, near.key)
                 if found:
-                    _have(work, number, steps, found, None, image)
+                    _have(operation, number, steps, found, None, image)
                     return
 
 
 def _have(
-    work: ProjectWork, number: int, steps: Steps, found: Snapshot, supplied: str | None, image: str
+    operation: ProjectOperation,
+    number: int,
+    steps: Steps,
+    found: Snapshot,
+    supplied: str | None,
+    image: str,
 ) -> None:
-    if steps.steps[number].visible and work.kind == "instance":
-        take_copy(work, found, supplied, image)
+    if steps.steps[number].visible and operation.kind == "instance":
+        take_copy(operation, found, supplied, image)
     else:
-        take(work, found, supplied)
+        take(operation, found, supplied)

@@ -18,7 +18,7 @@ from runner.adapters.files import disk, tarball
 from runner.adapters.git import refs as keeping
 from runner.adapters.store import stored
 from runner.controller.cleanup.unsaved import Place
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
 from runner.domain.errors import RunnerError
 
@@ -64,7 +64,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Stake:
+class AtRisk:
     """What goes with the instance. `dirty`: None where git cannot tell; `whole_git`: there is
     more inside than could be brought out; `begun`: files are gone because a clean was cut off."""
 
@@ -89,20 +89,20 @@ class Stake:
         return self.dirty is None or bool(at_stake) or self.whole_git
 
 
-def new_name(work: Work) -> str:
+def new_name(operation: Operation) -> str:
     """`<id>-<time>`; nothing has it yet."""
     at = datetime.now(UTC)
-    while (root_of(work.repository) / f"{work.id}-{at:{_TIME}}").exists():
+    while (root_of(operation.repository) / f"{operation.id}-{at:{_TIME}}").exists():
         at += timedelta(seconds=1)
-    return f"{work.id}-{at:{_TIME}}"
+    return f"{operation.id}-{at:{_TIME}}"
 
 
-def begun(work: Work) -> Archive | None:
+def begun(operation: Operation) -> Archive | None:
     """The archive of a clean that was cut off after it was complete."""
-    record = work.record
+    record = operation.record
     if not record.cleaning or record.archive is None:
         return None
-    return read(root_of(work.repository) / record.archive)
+    return read(root_of(operation.repository) / record.archive)
 
 
 def last_of(repository: Repository, instance: str) -> Archive | None:
@@ -128,30 +128,30 @@ def folders(repository: Repository) -> list[Path]:
     return [folder for folder in found if _NAME.fullmatch(folder.name)]
 
 
-def forget_unfinished(work: Work) -> None:
+def forget_unfinished(operation: Operation) -> None:
     """Remove the refs of an archive that was begun and never complete. Repository lock."""
-    if work.record.archive:
-        keeping.put(work.git, f"{keeping.ARCHIVE}/{work.record.archive}", {})
+    if operation.record.archive:
+        keeping.put(operation.git, f"{keeping.ARCHIVE}/{operation.record.archive}", {})
 
 
-def has_begun(work: Work) -> bool:
+def has_begun(operation: Operation) -> bool:
     """Whether a clean that was cut off may have deleted files already."""
-    record = work.record
-    return record.cleaning and (record.archive is None or begun(work) is not None)
+    record = operation.record
+    return record.cleaning and (record.archive is None or begun(operation) is not None)
 
 
-def unsaved(work: Work, archive: Archive, dirty: Iterable[str]) -> list[str]:
+def unsaved(operation: Operation, archive: Archive, dirty: Iterable[str]) -> list[str]:
     """Those of these paths that the archive does not have as they are now."""
-    worktree, tar = Path(work.record.worktree), archive.tar
+    worktree, tar = Path(operation.record.worktree), archive.tar
     return [path for path in dirty if not (tar and tarball.holds(Path(tar), worktree, path))]
 
 
-def keep_git(work: Work, archive: Archive) -> None:
+def keep_git(operation: Operation, archive: Archive) -> None:
     """Move the instance's own git directory into the archive, if it is to be kept. No container
     may have it any more."""
     if archive.git:
         with contextlib.suppress(FileNotFoundError):  # a clean that was cut off did it
-            (work.records.folder(work.id) / "git").rename(archive.git)
+            (operation.records.folder(operation.id) / "git").rename(archive.git)
             if disk.entry_kind(Path(archive.git), "objects/info") == "folder":
                 # It names places inside, or wherever code inside wished.
                 disk.write_below(Path(archive.git), "objects/info/alternates", b"")
@@ -167,8 +167,8 @@ def expire(repository: Repository, new: Sequence[Archive]) -> None:
     now = datetime.now(UTC)
     oldest = now - timedelta(days=archive_days(repository))
     root, git = root_of(repository), repository.git
-    work = Work(repository, "", lambda event: None)
-    with work.repository_locked():
+    operation = Operation(repository, "", lambda event: None)
+    with operation.repository_locked():
         needed = {record.archive for record in repository.records.all()}
         needed |= {archive.name for archive in new}
         refs = git.refs(keeping.ARCHIVE)

@@ -18,7 +18,7 @@ from runner.adapters.git import refs
 from runner.controller.cleanup.archive import (
     MANIFEST,
     Archive,
-    Stake,
+    AtRisk,
     archive_days,
     archive_size,
     forget_unfinished,
@@ -26,8 +26,8 @@ from runner.controller.cleanup.archive import (
     root_of,
 )
 from runner.controller.cleanup.kept_git import make_readable
-from runner.controller.cleanup.unsaved import Place, going_branch, holder
-from runner.controller.operation import Work
+from runner.controller.cleanup.unsaved import Place, doomed_branch, holder
+from runner.controller.operation import Operation
 from runner.domain.errors import Refused, RunnerError, unavailable
 from runner.domain.text import sentences, shell_word
 
@@ -37,15 +37,15 @@ FILES = 1000
 TAR = "uncommitted.tar"
 
 
-def write(work: Work, stake: Stake) -> Archive:
+def write(operation: Operation, at_risk: AtRisk) -> Archive:
     """Make the archive, on disk for good when this returns. Raises Refused where that is
     impossible; nothing of it is left then."""
-    root, name = root_of(work.repository), work.record.archive or new_name(work)
-    new = root / f".new-{work.id}"
+    root, name = root_of(operation.repository), operation.record.archive or new_name(operation)
+    new = root / f".new-{operation.id}"
     try:
         disk.remove_tree(new)
         new.mkdir(parents=True)
-        archive = _fill(work, name, new, stake)
+        archive = _fill(operation, name, new, at_risk)
         text = json.dumps(archive.to_json(), indent=2) + "\n"
         disk.write_atomically(new / MANIFEST, text.encode())
         _see_on_disk(new / "logs", new)
@@ -55,17 +55,17 @@ def write(work: Work, stake: Stake) -> Archive:
     except (OSError, RunnerError) as error:
         why = unavailable(error) if isinstance(error, OSError) else error
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        _give_up(work, new, root / name)
+        _give_up(operation, new, root / name)
         raise Refused(
-            sentences(f"{work.id} cannot be archived, so nothing was removed:", why.message),
-            hint=_way_to_room(work) if full else why.hint,
+            sentences(f"{operation.id} cannot be archived, so nothing was removed:", why.message),
+            hint=_way_to_room(operation) if full else why.hint,
         ) from error
     return archive
 
 
-def _way_to_room(work: Work) -> str:
+def _way_to_room(operation: Operation) -> str:
     """The way out of a full disk."""
-    worktree = work.record.worktree
+    worktree = operation.record.worktree
     # Without that option it writes its index, for which there is no room.
     shown = f"git --no-optional-locks -C {worktree} status --ignored"
     return (
@@ -74,34 +74,38 @@ def _way_to_room(work: Work) -> str:
     )
 
 
-def require_room(work: Work, ignored: Sequence[str]) -> None:
+def require_room(operation: Operation, ignored: Sequence[str]) -> None:
     """Raises Refused where these ignored files are more than limits.archive."""
     if not ignored:
         return
-    needed, most = tarball.size(Path(work.record.worktree), ignored), archive_size(work.repository)
+    needed, most = (
+        tarball.size(Path(operation.record.worktree), ignored),
+        archive_size(operation.repository),
+    )
     if needed > most:
         raise Refused(
-            f"The ignored files of {work.id} have {needed} bytes, and limits.archive is {most}.",
+            f"The ignored files of {operation.id} have {needed} bytes, and limits.archive is "
+            f"{most}.",
             hint="Raise it in treedock.yaml, delete what is not needed, or leave out "
             "--keep-ignored.",
         )
 
 
-def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
-    record, folder = work.record, root_of(work.repository) / name
-    _copy_logs(work, new)
-    saved, deleted = _uncommitted(work, new, stake)
-    stake = replace(stake, places=[*stake.places, *_staged(work, new, stake)])
+def _fill(operation: Operation, name: str, new: Path, at_risk: AtRisk) -> Archive:
+    record, folder = operation.record, root_of(operation.repository) / name
+    _copy_logs(operation, new)
+    saved, deleted = _uncommitted(operation, new, at_risk)
+    at_risk = replace(at_risk, places=[*at_risk.places, *_staged(operation, new, at_risk)])
     left_out = tarball.write(new / TAR, Path(record.worktree), saved) if saved else []
     prefix = f"{refs.ARCHIVE}/{name}"
-    wanted = {place.name: place.id for place in stake.places}
-    if stake.whole_git:  # it borrows objects that nothing else may hold
-        own = refs.below(work.git, f"refs/treedock/{work.id}")
+    wanted = {place.name: place.id for place in at_risk.places}
+    if at_risk.whole_git:  # it borrows objects that nothing else may hold
+        own = refs.below(operation.git, f"refs/treedock/{operation.id}")
         wanted = {ref.name: ref.id for ref in own} | wanted
-    with work.repository_locked():
-        refs.put(work.git, prefix, wanted)
-    until = datetime.now(UTC) + timedelta(days=archive_days(work.repository))
-    ways = make_readable(work, new, folder) if stake.whole_git else []
+    with operation.repository_locked():
+        refs.put(operation.git, prefix, wanted)
+    until = datetime.now(UTC) + timedelta(days=archive_days(operation.repository))
+    ways = make_readable(operation, new, folder) if at_risk.whole_git else []
     return Archive(
         name=name,
         folder=str(folder),
@@ -110,20 +114,20 @@ def _fill(work: Work, name: str, new: Path, stake: Stake) -> Archive:
         tar=str(folder / TAR) if saved else None,
         deleted=tuple(deleted),
         left_out=tuple(left_out),
-        git=str(folder / "git") if stake.whole_git else None,
-        restore=(*ways, *_ways_back(work, prefix, stake, folder / TAR if saved else None)),
+        git=str(folder / "git") if at_risk.whole_git else None,
+        restore=(*ways, *_ways_back(operation, prefix, at_risk, folder / TAR if saved else None)),
     )
 
 
-def _uncommitted(work: Work, new: Path, stake: Stake) -> tuple[list[str], list[str]]:
+def _uncommitted(operation: Operation, new: Path, at_risk: AtRisk) -> tuple[list[str], list[str]]:
     """(paths for the tar, deleted paths). The latter are a text file too."""
-    worktree = Path(work.record.worktree)
-    if stake.dirty is not None and not (stake.dirty or stake.besides):
+    worktree = Path(operation.record.worktree)
+    if at_risk.dirty is not None and not (at_risk.dirty or at_risk.besides):
         return [], []
-    listed = _all_files(work, new) if stake.dirty is None else stake.dirty
-    found = {path.rstrip("/") for path in (*listed, *stake.besides)}
+    listed = _all_files(operation, new) if at_risk.dirty is None else at_risk.dirty
+    found = {path.rstrip("/") for path in (*listed, *at_risk.besides)}
     there = sorted(path for path in found if os.path.lexists(worktree / path))
-    gone = [] if stake.begun else sorted(found - set(there))
+    gone = [] if at_risk.begun else sorted(found - set(there))
     if gone:
         text = "".join(f"{_line(path)}\n" for path in gone)
         disk.write_atomically(new / "deleted.txt", os.fsencode(text))
@@ -132,32 +136,32 @@ def _uncommitted(work: Work, new: Path, stake: Stake) -> tuple[list[str], list[s
     if needed > free:
         raise Refused(
             f"its uncommitted files have {needed} bytes, and {free} are free on this disk.",
-            hint=_way_to_room(work),
+            hint=_way_to_room(operation),
         )
     return there, gone
 
 
-def _staged(work: Work, new: Path, stake: Stake) -> list[Place]:
+def _staged(operation: Operation, new: Path, at_risk: AtRisk) -> list[Place]:
     """What only the index of the worktree holds."""
-    if not stake.dirty or stake.begun:
+    if not at_risk.dirty or at_risk.begun:
         return []
     index = new / "index"
-    tree = refs.staged(work.git, Path(work.record.worktree), index)
+    tree = refs.staged(operation.git, Path(operation.record.worktree), index)
     index.unlink(missing_ok=True)
     return [Place("staged", tree, None, counts=False)] if tree else []
 
 
-def _all_files(work: Work, new: Path) -> list[str]:
+def _all_files(operation: Operation, new: Path) -> list[str]:
     """What may be uncommitted, where git cannot tell."""
-    index, head = new / "index", work.git.branch(work.record.branch)
-    found = refs.all_files(work.git, Path(work.record.worktree), head, index)
+    index, head = new / "index", operation.git.branch(operation.record.branch)
+    found = refs.all_files(operation.git, Path(operation.record.worktree), head, index)
     index.unlink()
     return found
 
 
-def _copy_logs(work: Work, new: Path) -> None:
+def _copy_logs(operation: Operation, new: Path) -> None:
     """Bounded, and of regular files only: code inside can write all of the run folder."""
-    folder = work.records.folder(work.id)
+    folder = operation.records.folder(operation.id)
     for name in ("record.json", "events.jsonl"):
         _copy_end(folder / name, new / name, LOG)
     (new / "logs").mkdir()
@@ -181,18 +185,18 @@ def _copy_end(source: Path, target: Path, bound: int) -> int:
     return len(data)
 
 
-def _ways_back(work: Work, prefix: str, stake: Stake, tar: Path | None) -> list[str]:
+def _ways_back(operation: Operation, prefix: str, at_risk: AtRisk, tar: Path | None) -> list[str]:
     """The commands that bring it back, in their order."""
-    record, commands, taken = work.record, [], set[str]()
-    for place in stake.places:
+    record, commands, taken = operation.record, [], set[str]()
+    for place in at_risk.places:
         kind = "branch" if place.commit else "tag"
         own = re.sub("^inside[-/](heads/)?", "", place.name).replace("/", "-")
         wanted = record.branch if place.name == "head" else f"{record.id}-{own}"
-        name = _free(work, "refs/heads" if place.commit else "refs/tags", wanted, taken)
+        name = _free(operation, "refs/heads" if place.commit else "refs/tags", wanted, taken)
         commands.append(f"git {kind} {shell_word(name)} {shell_word(f'{prefix}/{place.name}')}")
     if tar:
         where = record.worktree
-        again = _up_again(work, stake)
+        again = _up_again(operation, at_risk)
         if again is None:  # its branch belongs to another by now
             where = f"{tar.parent}/files"
         commands.append(again or f"mkdir {shell_word(where)}")
@@ -200,40 +204,42 @@ def _ways_back(work: Work, prefix: str, stake: Stake, tar: Path | None) -> list[
     return commands
 
 
-def _up_again(work: Work, stake: Stake) -> str | None:
+def _up_again(operation: Operation, at_risk: AtRisk) -> str | None:
     """The command that makes a worktree with the commit that the files were changed from; None
     where the branch is checked out elsewhere."""
-    up, branch = f"treedock up {work.record.id}", work.record.branch
-    if any(place.name == "head" for place in stake.places):
+    up, branch = f"treedock up {operation.record.id}", operation.record.branch
+    if any(place.name == "head" for place in at_risk.places):
         return f"{up} --attach"  # the command before it makes the branch
-    going = going_branch(work)
-    if work.git.branch(branch) and not going:
-        return None if holder(work) else f"{up} --attach"
-    return f"{up} --base {going or _commit_of(work)}"
+    going = doomed_branch(operation)
+    if operation.git.branch(branch) and not going:
+        return None if holder(operation) else f"{up} --attach"
+    return f"{up} --base {going or _commit_of(operation)}"
 
 
-def _commit_of(work: Work) -> str:
+def _commit_of(operation: Operation) -> str:
     """The commit that the worktree is on, whose branch may have another name by now."""
-    found = (w.head for w in work.git.worktrees() if str(w.path) == work.record.worktree)
-    return next(filter(None, found), work.record.base_commit)
+    found = (w.head for w in operation.git.worktrees() if str(w.path) == operation.record.worktree)
+    return next(filter(None, found), operation.record.base_commit)
 
 
-def _free(work: Work, where: str, wanted: str, taken: set[str]) -> str:
+def _free(operation: Operation, where: str, wanted: str, taken: set[str]) -> str:
     """`wanted`, or the first of its kind that git has no ref of, nor one below it."""
-    going = {f"refs/heads/{work.record.branch}"} if going_branch(work) else set()
+    going = {f"refs/heads/{operation.record.branch}"} if doomed_branch(operation) else set()
     names = itertools.chain([wanted], (f"{wanted}-{n}" for n in itertools.count(2)))
-    free = (n for n in names if n not in taken and not work.git.refs(f"{where}/{n}").keys() - going)
+    free = (
+        n for n in names if n not in taken and not operation.git.refs(f"{where}/{n}").keys() - going
+    )
     name = next(free)
     taken.add(name)
     return name
 
 
-def _give_up(work: Work, *folders: Path) -> None:
+def _give_up(operation: Operation, *folders: Path) -> None:
     with contextlib.suppress(OSError, RunnerError):
         for folder in folders:
             disk.remove_tree(folder)
-    with contextlib.suppress(OSError, RunnerError), work.repository_locked():
-        forget_unfinished(work)
+    with contextlib.suppress(OSError, RunnerError), operation.repository_locked():
+        forget_unfinished(operation)
 
 
 def _see_on_disk(*folders: Path) -> None:

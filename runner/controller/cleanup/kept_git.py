@@ -12,7 +12,7 @@ from runner.adapters.git import quarantine
 from runner.adapters.git.private import OwnGit
 from runner.adapters.git.repository import Git
 from runner.controller.instance.private_git import own_git
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.domain.errors import RunnerError
 from runner.domain.text import shell_word
 
@@ -22,16 +22,16 @@ PATIENCE = 10.0  # seconds for a look; a FIFO among the objects holds git up wit
 _LIMIT = 2**30  # bytes of memory for a look at a stranger's objects
 
 
-def make_readable(work: Work, new: Path, archive: Path) -> list[str]:
+def make_readable(operation: Operation, new: Path, archive: Path) -> list[str]:
     """Make that repository in `new`, which is going to be `archive`, beside its folder `git`.
     Returns the command that fetches the commits as branches; none where nothing is whole."""
-    own, name = own_git(work), archive.name
+    own, name = own_git(operation), archive.name
     with contextlib.suppress(RunnerError, OSError):  # what was kept is kept all the same
-        refs = _whole(work.git, own)
+        refs = _whole(operation.git, own)
         if refs:
             made, sha256 = new / FOLDER, len(next(iter(refs.values()))) == 64
-            work.git.init_bare(made, "main", sha256=sha256)
-            borrowed = f"{archive / 'git/objects'}\n{work.repository.common_dir / 'objects'}\n"
+            operation.git.init_bare(made, "main", sha256=sha256)
+            borrowed = f"{archive / 'git/objects'}\n{operation.repository.common_dir / 'objects'}\n"
             disk.write_atomically(made / "objects/info/alternates", borrowed.encode())
             lines = "".join(f"{id_} refs/heads/{ref}\n" for ref, id_ in sorted(refs.items()))
             disk.write_atomically(made / "packed-refs", lines.encode())

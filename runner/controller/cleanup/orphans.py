@@ -10,7 +10,7 @@ from runner.adapters.files import disk
 from runner.adapters.store import locks
 from runner.controller.cleanup.clean import clean
 from runner.controller.instance.sidecars import remove_sidecars
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Project, Repository
 from runner.domain.errors import ConfigError, Damaged, RunnerError
 from runner.domain.events import Emit
@@ -169,24 +169,24 @@ def _mended(project: Project, remains: _Remains, emit: Emit) -> Finding:
             removed = clean(repository, remains.id, emit).removed
             return Finding(_CHECK, "ok", f"removed: {listed(removed)}", fixed=True)
     if remains.kind == "unrecorded" and not _may_hold_work(remains.folder):
-        removed = _remove_unrecorded(Work(repository, remains.id, emit))
+        removed = _remove_unrecorded(Operation(repository, remains.id, emit))
         return Finding(_CHECK, "ok", f"removed: {listed(removed)}", fixed=True)
     return _told(remains)
 
 
-def _remove_unrecorded(work: Work) -> list[str]:
+def _remove_unrecorded(operation: Operation) -> list[str]:
     removed = []
-    with work.locked():
-        if not work.has_record():
-            for container in work.engine.containers(
-                repository=work.repository.key, instance=work.id
+    with operation.locked():
+        if not operation.has_record():
+            for container in operation.engine.containers(
+                repository=operation.repository.key, instance=operation.id
             ):
-                work.engine.remove(container.id)
+                operation.engine.remove(container.id)
                 removed.append(f"container {container.name}")
-            removed += remove_sidecars(work)
-            if work.records.folder(work.id).is_dir():
-                work.records.remove(work.id)
-                removed.append(f"folder {work.records.folder(work.id)}")
+            removed += remove_sidecars(operation)
+            if operation.records.folder(operation.id).is_dir():
+                operation.records.remove(operation.id)
+                removed.append(f"folder {operation.records.folder(operation.id)}")
     return removed
 
 

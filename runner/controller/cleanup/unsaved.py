@@ -11,8 +11,8 @@ from runner.adapters.git import nested, refs
 from runner.adapters.git.refs import Holders
 from runner.adapters.git.repository import Worktree
 from runner.controller.instance.env_files import PORTS_FILE
-from runner.controller.instance.private_git import kept_ref, own_git
-from runner.controller.operation import Work
+from runner.controller.instance.private_git import instance_ref, own_git
+from runner.controller.operation import Operation
 from runner.controller.sync.sync import sync
 from runner.domain.errors import (
     EngineUnavailable,
@@ -41,19 +41,19 @@ class Place:
     counts: bool
 
 
-def bring_out(work: Work) -> RunnerError | None:
+def bring_out(operation: Operation) -> RunnerError | None:
     """Sync; returns why that is impossible. Raises EngineUnavailable: without an engine nothing
     can be removed either."""
-    git, record = work.git, work.record
+    git, record = operation.git, operation.record
     try:
-        work.repository.require_own(record)
+        operation.repository.require_own(record)
     except Refused as error:
         return error
-    gone = git.branch(record.branch) is None and not git.refs(kept_ref(work, "")[:-1])
-    if gone and (record.cleaning or not own_git(work).folder.exists()):
+    gone = git.branch(record.branch) is None and not git.refs(instance_ref(operation, "")[:-1])
+    if gone and (record.cleaning or not own_git(operation).folder.exists()):
         return None  # a clean that was cut off had removed both, or there never was any
     try:
-        sync(work)
+        sync(operation)
     except EngineUnavailable:
         raise
     except RunnerError as error:
@@ -63,59 +63,59 @@ def bring_out(work: Work) -> RunnerError | None:
     return None
 
 
-def uncommitted(work: Work, *, begun: bool) -> list[str]:
+def uncommitted(operation: Operation, *, begun: bool) -> list[str]:
     """Paths with uncommitted changes. After a clean that had `begun` to delete files only those
     that are there. Raises Refused or GitFailed where git cannot tell."""
-    worktree = _going_worktree(work)
+    worktree = _going_worktree(operation)
     if worktree is None:
         return []
-    dirty = work.git.dirty(worktree)
+    dirty = operation.git.dirty(worktree)
     if begun:
         dirty = [path for path in dirty if os.path.lexists(worktree / path)]
     return dirty
 
 
-def _going_worktree(work: Work) -> Path | None:
+def _going_worktree(operation: Operation) -> Path | None:
     """The worktree that goes with the instance, where files were written into it."""
-    worktree = Path(work.record.worktree)
-    has_files = worktree.is_dir() and work.record.checked_out
-    return worktree if has_files and not work.is_copied() else None
+    worktree = Path(operation.record.worktree)
+    has_files = worktree.is_dir() and operation.record.checked_out
+    return worktree if has_files and not operation.is_copied() else None
 
 
-def inner_repositories(work: Work) -> list[str]:
+def inner_repositories(operation: Operation) -> list[str]:
     """Folders of the worktree that are repositories of their own with commits of their own, or
     further worktrees of this one, and that git does not see there: below an ignored folder, or
     around tracked files."""
-    worktree = _going_worktree(work)
-    if worktree is None or not work.git.owns(worktree):
+    worktree = _going_worktree(operation)
+    if worktree is None or not operation.git.owns(worktree):
         return []  # what is no worktree of this repository stays whole
-    linked = [os.path.relpath(one.path, worktree) for one in _worktrees_below(work)]
-    return sorted({*nested.repositories(work.git, worktree), *linked})
+    linked = [os.path.relpath(one.path, worktree) for one in _worktrees_below(operation)]
+    return sorted({*nested.repositories(operation.git, worktree), *linked})
 
 
-def _worktrees_below(work: Work) -> list[Worktree]:
+def _worktrees_below(operation: Operation) -> list[Worktree]:
     """Further worktrees of this repository that were added below that of the instance."""
-    top = Path(work.record.worktree)
-    found = (one for one in work.git.worktrees() if top in one.path.parents)
+    top = Path(operation.record.worktree)
+    found = (one for one in operation.git.worktrees() if top in one.path.parents)
     return [one for one in found if os.path.lexists(one.path / ".git")]
 
 
-def ignored(work: Work) -> list[str]:
+def ignored(operation: Operation) -> list[str]:
     """Ignored files that go with the worktree, but for what treedock wrote there itself."""
-    worktree = _going_worktree(work)
+    worktree = _going_worktree(operation)
     if worktree is None:
         return []
-    own = {PORTS_FILE, *work.record.copied}
-    found = work.git.all_ignored(worktree)
+    own = {PORTS_FILE, *operation.record.copied}
+    found = operation.git.all_ignored(worktree)
     return [path for path in found if path not in own and not path.startswith(OWN_FOLDER)]
 
 
-def edited_copies(work: Work) -> list[str]:
+def edited_copies(operation: Operation) -> list[str]:
     """Ignored files that the instance got a copy of, and that are not as the main checkout has
     them: nobody else may know what stands in them."""
-    checkout, worktree = Path(work.record.checkout), Path(work.record.worktree)
+    checkout, worktree = Path(operation.record.checkout), Path(operation.record.worktree)
     edited = []
-    for name in () if work.is_copied() else work.record.copied:
+    for name in () if operation.is_copied() else operation.record.copied:
         there = disk.read_untrusted(worktree / name, below=worktree)
         source = Path(os.path.realpath(checkout / name))  # of the person's own link its content
         given = disk.read_untrusted(source) or b""
@@ -132,149 +132,151 @@ def _own(data: bytes) -> str:
     return without_block(data.decode(errors="surrogateescape")).rstrip("\n")
 
 
-def places(work: Work, *, archive: str | None = None) -> list[Place]:
+def places(operation: Operation, *, archive: str | None = None) -> list[Place]:
     """Where commits are that would become unreachable; the prefix `archive` holds some already."""
-    holders = Holders(_going(work), archive)
-    found = _candidates(work)
-    unheld = refs.unheld(work.git, [p.commit for p in found if p.commit], holders)
+    holders = Holders(_going(operation), archive)
+    found = _candidates(operation)
+    unheld = refs.unheld(operation.git, [p.commit for p in found if p.commit], holders)
     lost = [p for p in found if p.commit is None or p.commit in unheld]
     return [
         place
         for at, place in enumerate(lost)
-        if at >= EXAMINED or not place.counts or not _is_integrated(work, place)
+        if at >= EXAMINED or not place.counts or not _is_integrated(operation, place)
     ]
 
 
-def going_branch(work: Work) -> str | None:
+def doomed_branch(operation: Operation) -> str | None:
     """The commit of the instance's branch, where that goes with it. A branch that was there
     before stays, and one that is checked out elsewhere."""
-    if not work.record.created_branch or holder(work):
+    if not operation.record.created_branch or holder(operation):
         return None
-    return work.git.branch(work.record.branch)
+    return operation.git.branch(operation.record.branch)
 
 
-def holder(work: Work) -> Path | None:
+def holder(operation: Operation) -> Path | None:
     """Another worktree in which the instance's branch is checked out."""
-    record = work.record
-    found = (w.path for w in work.git.worktrees() if w.branch == record.branch)
+    record = operation.record
+    found = (w.path for w in operation.git.worktrees() if w.branch == record.branch)
     return next((path for path in found if str(path) != record.worktree), None)
 
 
-def require_synced(work: Work, error: RunnerError | None) -> None:
+def require_synced(operation: Operation, error: RunnerError | None) -> None:
     if error:
         raise Refused(
             sentences(
-                f"{work.id}: what was committed inside cannot be brought out.", error.message
+                f"{operation.id}: what was committed inside cannot be brought out.", error.message
             ),
             hint=below_each_other(
                 error.hint,
                 "Or remove it with its git directory put aside: "
-                f"treedock clean {work.id} --force-unmerged",
+                f"treedock clean {operation.id} --force-unmerged",
             ),
         )
 
 
-def require_on_branch(work: Work) -> None:
+def require_on_branch(operation: Operation) -> None:
     """Raises Refused where the worktree is on another branch on this side, at what was committed
     before: the commits of inside then look like changes here."""
-    record, git = work.record, work.git
+    record, git = operation.record, operation.git
     worktree = Path(record.worktree)
     branch, ours = git.branch_in(worktree), git.branch(record.branch)
     there = git.head_of(worktree)
     if branch != record.branch and ours and there != ours and git.is_ancestor(there, ours):
         raise Refused(
-            f"{work.id}: on this side {record.worktree} is on {branch or 'no branch'}, not on "
+            f"{operation.id}: on this side {record.worktree} is on {branch or 'no branch'}, not on "
             f"{record.branch}, so what was committed inside shows as changes.",
             hint=f"Put it back, the files stay: git -C {record.worktree} symbolic-ref HEAD "
             f"refs/heads/{record.branch} && git -C {record.worktree} reset --quiet",
         )
 
 
-def require_committed(work: Work, dirty: list[str]) -> None:
+def require_committed(operation: Operation, dirty: list[str]) -> None:
     if dirty:
-        require_on_branch(work)
+        require_on_branch(operation)
         raise UncommittedChanges(
-            f"{work.id} has uncommitted changes: {listed(dirty, NAMED)}.",
+            f"{operation.id} has uncommitted changes: {listed(dirty, NAMED)}.",
             hint=below_each_other(
-                shows_again(work, dirty),
-                f"Commit them in {work.record.worktree}, or have them put aside: "
-                f"treedock clean {work.id} --force-dirty",
+                shows_again(operation, dirty),
+                f"Commit them in {operation.record.worktree}, or have them put aside: "
+                f"treedock clean {operation.id} --force-dirty",
             ),
         )
 
 
-def require_no_repositories(work: Work, inner: list[str]) -> None:
+def require_no_repositories(operation: Operation, inner: list[str]) -> None:
     if inner:
         what = "a repository" if len(inner) == 1 else "repositories"
         raise UncommittedChanges(
-            f"{work.id} has {what} in its worktree with work that is nowhere else: "
+            f"{operation.id} has {what} in its worktree with work that is nowhere else: "
             f"{listed(inner)}.",
-            hint=f"Push or move what you need from {work.record.worktree}, or have it put aside: "
-            f"treedock clean {work.id} --force-dirty",
+            hint=f"Push or move what you need from {operation.record.worktree}, or have it put "
+            "aside: "
+            f"treedock clean {operation.id} --force-dirty",
         )
 
 
-def shows_again(work: Work, dirty: Sequence[str]) -> str:
+def shows_again(operation: Operation, dirty: Sequence[str]) -> str:
     """Where git was told to pass over some of these files: the command that ends that, for
     the first line of a hint."""
-    marked = work.git.passed_over(Path(work.record.worktree), dirty)
+    marked = operation.git.passed_over(Path(operation.record.worktree), dirty)
     if not marked:
         return ""
     path, option = next(iter(marked.items()))
-    command = f"git -C {shell_word(work.record.worktree)} update-index {option}"
+    command = f"git -C {shell_word(operation.record.worktree)} update-index {option}"
     return (
         f"git was told to pass over {listed(list(marked))}; it shows them again after: "
         f"{command} {shell_word(path)}"
     )
 
 
-def require_merged(work: Work, found: list[Place], *, archive: str | None = None) -> None:
+def require_merged(operation: Operation, found: list[Place], *, archive: str | None = None) -> None:
     counting = [place for place in found if place.counts]
     if not counting:
         return
-    holders = Holders(_going(work), archive)
+    holders = Holders(_going(operation), archive)
     names, seen = list[str](), list[str]()
     for place in counting[:NAMED]:
         assert place.commit, "only commits count"
         where = "" if place.name == "head" else f" ({_label(place.name)})"
-        commits = refs.commits_at(work.git, place.commit, holders, seen)
+        commits = refs.commits_at(operation.git, place.commit, holders, seen)
         names += [f"{id_[:10]} {subject}{where}" for id_, subject in commits[:NAMED]]
         seen.append(place.commit)
-    total = refs.count_unheld(work.git, [p.commit for p in counting if p.commit], holders)
+    total = refs.count_unheld(operation.git, [p.commit for p in counting if p.commit], holders)
     count = "a commit" if total == 1 else f"{total} commits"
     raise UnmergedCommits(
-        f"{work.id} has {count} that no other branch holds: {listed(names, NAMED, count=total)}.",
-        hint=f"Merge or push {work.record.branch}, or have them put aside: "
-        f"treedock clean {work.id} --force-unmerged",
+        f"{operation.id} has {count} that no other branch holds: "
+        f"{listed(names, NAMED, count=total)}.",
+        hint=f"Merge or push {operation.record.branch}, or have them put aside: "
+        f"treedock clean {operation.id} --force-unmerged",
     )
 
 
-def bases(work: Work) -> list[str]:
+def bases(operation: Operation) -> list[str]:
     """Base here and base at its remote, as far as they exist: a squash merge may be in either."""
-    name, git = work.record.base, work.git
-    here = [] if name in _going(work) else [f"refs/heads/{name}"]
+    name, git = operation.record.base, operation.git
+    here = [] if name in _going(operation) else [f"refs/heads/{name}"]
     found = (git.commit(ref) for ref in [*here, f"refs/remotes/{git.tracking(name)}"])
     return [commit for commit in found if commit]
 
 
-def _candidates(work: Work) -> list[Place]:
+def _candidates(operation: Operation) -> list[Place]:
     """Everything that could be lost, the branch first."""
-    record, found = work.record, []
-    prefix = kept_ref(work, "")[:-1]
-    kept = {ref.name: ref for ref in refs.below(work.git, prefix)}
-    branch, synced = going_branch(work), kept.pop("head", None)
+    record, found = operation.record, []
+    prefix = instance_ref(operation, "")[:-1]
+    kept = {ref.name: ref for ref in refs.below(operation.git, prefix)}
+    branch, synced = doomed_branch(operation), kept.pop("head", None)
     if branch:
         found.append(Place("head", branch, branch, counts=True))
     if synced and synced.commit != branch:
         # Where there is a branch, it was rewritten here since.
-        there = work.git.branch(record.branch) is not None
+        there = operation.git.branch(record.branch) is not None
         name = "was/synced" if there else "head"
         found.append(Place(name, synced.id, synced.commit, counts=not there))
-    for worktree in work.git.worktrees():
+    for worktree in operation.git.worktrees():
         if str(worktree.path) == record.worktree and worktree.branch is None and worktree.head:
             found.append(Place("detached", worktree.head, worktree.head, counts=True))
-    if _going_worktree(work):
-        heads = (one.head for one in _worktrees_below(work) if one.branch is None)
+    if _going_worktree(operation):
+        heads = (one.head for one in _worktrees_below(operation) if one.branch is None)
         for at, head in enumerate(filter(None, heads)):
             found.append(Place(f"detached-{at}", head, head, counts=True))
     kept.pop("base", None)
@@ -284,17 +286,19 @@ def _candidates(work: Work) -> list[Place]:
     return found
 
 
-def _going(work: Work) -> list[str]:
+def _going(operation: Operation) -> list[str]:
     """Branches that are about to be deleted: they hold nothing for anybody."""
-    own = [work.record.branch] if going_branch(work) else []
-    going = (r for r in work.records.all() if r.cleaning or r.id in work.together)
-    others = [record for record in going if record.created_branch and record.id != work.id]
+    own = [operation.record.branch] if doomed_branch(operation) else []
+    going = (r for r in operation.records.all() if r.cleaning or r.id in operation.together)
+    others = [record for record in going if record.created_branch and record.id != operation.id]
     return own + [record.branch for record in others]
 
 
-def _is_integrated(work: Work, place: Place) -> bool:
+def _is_integrated(operation: Operation, place: Place) -> bool:
     commit = place.commit
-    return commit is not None and any(work.git.is_integrated(commit, b) for b in bases(work))
+    return commit is not None and any(
+        operation.git.is_integrated(commit, b) for b in bases(operation)
+    )
 
 
 def _label(name: str) -> str:

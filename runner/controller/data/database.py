@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.adapters.database import Adapter, Site, adapter_of
 from runner.controller.disk_watch import space_watched
-from runner.controller.operation import ProjectWork, Work, require_running
+from runner.controller.operation import Operation, ProjectOperation, require_running
 from runner.controller.project import Project
 from runner.domain.config.model import Config
 from runner.domain.errors import ConfigError, NotFound, Refused
@@ -50,21 +50,21 @@ def url_of(project: Project, instance: str) -> str:
     return url
 
 
-def site_of(work: ProjectWork, container: str) -> Site:
+def site_of(operation: ProjectOperation, container: str) -> Site:
     """Where its database is, of an instance that runs as `container`. Raises Refused where the
     sidecar that holds it does not."""
-    database = work.config.database
+    database = operation.config.database
     beside = ""
-    if database and database.beside in work.config.sidecars:
-        sidecar = work.sidecars().get(database.beside)
+    if database and database.beside in operation.config.sidecars:
+        sidecar = operation.sidecars().get(database.beside)
         if sidecar is None or sidecar.status != "running":
             raise Refused(
-                f"The sidecar {database.beside} of {work.id} does not run.",
-                hint=f"Start it with: treedock up {work.id}",
+                f"The sidecar {database.beside} of {operation.id} does not run.",
+                hint=f"Start it with: treedock up {operation.id}",
             )
         beside = sidecar.id
-    own = work.records.folder(work.id)
-    return Site(work.engine, container, beside, own / "run", own)
+    own = operation.records.folder(operation.id)
+    return Site(operation.engine, container, beside, own / "run", own)
 
 
 def required_adapter(config: Config) -> Adapter:
@@ -81,45 +81,45 @@ def required_adapter(config: Config) -> Adapter:
 def snapshot(project: Project, instance: str, name: str, emit: Emit) -> Snapshot:
     """Keep a copy of the database as it is now, until the instance is cleaned. Raises Refused for
     a name that is taken."""
-    with _at_work(project, instance, emit) as (work, adapter, site):
-        target = _folder(work, instance) / _checked(name)
+    with _at_work(project, instance, emit) as (operation, adapter, site):
+        target = _folder(operation, instance) / _checked(name)
         if target.exists():
             raise Refused(
                 f"{instance} has a snapshot {name} already.",
                 hint=f"Take another name, or delete that one: treedock db drop {instance} {name}",
             )
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        with work.step(f"writing the snapshot {name}"):
+        with operation.step(f"writing the snapshot {name}"):
             adapter.snapshot(site, target)
         more = sorted({one for kind, one in adapter.others(site) if kind == "database"} - _USUAL)
         if more:
-            work.say(f"not in the snapshot: the database {listed(more)} of the same server")
+            operation.say(f"not in the snapshot: the database {listed(more)} of the same server")
         return _snapshot(instance, target)
 
 
 def restore(project: Project, instance: str, source: str, name: str, emit: Emit) -> None:
     """Make the database of `instance` what the snapshot `name` of `source` holds. Raises
     NotFound, and CommandFailed where it cannot be read in; the data stays as it is then."""
-    with _at_work(project, instance, emit) as (work, adapter, site):
-        found = _folder(work, source) / _checked(name)
+    with _at_work(project, instance, emit) as (operation, adapter, site):
+        found = _folder(operation, source) / _checked(name)
         if not found.is_file():
-            there = [one.name for one in snapshots_of(work, source)]
+            there = [one.name for one in snapshots_of(operation, source)]
             has = f"It has {listed(there)}." if there else "It has none."
             raise NotFound(
                 f"{source} has no snapshot {name}.",
                 hint=f"{has} Write one with: treedock db snapshot {source} {name}",
             )
-        with work.step(f"restoring the snapshot {name}"):
+        with operation.step(f"restoring the snapshot {name}"):
             adapter.restore(site, found)
 
 
 def drop(project: Project, instance: str, name: str, emit: Emit) -> None:
     """Delete a snapshot. Raises NotFound."""
-    work = ProjectWork(project, instance, emit)
+    operation = ProjectOperation(project, instance, emit)
     project.repository.record(instance)
-    with work.locked():
+    with operation.locked():
         try:
-            (_folder(work, instance) / _checked(name)).unlink()
+            (_folder(operation, instance) / _checked(name)).unlink()
         except FileNotFoundError as error:
             hint = f"See which it has: treedock db list {instance}"
             raise NotFound(f"{instance} has no snapshot {name}.", hint=hint) from error
@@ -128,23 +128,23 @@ def drop(project: Project, instance: str, name: str, emit: Emit) -> None:
 def snapshots(project: Project, instance: str) -> list[Snapshot]:
     """Those of an instance, the oldest first. Raises NotFound without the instance."""
     project.repository.record(instance)
-    return snapshots_of(ProjectWork(project, instance, lambda event: None), instance)
+    return snapshots_of(ProjectOperation(project, instance, lambda event: None), instance)
 
 
 @contextmanager
 def _at_work(
     project: Project, instance: str, emit: Emit
-) -> Iterator[tuple[ProjectWork, Adapter, Site]]:
-    work = ProjectWork(project, instance, emit)
+) -> Iterator[tuple[ProjectOperation, Adapter, Site]]:
+    operation = ProjectOperation(project, instance, emit)
     project.repository.record(instance)
     adapter = required_adapter(project.config)
-    with work.locked(), space_watched(project, emit):
-        yield work, adapter, site_of(work, require_running(work).id)
+    with operation.locked(), space_watched(project, emit):
+        yield operation, adapter, site_of(operation, require_running(operation).id)
 
 
-def snapshots_of(work: Work, instance: str) -> list[Snapshot]:
+def snapshots_of(operation: Operation, instance: str) -> list[Snapshot]:
     """The same, whatever treedock.yaml says."""
-    files = [path for path in _folder(work, instance).glob("*") if _NAME.fullmatch(path.name)]
+    files = [path for path in _folder(operation, instance).glob("*") if _NAME.fullmatch(path.name)]
     found = [_snapshot(instance, path) for path in files if ".new-" not in path.name]
     return sorted(found, key=lambda one: one.created_at)
 
@@ -155,10 +155,10 @@ def _snapshot(instance: str, path: Path) -> Snapshot:
     return Snapshot(instance, path.name, seen.st_size, made)
 
 
-def _folder(work: Work, instance: str) -> Path:
-    if instance != work.id:
-        work.repository.record(instance)
-    return work.records.folder(instance) / "snapshots"
+def _folder(operation: Operation, instance: str) -> Path:
+    if instance != operation.id:
+        operation.repository.record(instance)
+    return operation.records.folder(instance) / "snapshots"
 
 
 def _checked(name: str) -> str:

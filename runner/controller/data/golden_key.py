@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.adapters.files import disk
 from runner.controller.instance.env_files import ENV_FILE, env_file_values
 from runner.controller.instance.sidecars import sidecar_key
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.domain.config.model import Database
 from runner.domain.data.migrations import inputs_of, named_in, paths_in
 from runner.domain.instance.environment import values_of
@@ -18,33 +18,33 @@ READ = 2**30  # bytes of all inputs together that are read; of the rest the last
 SCRIPTS = 64  # files that are looked through
 
 
-def golden_key(work: ProjectWork, database: Database, server: str | None = None) -> str:
+def golden_key(operation: ProjectOperation, database: Database, server: str | None = None) -> str:
     """Changes whenever the reset command could make other data: with the command, the files that
     it reads, the database server and its settings, the images, and the user. `server` is the
     image of a sidecar that is not there yet.
 
     Where nobody knows which files it reads, all of them count.
     """
-    sidecar = work.config.sidecars.get(database.beside)
-    there = work.sidecars().get(database.beside) if sidecar and server is None else None
-    images = [found.image for found in (work.container(), there) if found]
+    sidecar = operation.config.sidecars.get(database.beside)
+    there = operation.sidecars().get(database.beside) if sidecar and server is None else None
+    images = [found.image for found in (operation.container(), there) if found]
     images += [server] if server else []
     parts = [
         database.engine, database.path, database.name, database.folder, database.reset,
-        sidecar_key(sidecar) if sidecar else "", *map(work.engine.image, images),
+        sidecar_key(sidecar) if sidecar else "", *map(operation.engine.image, images),
         os.getuid(), os.getgid(),
     ]  # fmt: skip
     digest = hashlib.sha256("\0".join(str(part) for part in parts).encode())
-    for part in (*_given(work), *_inputs(work, database)):
+    for part in (*_given(operation), *_inputs(operation, database)):
         digest.update(part)
     return digest.hexdigest()[:16]
 
 
-def is_personal(work: ProjectWork, database: Database) -> bool:
+def is_personal(operation: ProjectOperation, database: Database) -> bool:
     """Whether the reset reads what differs in every instance, its ports or its id: the command
     says so, or a file that it names, or one that such a file names."""
-    command, worktree = database.reset or "", Path(work.record.worktree)
-    tracked = set(work.git.files(worktree))
+    command, worktree = database.reset or "", Path(operation.record.worktree)
+    tracked = set(operation.git.files(worktree))
     seen: set[str] = set()
     texts = [command]
     for text in texts:  # which grows meanwhile
@@ -53,47 +53,47 @@ def is_personal(work: ProjectWork, database: Database) -> bool:
         for path in sorted(named):
             data = disk.read_untrusted(worktree / path, below=worktree) or b""
             texts.append(data.decode(errors="replace"))
-    return any(name in text for name in _own(work) for text in texts)
+    return any(name in text for name in _own(operation) for text in texts)
 
 
-def _given(work: ProjectWork) -> Iterable[bytes]:
+def _given(operation: ProjectOperation) -> Iterable[bytes]:
     """What `.env` and env.set say, without what differs in every instance, and the other files
     that it got a copy of, which git does not know."""
-    own, worktree = _own(work), Path(work.record.worktree)
-    given = {**env_file_values(work), **work.config.env.set_}
+    own, worktree = _own(operation), Path(operation.record.worktree)
+    given = {**env_file_values(operation), **operation.config.env.set_}
     for key, value in sorted(given.items()):
         if key not in own:
             value = value.replace(str(worktree), "")  # env.rewrite put it there
             yield f"\0{key}={value}\0".encode(errors="surrogateescape")
-    for path in sorted({*work.record.copied} - {ENV_FILE}):
+    for path in sorted({*operation.record.copied} - {ENV_FILE}):
         yield f"\0{path}\0".encode(errors="surrogateescape")
         yield disk.digest_untrusted(worktree / path, below=worktree)
 
 
-def _own(work: ProjectWork) -> set[str]:
+def _own(operation: ProjectOperation) -> set[str]:
     """The variables whose values differ in every instance."""
-    other = values_of("", dict.fromkeys(work.told_ports(), 0), work.config.env.set_)
-    return {name for name, value in work.values().items() if value != other[name]}
+    other = values_of("", dict.fromkeys(operation.app_ports(), 0), operation.config.env.set_)
+    return {name for name, value in operation.values().items() if value != other[name]}
 
 
-def inputs(work: ProjectWork, database: Database) -> list[str]:
+def inputs(operation: ProjectOperation, database: Database) -> list[str]:
     """Patterns (git's `glob`) of the files that the reset reads; empty where all of them count.
     Files that its run line names always do."""
-    worktree, command = Path(work.record.worktree), database.reset or ""
+    worktree, command = Path(operation.record.worktree), database.reset or ""
     if database.inputs:
         named = paths_in(database.folder, command)
         return [*database.inputs, *(re.sub(r"([*?\\[])", r"\\\1", path) for path in sorted(named))]
-    return inputs_of(work.git.files(worktree), database.folder, command)
+    return inputs_of(operation.git.files(worktree), database.folder, command)
 
 
-def _inputs(work: ProjectWork, database: Database) -> Iterable[bytes]:
-    worktree = Path(work.record.worktree)
-    patterns = inputs(work, database)
+def _inputs(operation: ProjectOperation, database: Database) -> Iterable[bytes]:
+    worktree = Path(operation.record.worktree)
+    patterns = inputs(operation, database)
     if patterns:
-        paths = work.git.files(worktree, patterns, untracked=True)
+        paths = operation.git.files(worktree, patterns, untracked=True)
     else:
-        yield work.git.tree_of(worktree).encode()
-        paths = work.git.uncommitted(worktree)
+        yield operation.git.tree_of(worktree).encode()
+        paths = operation.git.uncommitted(worktree)
     left = READ
     for path in sorted(paths):
         yield f"\0{path}\0".encode(errors="surrogateescape")

@@ -8,12 +8,12 @@ from runner.adapters.database import Adapter, Kind, Site
 from runner.adapters.store.records import now
 from runner.controller.data.database import required_adapter, site_of
 from runner.controller.data.golden_key import golden_key
-from runner.controller.data.golden_state import First, begins_with, keep
+from runner.controller.data.golden_state import InitialData, begins_with, keep
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance.container import exec_env
 from runner.controller.instance.processes import run_folder, run_job, stop_jobs
 from runner.controller.instance.services import await_ready, start_service
-from runner.controller.operation import ProjectWork, require_running
+from runner.controller.operation import ProjectOperation, require_running
 from runner.controller.project import Project
 from runner.domain.config.model import Database
 from runner.domain.errors import CommandFailed, ConfigError, RunnerError, unavailable
@@ -32,79 +32,90 @@ def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -
     Raises ConfigError where there is no such command, CommandFailed when it fails; the data is as
     it was then.
     """
-    work = ProjectWork(project, instance, emit)
-    work.project.repository.record(instance)
+    operation = ProjectOperation(project, instance, emit)
+    operation.project.repository.record(instance)
     database = project.config.database
     if database is None or database.reset is None:
         raise ConfigError(
             "treedock.yaml has no database.reset.",
             hint="Name the command, e.g. database: {engine: sqlite, path: app.db, reset: ./reset}",
         )
-    with work.locked(), space_watched(project, emit):
-        container = require_running(work).id
-        known = not fresh and work.record.golden is not None
-        same = known and work.record.golden == golden_key(work, database)
-        if same and _from_golden(work, container):
+    with operation.locked(), space_watched(project, emit):
+        container = require_running(operation).id
+        known = not fresh and operation.record.golden is not None
+        same = known and operation.record.golden == golden_key(operation, database)
+        if same and _from_golden(operation, container):
             return
         if known:
-            work.say("what database.reset reads has changed: it runs again")
-        env = exec_env(work)
-        names = _stop_services(work, container)
+            operation.say("what database.reset reads has changed: it runs again")
+        env = exec_env(operation)
+        names = _stop_services(operation, container)
         try:
-            run_reset(work, container, database, env)
+            run_reset(operation, container, database, env)
         except (RunnerError, OSError) as error:
-            if work.record.reset_key is None:  # nobody knows what is there now
+            if operation.record.reset_key is None:  # nobody knows what is there now
                 reason = unavailable(error) if isinstance(error, OSError) else error
                 failure = Failure(reason.code, reason.message, reason.hint)
-                work.change(ready=False, error=failure)
+                operation.change(ready=False, error=failure)
             raise
         finally:
             for name in names:
-                start_service(work, container, name, env)
+                start_service(operation, container, name, env)
         for name in names:
-            await_ready(work, container, name)
+            await_ready(operation, container, name)
 
 
 def ensure_reset(
-    work: ProjectWork, container: str, env: Mapping[str, str], first: First | None = None
+    operation: ProjectOperation,
+    container: str,
+    env: Mapping[str, str],
+    first: InitialData | None = None,
 ) -> bool:
     """Reset the database of an instance that never had one, by the golden state of `first` where
     that has one. Returns whether it did.
 
     A changed reset command is only told of: the data may be what somebody works on.
     """
-    database = work.config.database
+    database = operation.config.database
     if database is None or database.reset is None:
         return False
     key = reset_key(database)
-    if work.record.reset_key is None and work.record.ready and work.record.reset_at is None:
+    if (
+        operation.record.reset_key is None
+        and operation.record.ready
+        and operation.record.reset_at is None
+    ):
         # It was used without: whatever is there now is somebody's.
-        work.say(f"there is a database.reset now; make the data with: treedock db reset {work.id}")
-        work.change(reset_key=key)
+        operation.say(
+            f"there is a database.reset now; make the data with: treedock db reset {operation.id}"
+        )
+        operation.change(reset_key=key)
         return False
-    if work.record.reset_key is None:
-        first = first or First()
-        if begins_with(work, database, first):
-            work.change(reset_key=key, golden=first.key, reset_at=now())
+    if operation.record.reset_key is None:
+        first = first or InitialData()
+        if begins_with(operation, database, first):
+            operation.change(reset_key=key, golden=first.key, reset_at=now())
             return True
         if first.own:
-            work.say(first.own)
-        more = run_reset(work, container, database, env, keeps=first.keeps)
-        if first.keeps and work.record.golden == first.key:
-            keep(work, database, first)
+            operation.say(first.own)
+        more = run_reset(operation, container, database, env, keeps=first.keeps)
+        if first.keeps and operation.record.golden == first.key:
+            keep(operation, database, first)
         elif first.keeps and not more:
-            work.warn(
+            operation.warn(
                 "its data is not shared: set-up or the reset has changed what the reset reads"
             )
         return True
-    if work.record.reset_key != key:
-        work.say(f"database.reset has changed; renew the data with: treedock db reset {work.id}")
-        work.change(reset_key=key)
+    if operation.record.reset_key != key:
+        operation.say(
+            f"database.reset has changed; renew the data with: treedock db reset {operation.id}"
+        )
+        operation.change(reset_key=key)
     return False
 
 
 def run_reset(
-    work: ProjectWork,
+    operation: ProjectOperation,
     container: str,
     database: Database,
     env: Mapping[str, str],
@@ -115,37 +126,39 @@ def run_reset(
     where it fails. Returns other databases of the server that it made or wrote to: no golden state
     has these, so none is kept then. Raises CommandFailed."""
     assert database.reset is not None
-    adapter, site = required_adapter(work.config), site_of(work, container)
-    before, job = work.record, run_folder(work).job("reset")
-    keeps = keeps or work.kind == "instance"  # what is thrown away is never reset again
+    adapter, site = required_adapter(operation.config), site_of(operation, container)
+    before, job = operation.record, run_folder(operation).job("reset")
+    keeps = keeps or operation.kind == "instance"  # what is thrown away is never reset again
     if keeps and before.reset_key is not None:  # the one before was whole, if not kept
         adapter.forget(site)
     # Should it be killed, the next `up` resets again.
-    work.change(reset_key=None, golden=None, reset_begun=True)
-    with work.step("resetting the database"):
-        stop_jobs(work, container, [job])  # of one that was cut off: it would write into the data
-        read = golden_key(work, database) if keeps else None
+    operation.change(reset_key=None, golden=None, reset_begun=True)
+    with operation.step("resetting the database"):
+        stop_jobs(
+            operation, container, [job]
+        )  # of one that was cut off: it would write into the data
+        read = golden_key(operation, database) if keeps else None
         if keeps:
             used = before.ready or before.reset_at is not None or bool(before.data_lowers)
             adapter.provision(site, new=not used)
         others = adapter.others(site) if keeps else {}
         try:
-            run_job(work, container, "reset", database.reset, folder=database.folder, env=env)
+            run_job(operation, container, "reset", database.reset, folder=database.folder, env=env)
         except BaseException:
-            if _put_back(work, adapter, site, keeps=keeps):
-                work.change(reset_key=before.reset_key, golden=before.golden)
+            if _put_back(operation, adapter, site, keeps=keeps):
+                operation.change(reset_key=before.reset_key, golden=before.golden)
             raise
-    work.change(reset_key=reset_key(database), reset_at=now())
-    more = _written(work, others, adapter.others(site)) if keeps else []
+    operation.change(reset_key=reset_key(database), reset_at=now())
+    more = _written(operation, others, adapter.others(site)) if keeps else []
     if more:
         adapter.forget(site)
     elif keeps:
-        with work.step("keeping its golden state"):
-            _seal(work, adapter, site, database, read)
+        with operation.step("keeping its golden state"):
+            _seal(operation, adapter, site, database, read)
     return more
 
 
-def _written(work: ProjectWork, before: Stamps, after: Stamps) -> list[str]:
+def _written(operation: ProjectOperation, before: Stamps, after: Stamps) -> list[str]:
     """The other databases that a reset made or wrote to, which is said; of the roles that it made
     it is only said."""
     changed = sorted(
@@ -154,40 +167,41 @@ def _written(work: ProjectWork, before: Stamps, after: Stamps) -> list[str]:
     databases = [name for kind, name in changed if kind == "database"]
     roles = [name for kind, name in changed if kind == "role" and (kind, name) in after]
     if databases:
-        work.warn(
+        operation.warn(
             f"the reset also writes to the database {listed(databases)} of the same server: no "
             "golden state is kept, and snapshots do not have it"
         )
     if roles:
-        work.say(
+        operation.say(
             f"the reset makes the role {listed(roles)}, which stays on the server: let it make "
             "a role only where it is missing, else `db reset --fresh` fails"
         )
     return databases
 
 
-def _put_back(work: ProjectWork, adapter: Adapter, site: Site, *, keeps: bool) -> bool:
+def _put_back(operation: ProjectOperation, adapter: Adapter, site: Site, *, keeps: bool) -> bool:
     """End the command, and have what was there before as the data. Returns whether it is."""
     try:
-        stop_jobs(work, site.container, [run_folder(work).job("reset")])
+        stop_jobs(operation, site.container, [run_folder(operation).job("reset")])
         return keeps and adapter.put_back(site)
     except RunnerError as error:  # its container has ended, or the engine
         raise type(error)(
-            sentences(f"{work.id}: the reset was cut off half-way.", error.message),
-            hint=f"What was there is set aside. The reset is made whole by: treedock up {work.id}",
+            sentences(f"{operation.id}: the reset was cut off half-way.", error.message),
+            hint="What was there is set aside. The reset is made whole by: treedock up "
+            f"{operation.id}",
         ) from error
 
 
 def _seal(
-    work: ProjectWork, adapter: Adapter, site: Site, database: Database, read: str | None
+    operation: ProjectOperation, adapter: Adapter, site: Site, database: Database, read: str | None
 ) -> None:
     """Keep what the reset made, if what it `read` is the same still. A failure is said: the data
     is whole."""
     try:
-        if adapter.seal(site) and golden_key(work, database) == read:
-            work.change(golden=read)
+        if adapter.seal(site) and golden_key(operation, database) == read:
+            operation.change(golden=read)
     except (RunnerError, OSError) as error:
-        work.warn(sentences("the golden state of the database is not kept:", str(error)))
+        operation.warn(sentences("the golden state of the database is not kept:", str(error)))
 
 
 def reset_key(database: Database) -> str:
@@ -197,31 +211,31 @@ def reset_key(database: Database) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
-def _from_golden(work: ProjectWork, container: str) -> bool:
+def _from_golden(operation: ProjectOperation, container: str) -> bool:
     """Renew the data under the running services; where one of them holds on to it, without them."""
-    adapter, site = required_adapter(work.config), site_of(work, container)
-    with work.step("resetting the database from its golden state"):
+    adapter, site = required_adapter(operation.config), site_of(operation, container)
+    with operation.step("resetting the database from its golden state"):
         try:
             done = adapter.reset(site)
         except CommandFailed:
-            env, names = exec_env(work), _stop_services(work, container)
+            env, names = exec_env(operation), _stop_services(operation, container)
             try:
                 done = adapter.reset(site)
             finally:
                 for name in names:
-                    start_service(work, container, name, env)
+                    start_service(operation, container, name, env)
             for name in names:
-                await_ready(work, container, name)
+                await_ready(operation, container, name)
     if done:
-        work.change(reset_at=now())
+        operation.change(reset_at=now())
     return done
 
 
-def _stop_services(work: ProjectWork, container: str) -> list[str]:
+def _stop_services(operation: ProjectOperation, container: str) -> list[str]:
     """Stop those that run; returns their names."""
-    jobs = run_folder(work)
-    names = [name for name in work.config.services if jobs.job(job_of(name)).alive]
+    jobs = run_folder(operation)
+    names = [name for name in operation.config.services if jobs.job(job_of(name)).alive]
     if names:
-        with work.step("stopping the services"):
-            stop_jobs(work, container, [jobs.job(job_of(name)) for name in names])
+        with operation.step("stopping the services"):
+            stop_jobs(operation, container, [jobs.job(job_of(name)) for name in names])
     return names

@@ -14,7 +14,7 @@ from runner.controller.instance.env_files import env_file_values, write_files
 from runner.controller.instance.ports import holders_of, is_of
 from runner.controller.instance.private_git import git_mounts, rules_mount
 from runner.controller.instance.sidecars import stop_sidecars
-from runner.controller.operation import ProjectWork, Work
+from runner.controller.operation import Operation, ProjectOperation
 from runner.domain.cache import managers
 from runner.domain.cache.produces import below_home
 from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused, Stopped
@@ -39,22 +39,22 @@ class Running:
 
 
 def choose_ports(
-    work: ProjectWork, containers: list[Container], *, preferred: int | None = None
+    operation: ProjectOperation, containers: list[Container], *, preferred: int | None = None
 ) -> tuple[int | None, dict[str, int]]:
     """A slot and its ports, or any free ports (slot None) when overflowing, which is said.
     Repository lock. `containers` are all of this engine; `preferred` is the slot that it had.
     """
-    config = work.config
+    config = operation.config
     own = {
         port
         for one in containers
-        if is_of(work.repository, one, work.id)
+        if is_of(operation.repository, one, operation.id)
         for port in one.ports.values()
     }
-    holders = holders_of(work.repository, containers, but=work.id)
+    holders = holders_of(operation.repository, containers, but=operation.id)
     try:
         slot = choose_slot(
-            work.project.name, work.id, config.ports, holders,
+            operation.project.name, operation.id, config.ports, holders,
             lambda port: port in own or sockets.is_free(port), preferred,
         )  # fmt: skip
     except NoFreeSlot:
@@ -62,77 +62,79 @@ def choose_ports(
             raise
         ports = _dynamic_ports(list(config.ports), holders)
         named = ", ".join(map(str, ports.values()))
-        work.say(f"all {config.slots} slots are taken: it gets free ports, and keeps them: {named}")
+        operation.say(
+            f"all {config.slots} slots are taken: it gets free ports, and keeps them: {named}"
+        )
         return None, ports
     return slot, ports_of_slot(config.ports, slot)
 
 
-def ranges_of(work: ProjectWork) -> dict[str, str]:
+def ranges_of(operation: ProjectOperation) -> dict[str, str]:
     """The port ranges of today's configuration, as the record keeps them."""
-    return {name: str(ports) for name, ports in work.config.ports.items()}
+    return {name: str(ports) for name, ports in operation.config.ports.items()}
 
 
-def ensure_running(work: ProjectWork, image: str, authority: Path | None) -> Running:
+def ensure_running(operation: ProjectOperation, image: str, authority: Path | None) -> Running:
     """See to it that the wanted container runs: leave an equal one alone, else make it anew.
 
     When a port turns out to be taken the instance moves to the next slot, and says so.
     """
     while True:
-        spec = wanted(work, image, authority)
+        spec = wanted(operation, image, authority)
         env = {**spec.secrets, **spec.environment}
-        found = work.container()
+        found = operation.container()
         if found and found.labels.get(names.LABEL_SPEC) == spec.fingerprint:
             if found.status == "running":
-                _warn_of_shadows(work, spec)
+                _warn_of_shadows(operation, spec)
                 return Running(found.id, fresh=False, env=env)
             if found.status == "paused":
-                work.engine.stop(found.id, STOP_TIMEOUT)
+                operation.engine.stop(found.id, STOP_TIMEOUT)
         else:
-            found = _recreate(work, spec, found)
-        with work.step("starting the container"):
-            moved = not _start_or_move(work, found.id)
+            found = _recreate(operation, spec, found)
+        with operation.step("starting the container"):
+            moved = not _start_or_move(operation, found.id)
         if not moved:
             return Running(found.id, fresh=True, env=env)
 
 
-def ensure_stopped(work: Work) -> bool:
+def ensure_stopped(operation: Operation) -> bool:
     """Stop the instance's container and its sidecars. Returns whether any ran."""
-    container = work.container()
+    container = operation.container()
     if container is None or not container.is_up:
-        return stop_sidecars(work)
-    with work.step("stopping"):
-        work.engine.stop(container.id, STOP_TIMEOUT)
-        stop_sidecars(work)
+        return stop_sidecars(operation)
+    with operation.step("stopping"):
+        operation.engine.stop(container.id, STOP_TIMEOUT)
+        stop_sidecars(operation)
     return True
 
 
-def require_cover(work: Work) -> None:
+def require_cover(operation: Operation) -> None:
     """The worktree's .git file has to be what git wrote: it is covered inside, and nothing on the
     host renames over it. Where it is not, the cover is off: stops the container, raises Refused.
     """
-    worktree = Path(work.record.worktree)
+    worktree = Path(operation.record.worktree)
     if not os.path.lexists(worktree / ".git"):
         return
     try:
-        work.git.worktree_dir(worktree)
+        operation.git.worktree_dir(worktree)
     except Refused as error:
-        stopped = "Its container was stopped." if ensure_stopped(work) else ""
-        work.note("tampered", message=error.message)
-        said = sentences(f"{work.id}:", error.message, stopped)
+        stopped = "Its container was stopped." if ensure_stopped(operation) else ""
+        operation.note("tampered", message=error.message)
+        said = sentences(f"{operation.id}:", error.message, stopped)
         raise Refused(said, hint=error.hint) from error
 
 
-def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSpec:
+def wanted(operation: ProjectOperation, image: str, authority: Path | None) -> ContainerSpec:
     """The container that today's configuration and the record ask for."""
-    project, record, limits = work.project, work.record, work.config.limits
-    folder = work.records.folder(work.id)
+    project, record, limits = operation.project, operation.record, operation.config.limits
+    folder = operation.records.folder(operation.id)
     sandbox = project.user.sandbox
-    published = work.kind == "instance"
+    published = operation.kind == "instance"
     mounts = [
         Mount(record.worktree, names.WORKSPACE),
         Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
-        *git_mounts(work),
-        rules_mount(work),
+        *git_mounts(operation),
+        rules_mount(operation),
         Mount(str(folder / "run"), names.RUN),
         Mount(str(folder / "home"), names.HOME),
         Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
@@ -142,10 +144,10 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
     mounts += [
         *(Mount(extra.source, extra.target, extra.read_only) for extra in sandbox.mounts),
     ]
-    if work.config.env.rewrite:
+    if operation.config.env.rewrite:
         mounts += _host_path(record.worktree, folder, [mount.target for mount in mounts])
-    given = env_file_values(work)
-    environment = _environment(work, given)
+    given = env_file_values(operation)
+    environment = _environment(operation, given)
     if authority:
         mounts.append(Mount(str(authority), names.CA_BUNDLE, read_only=True))
         environment |= dict.fromkeys(names.CA_VARIABLES, names.CA_BUNDLE)
@@ -154,15 +156,15 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
     secrets = {k: v for k, v in given.items() if k not in environment}
     forwards = {
         sidecar.port: record.ports[sidecar.publish]
-        for sidecar in work.config.sidecars.values()
+        for sidecar in operation.config.sidecars.values()
         if published and sidecar.publish and sidecar.port
     }
     ports = [port for port in record.ports.values() if port not in forwards.values()]
     return ContainerSpec(
-        name=work.container_name,
+        name=operation.container_name,
         image=image,
         user=f"{os.getuid()}:{os.getgid()}",
-        hostname=work.id.replace("_", "-"),
+        hostname=operation.id.replace("_", "-"),
         ports=tuple(ports) if published else (),
         forwards=forwards,
         mounts=tuple(mounts),
@@ -170,10 +172,10 @@ def wanted(work: ProjectWork, image: str, authority: Path | None) -> ContainerSp
         environment=environment,
         secrets=secrets,
         labels={
-            names.LABEL: work.kind,
+            names.LABEL: operation.kind,
             names.LABEL_PROJECT: project.name,
             names.LABEL_REPOSITORY: project.repository.key,
-            names.LABEL_INSTANCE: work.id,
+            names.LABEL_INSTANCE: operation.id,
             names.LABEL_SLOT: "" if record.slot is None else str(record.slot),
             names.LABEL_PORTS: ports_label(record.ports if published else {}),
         },
@@ -208,26 +210,26 @@ def _inside(path: str) -> str:
     return f"{names.WORKSPACE}/{path}" if home is None else f"{names.HOME}/{home}"
 
 
-def _environment(work: ProjectWork, given: Mapping[str, str]) -> dict[str, str]:
+def _environment(operation: ProjectOperation, given: Mapping[str, str]) -> dict[str, str]:
     """What treedock itself puts into the container's environment; where the database and a store
     of downloads are only as far as `.env`, which has `given`, does not say so itself."""
-    told = {**variables(work.config), **managers.variables(work.config.lines, names.HOME)}
+    told = {**variables(operation.config), **managers.variables(operation.config.lines, names.HOME)}
     found = {k: v for k, v in told.items() if k not in given}
     own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
     own["GIT_ATTR_NOSYSTEM"] = "1"  # as on this side
-    return found | own | work.values()
+    return found | own | operation.values()
 
 
-def exec_env(work: ProjectWork) -> dict[str, str]:
+def exec_env(operation: ProjectOperation) -> dict[str, str]:
     """What a command inside gets today, whatever the container was made with: the values of
     `.env` as they are now, and treedock's own above them."""
-    given = env_file_values(work)
-    return {k: v for k, v in given.items() if k not in _FIXED} | _environment(work, given)
+    given = env_file_values(operation)
+    return {k: v for k, v in given.items() if k not in _FIXED} | _environment(operation, given)
 
 
-def prepare_folder(work: ProjectWork) -> None:
+def prepare_folder(operation: ProjectOperation) -> None:
     """Make what the container mounts from the instance's own folder."""
-    folder = work.records.folder(work.id)
+    folder = operation.records.folder(operation.id)
     for name in ("run", "home"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     user, uid, gid = _user_name(), os.getuid(), os.getgid()
@@ -242,72 +244,74 @@ def prepare_folder(work: ProjectWork) -> None:
     _keep(folder / "group", f"{group}nogroup:x:65534:\n")
     _keep(folder / "gitfile", f"gitdir: {names.GIT}\n")
     _keep(folder / "no-alternates", "")
-    link = folder / "host" / Path(work.record.worktree).name
+    link = folder / "host" / Path(operation.record.worktree).name
     if not link.is_symlink():
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(names.WORKSPACE)
 
 
-def _recreate(work: ProjectWork, spec: ContainerSpec, found: Container | None) -> Container:
+def _recreate(
+    operation: ProjectOperation, spec: ContainerSpec, found: Container | None
+) -> Container:
     if found:
-        with work.step("removing the container, which is out of date"):
+        with operation.step("removing the container, which is out of date"):
             if found.status == "running":
-                work.engine.stop(found.id, STOP_TIMEOUT)
-            work.engine.remove(found.id)
-    with work.step("creating the container"):
-        made = work.engine.create(spec)
-    work.note("container", id=made, image=spec.image)
+                operation.engine.stop(found.id, STOP_TIMEOUT)
+            operation.engine.remove(found.id)
+    with operation.step("creating the container"):
+        made = operation.engine.create(spec)
+    operation.note("container", id=made, image=spec.image)
     return Container(id=made, name=spec.name, status="created", labels=spec.labels)
 
 
-def _start_or_move(work: ProjectWork, container: str) -> bool:
+def _start_or_move(operation: ProjectOperation, container: str) -> bool:
     """Start it; False when a port is taken and the record has another slot now.
 
     The engine is the arbiter of what it publishes, and what it says is prose, so the ports are
     probed. It does not look at ::1, where `localhost` leads first.
     """
-    RunFolder(work.records.folder(work.id) / "run").forget_all()
-    work.require_not_stopped()
-    published = list(work.record.ports.values()) if work.kind == "instance" else []
+    RunFolder(operation.records.folder(operation.id) / "run").forget_all()
+    operation.require_not_stopped()
+    published = list(operation.record.ports.values()) if operation.kind == "instance" else []
     taken = [port for port in published if sockets.is_shadowed(port)]
     if not taken:
         try:
-            work.engine.start(container)
+            operation.engine.start(container)
         except EngineFailed:
             taken = [port for port in published if not sockets.is_free(port)]
             if not taken:
                 raise
         else:
-            _require_still_wanted(work, container)
+            _require_still_wanted(operation, container)
             return True
-    work.engine.remove(container)
-    with work.repository_locked():
-        slot, ports = choose_ports(work, work.engine.containers())
-        work.change(slot=slot, ports=ports, ranges=ranges_of(work))
+    operation.engine.remove(container)
+    with operation.repository_locked():
+        slot, ports = choose_ports(operation, operation.engine.containers())
+        operation.change(slot=slot, ports=ports, ranges=ranges_of(operation))
     where = "free ports" if slot is None else f"slot {slot}"
-    work.warn(f"port {taken[0]} is taken by another process; {work.id} moved to {where}")
-    write_files(work, work.values())
+    operation.warn(f"port {taken[0]} is taken by another process; {operation.id} moved to {where}")
+    write_files(operation, operation.values())
     return False
 
 
-def _require_still_wanted(work: ProjectWork, container: str) -> None:
+def _require_still_wanted(operation: ProjectOperation, container: str) -> None:
     """A `down` of another process looked for what runs just before this ran: raises Stopped, and
     it runs no more."""
     try:
-        work.require_not_stopped()
+        operation.require_not_stopped()
     except Stopped:
-        work.engine.stop(container, STOP_TIMEOUT)
+        operation.engine.stop(container, STOP_TIMEOUT)
         raise
 
 
-def _warn_of_shadows(work: ProjectWork, spec: ContainerSpec) -> None:
+def _warn_of_shadows(operation: ProjectOperation, spec: ContainerSpec) -> None:
     """What runs is left where it is, though another process may answer for it by now."""
     own = spec.publish in _WITH_IPV6  # the engine itself listens there
     for port in () if own else spec.ports:
         if sockets.is_shadowed(port):
-            work.warn(
+            operation.warn(
                 f"another process listens on [::1]:{port}, so localhost:{port} shows that one; "
-                f"to move {work.id}: treedock restart {work.id}"
+                f"to move {operation.id}: treedock restart {operation.id}"
             )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.adapters.files import disk, env_file
 from runner.controller.instance.copies import fault
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.domain.cache.produces import folders_of
 from runner.domain.instance import environment
 from runner.domain.instance.environment import require_one_argument
@@ -19,14 +19,14 @@ PORTS_FILE = ".ports.env"
 ENV_FILE = ".env"
 
 
-def exclude_patterns(work: ProjectWork) -> list[str]:
+def exclude_patterns(operation: ProjectOperation) -> list[str]:
     """What git must not show: the worktrees, what treedock writes, the database, and what set-up
     steps make."""
-    config = work.config
-    trees = work.project.worktrees_inside
+    config = operation.config
+    trees = operation.project.worktrees_inside
     patterns = [f"/{_literal(trees)}/"] if trees else []
     patterns += ["/.treedock/", f"/{PORTS_FILE}", f"/{ENV_FILE}"]
-    checkout = work.repository.checkout
+    checkout = operation.repository.checkout
     patterns += [
         f"/{_literal(name)}" for name in config.env.copied if not (checkout / name).is_dir()
     ]
@@ -43,46 +43,46 @@ def _literal(path: str) -> str:
     return re.sub(r"([*?\[\\])", r"\\\1", path)
 
 
-def write_files(work: ProjectWork, values: Mapping[str, str]) -> None:
+def write_files(operation: ProjectOperation, values: Mapping[str, str]) -> None:
     """Copy the ignored files once, and write .ports.env and .env with today's values."""
-    worktree = Path(work.record.worktree)
-    tracked = work.git.tracked(worktree, [PORTS_FILE, ENV_FILE, *work.config.env.copied])
-    copies = work.project.copies
+    worktree = Path(operation.record.worktree)
+    tracked = operation.git.tracked(worktree, [PORTS_FILE, ENV_FILE, *operation.config.env.copied])
+    copies = operation.project.copies
     copied = [*copies.files, *copies.links]
     for name in (*copied, *(copies.faults or ())):
-        _copy(work, worktree, name)
-    _say_what_is_left(work)
-    known = tuple(sorted({*work.record.copied, *copied, ENV_FILE} - tracked))
-    if known != work.record.copied:
-        work.change(copied=known)
-    _write(work, worktree, PORTS_FILE, environment.render_ports_env(values), tracked)
+        _copy(operation, worktree, name)
+    _say_what_is_left(operation)
+    known = tuple(sorted({*operation.record.copied, *copied, ENV_FILE} - tracked))
+    if known != operation.record.copied:
+        operation.change(copied=known)
+    _write(operation, worktree, PORTS_FILE, environment.render_ports_env(values), tracked)
     kept = (disk.read_untrusted(worktree / ENV_FILE) or b"").decode(errors="surrogateescape")
-    _write(work, worktree, ENV_FILE, environment.with_block(kept, values), tracked)
+    _write(operation, worktree, ENV_FILE, environment.with_block(kept, values), tracked)
 
 
-def env_file_values(work: ProjectWork) -> dict[str, str]:
+def env_file_values(operation: ProjectOperation) -> dict[str, str]:
     """What the instance's .env holds, for the container's environment. Raises ConfigError for a
     value that no program can get."""
-    data = disk.read_untrusted(Path(work.record.worktree) / ENV_FILE, 2**20) or b""
-    values = work.admitted(env_file.values(data.decode(errors="replace")))
+    data = disk.read_untrusted(Path(operation.record.worktree) / ENV_FILE, 2**20) or b""
+    values = operation.admitted(env_file.values(data.decode(errors="replace")))
     for key, value in values.items():
-        require_one_argument(f"{ENV_FILE} of {work.id}: {key}", value)
+        require_one_argument(f"{ENV_FILE} of {operation.id}: {key}", value)
     return values
 
 
-def _say_what_is_left(work: ProjectWork) -> None:
+def _say_what_is_left(operation: ProjectOperation) -> None:
     """What looks as if it were copied and is not; once, when the instance is new."""
-    for remark in () if work.record.ready else work.project.copies.remarks:
-        work.warn(remark)
+    for remark in () if operation.record.ready else operation.project.copies.remarks:
+        operation.warn(remark)
 
 
-def _copy(work: ProjectWork, worktree: Path, name: str) -> None:
+def _copy(operation: ProjectOperation, worktree: Path, name: str) -> None:
     """Copy one file unless something is there already: an instance's own edits stay. Raises
     ConfigError where it cannot be copied."""
     kind = disk.entry_kind(worktree, name)
-    copies, source = work.project.copies, work.project.repository.checkout / name
+    copies, source = operation.project.copies, operation.project.repository.checkout / name
     if kind == "symlink" and name not in copies.links:
-        work.warn(f"{name} is, or lies behind, a symlink in this branch; it was left alone")
+        operation.warn(f"{name} is, or lies behind, a symlink in this branch; it was left alone")
     if kind != "absent":
         return
     if copies.faults and name in copies.faults:
@@ -91,23 +91,31 @@ def _copy(work: ProjectWork, worktree: Path, name: str) -> None:
         disk.link_below(worktree, name, os.fspath(source.readlink()))
         return
     data = source.read_bytes()
-    if work.config.env.is_rewritten(name):
-        data = environment.rewritten(data, str(work.project.repository.checkout), str(worktree))
+    if operation.config.env.is_rewritten(name):
+        data = environment.rewritten(
+            data, str(operation.project.repository.checkout), str(worktree)
+        )
     disk.write_below(worktree, name, data, mode=source.stat().st_mode & 0o777)
 
 
-def _write(work: ProjectWork, worktree: Path, name: str, text: str, tracked: set[str]) -> None:
+def _write(
+    operation: ProjectOperation, worktree: Path, name: str, text: str, tracked: set[str]
+) -> None:
     """Write a generated file, but never over a tracked one or through a symlink."""
     data = text.encode(errors="surrogateescape")
     kind = disk.entry_kind(worktree, name)
     if name in tracked:
-        if work.record.ready:
+        if operation.record.ready:
             return  # it was said when the instance was new
         if kind == "symlink":
-            work.say(f"{name} is a symlink in this branch; it was neither followed nor changed")
+            operation.say(
+                f"{name} is a symlink in this branch; it was neither followed nor changed"
+            )
         else:
-            work.say(f"{name} is tracked and stays as it is; the values are in the environment")
+            operation.say(
+                f"{name} is tracked and stays as it is; the values are in the environment"
+            )
     elif kind in ("symlink", "folder", "other"):
-        work.warn(f"{name} is a {kind} in this worktree; it was neither followed nor changed")
+        operation.warn(f"{name} is a {kind} in this worktree; it was neither followed nor changed")
     elif disk.read_untrusted(worktree / name, below=worktree) != data:
         disk.write_below(worktree, name, data, mode=0o600 if name == ENV_FILE else 0o644)

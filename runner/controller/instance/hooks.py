@@ -4,7 +4,7 @@ from pathlib import Path
 
 from runner.adapters.files import disk
 from runner.controller.instance.private_git import own_git
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project
 from runner.domain.git import hooks
 from runner.domain.text import listed
@@ -21,11 +21,11 @@ def hooks_left_out(project: Project) -> tuple[str, str] | None:
     return message, hooks.way_in(found, copied=copied)
 
 
-def copy_hooks(work: ProjectWork) -> None:
+def copy_hooks(operation: ProjectOperation) -> None:
     """With `git: {hooks: copy}` have the hooks that judge a commit in the own git directory."""
-    if work.config.git.hooks != "copy":
+    if operation.config.git.hooks != "copy":
         return
-    found, own = work.git.hooks(work.repository.checkout), own_git(work)
+    found, own = operation.git.hooks(operation.repository.checkout), own_git(operation)
     for name in hooks.COPIED:
         if name in found.names and not found.relative:
             data = (Path(found.folder) / name).read_bytes()
@@ -33,10 +33,10 @@ def copy_hooks(work: ProjectWork) -> None:
                 disk.write_below(own.folder, f"hooks/{name}", data, mode=0o755)
 
 
-def reinstall_hooks(work: ProjectWork) -> None:
+def reinstall_hooks(operation: ProjectOperation) -> None:
     """Have the set-up steps run again that installed hooks into an own git directory which is
     another one now, and those behind them."""
-    steps = work.config.setup
+    steps = operation.config.setup
     first = next((n for n, step in enumerate(steps) if hooks.installs_hooks(step.run)), None)
     if first is not None:
-        work.change(setup_done=work.record.setup_done[:first])
+        operation.change(setup_done=operation.record.setup_done[:first])

@@ -15,7 +15,7 @@ from runner.adapters.git.private import (
     rules_text,
 )
 from runner.adapters.git.repository import Git
-from runner.controller.operation import ProjectWork, Work
+from runner.controller.operation import Operation, ProjectOperation
 from runner.domain.errors import NotFound, Refused
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Mount
@@ -44,27 +44,27 @@ ENVIRONMENT = {
 OWN = {**ENVIRONMENT, **settings({**rules_at(names.RULES), "core.hooksPath": "/dev/null"})}
 
 
-def own_git(work: Work) -> OwnGit:
-    return OwnGit(work.records.folder(work.id) / "git", work.git)
+def own_git(operation: Operation) -> OwnGit:
+    return OwnGit(operation.records.folder(operation.id) / "git", operation.git)
 
 
-def kept_ref(work: Work, name: str) -> str:
+def instance_ref(operation: Operation, name: str) -> str:
     """The full name of a ref that keeps something of this instance in the main repository."""
-    return f"refs/treedock/{work.id}/{name}"
+    return f"refs/treedock/{operation.id}/{name}"
 
 
-def ensure_own_git(work: ProjectWork, *, head: str | None = None) -> bool:
+def ensure_own_git(operation: ProjectOperation, *, head: str | None = None) -> bool:
     """Make the own git directory where it is missing or broken, from `head` or else from the
     branch as it is here. Returns whether it did: a container that runs has the one of before.
 
     Raises Refused for a base with submodules and ConfigError for a partial clone.
     """
-    own = own_git(work)
+    own = own_git(operation)
     made = not own.is_whole()
     if made:
-        with work.step("making its own git directory"):
-            _make(work, own, head or work.git.branch(work.record.branch))
-    hand_in_rules(work)
+        with operation.step("making its own git directory"):
+            _make(operation, own, head or operation.git.branch(operation.record.branch))
+    hand_in_rules(operation)
     return made
 
 
@@ -77,14 +77,18 @@ def require_no_submodules(git: Git, commit: str, name: str) -> None:
         )
 
 
-def hand_in_rules(work: Work) -> None:
+def hand_in_rules(operation: Operation) -> None:
     """Have git inside see the attributes, ignore rules and line ends that git on this side sees:
     those of the person, and those of the main repository's own folder. Those of the system count
     on neither side."""
-    folder, own, common = work.records.folder(work.id), own_git(work), work.repository.common_dir
-    if not (Path(work.record.worktree) / ".git").exists():
+    folder, own, common = (
+        operation.records.folder(operation.id),
+        own_git(operation),
+        operation.repository.common_dir,
+    )
+    if not (Path(operation.record.worktree) / ".git").exists():
         return
-    person = work.git.personal_rules(Path(work.record.worktree))
+    person = operation.git.personal_rules(Path(operation.record.worktree))
     # A folder is mounted: a container would go on showing a file that was replaced.
     files = {ATTRIBUTES: person.attributes, IGNORE: person.ignore}
     for name, data in {**files, SETTINGS: rules_text(person.settings)}.items():
@@ -96,13 +100,13 @@ def hand_in_rules(work: Work) -> None:
         own.keep(f"info/{name}", path.read_bytes() if path.exists() else b"")
 
 
-def git_mounts(work: Work) -> list[Mount]:
+def git_mounts(operation: Operation) -> list[Mount]:
     """The own git directory, and the objects that it borrows, read-only. What these in turn
     borrow from is beside them; their own lists of that hold paths of the host and are covered."""
-    own = own_git(work)
-    objects = work.repository.common_dir / "objects"
+    own = own_git(operation)
+    objects = operation.repository.common_dir / "objects"
     shown = [Mount(str(own.folder), names.GIT), Mount(str(objects), names.OBJECTS, read_only=True)]
-    empty = str(work.records.folder(work.id) / "no-alternates")
+    empty = str(operation.records.folder(operation.id) / "no-alternates")
     shown += [Mount(str(a.source), a.target, read_only=True) for a in own.alternates(names.OBJECTS)]
     covers = [
         Mount(empty, f"{mount.target}/info/alternates", read_only=True)
@@ -112,22 +116,22 @@ def git_mounts(work: Work) -> list[Mount]:
     return shown + covers
 
 
-def rules_mount(work: Work) -> Mount:
+def rules_mount(operation: Operation) -> Mount:
     """What hand_in_rules() keeps, read-only."""
-    return Mount(str(work.records.folder(work.id) / "rules"), names.RULES, read_only=True)
+    return Mount(str(operation.records.folder(operation.id) / "rules"), names.RULES, read_only=True)
 
 
-def _make(work: ProjectWork, own: OwnGit, head: str | None) -> None:
-    record, git = work.record, work.git
+def _make(operation: ProjectOperation, own: OwnGit, head: str | None) -> None:
+    record, git = operation.record, operation.git
     base = git.newest(record.base)[0] or record.base_commit
     if head is None:
-        raise NotFound(f"{work.id}: there is no branch {record.branch}.")
+        raise NotFound(f"{operation.id}: there is no branch {record.branch}.")
     require_no_submodules(git, head, record.branch)
-    with work.repository_locked():
-        kept = git.refs(kept_ref(work, "base"), kept_ref(work, "head"))
-        wanted = {kept_ref(work, "base"): base, kept_ref(work, "head"): head}
+    with operation.repository_locked():
+        kept = git.refs(instance_ref(operation, "base"), instance_ref(operation, "head"))
+        wanted = {instance_ref(operation, "base"): base, instance_ref(operation, "head"): head}
         git.update_refs({name: (new, kept.get(name)) for name, new in wanted.items()})
     start = Start(record.branch, head, record.base, base)
     places = Places(names.WORKSPACE, names.OBJECTS, names.RULES)
     for sentence in own.make(start, Path(record.worktree), places):
-        work.warn(sentence)
+        operation.warn(sentence)

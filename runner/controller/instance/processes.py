@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from runner.adapters.files import disk
 from runner.adapters.store.run_folder import WRAPPER, Job, RunFolder
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
 from runner.domain.instance.container import RUN, WORKSPACE
 from runner.domain.instance.health import noexec_sentence
@@ -40,12 +40,12 @@ true
 """
 
 
-def run_folder(work: Work) -> RunFolder:
-    return RunFolder(work.records.folder(work.id) / "run")
+def run_folder(operation: Operation) -> RunFolder:
+    return RunFolder(operation.records.folder(operation.id) / "run")
 
 
 def start_job(
-    work: Work,
+    operation: Operation,
     container: str,
     job: str,
     command: str,
@@ -55,46 +55,58 @@ def start_job(
     restart: str = "no",
 ) -> None:
     """Start `command` as `job` in a session of its own, and wait until it has begun."""
-    jobs = run_folder(work)
+    jobs = run_folder(operation)
     jobs.forget(job)
     jobs.mark(job, _key(command, folder))
     argv = ["sh", "-c", WRAPPER, "treedock"]
     argv += [f"{RUN}/{job}", restart, f"{WORKSPACE}/{folder}", command]
-    work.engine.exec_detached(container, argv, env=env, workdir=WORKSPACE)
+    operation.engine.exec_detached(container, argv, env=env, workdir=WORKSPACE)
     deadline = time.monotonic() + START_TIMEOUT
     while jobs.job(job).pid is None:
         if time.monotonic() > deadline:
             raise CommandFailed(
-                f"{work.id}: {job} did not start within {START_TIMEOUT:g} s.",
-                hint=f"The image needs `sh`; look with: treedock shell {work.id}",
+                f"{operation.id}: {job} did not start within {START_TIMEOUT:g} s.",
+                hint=f"The image needs `sh`; look with: treedock shell {operation.id}",
             )
         time.sleep(GLANCE)
 
 
 def run_job(
-    work: Work, container: str, job: str, command: str, *, folder: str, env: Mapping[str, str]
+    operation: Operation,
+    container: str,
+    job: str,
+    command: str,
+    *,
+    folder: str,
+    env: Mapping[str, str],
 ) -> None:
     """Run `command` as `job` to its end. Raises CommandFailed with its last lines.
 
     One that still runs, because the treedock that began it was killed, is waited for instead.
     """
-    if work.attached:
+    if operation.attached:
         run_attached(
-            work, container, job, command, folder=folder, env=env, timeout=work.job_timeout
+            operation,
+            container,
+            job,
+            command,
+            folder=folder,
+            env=env,
+            timeout=operation.job_timeout,
         )
         return
-    jobs = run_folder(work)
+    jobs = run_folder(operation)
     same = jobs.is_run_of(job, _key(command, folder))
     if not (same and jobs.job(job).alive):
-        stop_jobs(work, container, [jobs.job(job)])
-        start_job(work, container, job, command, folder=folder, env=env)
-    code = _wait(work, container, jobs, job)
+        stop_jobs(operation, container, [jobs.job(job)])
+        start_job(operation, container, job, command, folder=folder, env=env)
+    code = _wait(operation, container, jobs, job)
     if code:
-        raise failed_job(work, jobs, job, command, code)
+        raise failed_job(operation, jobs, job, command, code)
 
 
 def run_attached(
-    work: Work,
+    operation: Operation,
     container: str,
     job: str,
     command: str,
@@ -109,26 +121,26 @@ def run_attached(
     Its exit code is the engine's and its log the host's (`attached_log`): what lies in the run
     folder could be written by the very code that runs.
     """
-    with attached_log(work, job).open("wb") as file:
+    with attached_log(operation, job).open("wb") as file:
         said = cast(BinaryIO, _End(file))
         try:
-            code = work.engine.exec_attached(
+            code = operation.engine.exec_attached(
                 container, ["sh", "-c", command], env=env,
                 workdir=str(PurePosixPath(WORKSPACE) / folder), stdin=None, stdout=said,
                 stderr=said, timeout=timeout,
             )  # fmt: skip
         except EngineFailed as error:
-            said_so = sentences(f"{work.id}: {job} did not end well:", error.message)
+            said_so = sentences(f"{operation.id}: {job} did not end well:", error.message)
             raise CommandFailed(said_so) from error
     if code:
-        sentence = _sentence(work, job, command, code)
-        last = disk.tail_untrusted(attached_log(work, job), LAST_LINES)
+        sentence = _sentence(operation, job, command, code)
+        last = disk.tail_untrusted(attached_log(operation, job), LAST_LINES)
         raise CommandFailed(with_last_lines(sentence, last))
 
 
-def attached_log(work: Work, job: str) -> Path:
+def attached_log(operation: Operation, job: str) -> Path:
     """The file with what a job printed that ran attached; it is never mounted."""
-    return work.records.folder(work.id) / f"{job}.log"
+    return operation.records.folder(operation.id) / f"{job}.log"
 
 
 class _End:
@@ -147,58 +159,59 @@ class _End:
         self._file.flush()
 
 
-def stop_jobs(work: Work, container: str, jobs: list[Job]) -> None:
+def stop_jobs(operation: Operation, container: str, jobs: list[Job]) -> None:
     """End these jobs and everything they started, within about a second."""
     pids = [str(job.pid) for job in jobs if job.alive and job.pid]
     if pids:
-        work.engine.exec(container, ["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
+        operation.engine.exec(container, ["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
 
 
 def failed_job(
-    work: Work, jobs: RunFolder, job: str, command: str, code: int | None
+    operation: Operation, jobs: RunFolder, job: str, command: str, code: int | None
 ) -> CommandFailed:
     """The error that a job's end amounts to."""
     name = job.removeprefix("service.")
-    sentence = _sentence(work, name, command, code)
-    again = f"treedock up {work.id}"
-    if job == "reset" and work.record.ready:
-        again = f"treedock db reset {work.id}"
+    sentence = _sentence(operation, name, command, code)
+    again = f"treedock up {operation.id}"
+    if job == "reset" and operation.record.ready:
+        again = f"treedock db reset {operation.id}"
     return CommandFailed(
         with_last_lines(sentence, jobs.last_lines(job)),
-        hint=f"The whole log: treedock logs {work.id} {name}. Fix it and run it again: {again}",
+        hint=f"The whole log: treedock logs {operation.id} {name}. Fix it and run it again: "
+        f"{again}",
     )
 
 
-def _sentence(work: Work, name: str, command: str, code: int | None) -> str:
+def _sentence(operation: Operation, name: str, command: str, code: int | None) -> str:
     why = f" {_WHY[code]}" if code in _WHY else ""
-    if code == 126 and (mount := disk.noexec_mount(Path(work.record.worktree))):
+    if code == 126 and (mount := disk.noexec_mount(Path(operation.record.worktree))):
         why = f" {noexec_sentence(mount)}"
-    return f"{work.id}: {name} failed with exit code {code}: {command}.{why}"
+    return f"{operation.id}: {name} failed with exit code {code}: {command}.{why}"
 
 
 def _key(command: str, folder: str) -> str:
     return hashlib.sha256(f"{folder}\0{command}".encode()).hexdigest()[:16]
 
 
-def _wait(work: Work, container: str, jobs: RunFolder, job: str) -> int:
+def _wait(operation: Operation, container: str, jobs: RunFolder, job: str) -> int:
     look_at_engine = time.monotonic() + 1
-    timeout = work.job_timeout
+    timeout = operation.job_timeout
     deadline = time.monotonic() + timeout if timeout else None
     while True:
         state = jobs.job(job)
         if not state.alive and state.exit_code is not None:
             return state.exit_code
         if time.monotonic() > look_at_engine:  # the container, or the engine, may have gone
-            found = work.container()
+            found = operation.container()
             if found and found.status == "paused":
                 raise LimitReached(
-                    f"{work.id} is paused: it was writing while the disk was almost full.",
-                    hint=f"Free some space, then: treedock up {work.id}",
+                    f"{operation.id} is paused: it was writing while the disk was almost full.",
+                    hint=f"Free some space, then: treedock up {operation.id}",
                 )
             if found is None or found.status != "running":
                 return 137
             look_at_engine = time.monotonic() + 1
         if deadline and time.monotonic() > deadline:
-            stop_jobs(work, container, [state])
-            raise CommandFailed(f"{work.id}: {job} did not end within {timeout:g} seconds.")
+            stop_jobs(operation, container, [state])
+            raise CommandFailed(f"{operation.id}: {job} did not end within {timeout:g} seconds.")
         time.sleep(GLANCE)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from runner.adapters.host import sockets
 from runner.controller.instance.container import Running
 from runner.controller.instance.processes import failed_job, run_folder, start_job, stop_jobs
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.domain.config.model import Service
 from runner.domain.errors import CommandFailed
 from runner.domain.instance.environment import port_variable
@@ -28,34 +28,36 @@ PATIENCE = 5.0  # seconds for which a service may answer that it failed
 SUSPICION = 3.0  # seconds of silence before looking for a service on 127.0.0.1
 
 
-def ensure_services(work: ProjectWork, running: Running) -> bool:
+def ensure_services(operation: ProjectOperation, running: Running) -> bool:
     """Start what is not running or has changed, and wait until all of it is ready.
 
     Returns whether anything was started. Raises CommandFailed for one that dies or stays silent.
     """
-    jobs = run_folder(work)
-    services = work.config.services
+    jobs = run_folder(operation)
+    services = operation.config.services
     keys = {name: service_key(service) for name, service in services.items()}
-    current = {name: jobs.job(job_of(name)) for name in {*services, *work.record.services}}
-    stale = [n for n, job in current.items() if work.record.services.get(n) != keys.get(n)]
-    stop_jobs(work, running.id, [current[name] for name in stale])
+    current = {name: jobs.job(job_of(name)) for name in {*services, *operation.record.services}}
+    stale = [n for n, job in current.items() if operation.record.services.get(n) != keys.get(n)]
+    stop_jobs(operation, running.id, [current[name] for name in stale])
     start = [name for name in services if name in stale or not current[name].alive]
     for name in start:
-        with work.step(f"starting {name}"):
-            start_service(work, running.id, name, running.env)
+        with operation.step(f"starting {name}"):
+            start_service(operation, running.id, name, running.env)
     served = tuple(service.port for service in services.values() if service.port)
-    if (work.record.services, work.record.served) != (keys, served):
-        work.change(services=keys, served=served)
+    if (operation.record.services, operation.record.served) != (keys, served):
+        operation.change(services=keys, served=served)
     # After an `up` that was cut off, those it started may not have been waited for.
-    for name in start if work.record.ready else services:
-        await_ready(work, running.id, name)
+    for name in start if operation.record.ready else services:
+        await_ready(operation, running.id, name)
     return bool(start)
 
 
-def start_service(work: ProjectWork, container: str, name: str, env: Mapping[str, str]) -> None:
-    service = work.config.services[name]
+def start_service(
+    operation: ProjectOperation, container: str, name: str, env: Mapping[str, str]
+) -> None:
+    service = operation.config.services[name]
     start_job(
-        work,
+        operation,
         container,
         job_of(name),
         service.run,
@@ -71,90 +73,97 @@ def service_key(service: Service) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def await_ready(work: ProjectWork, container: str, name: str) -> None:
+def await_ready(operation: ProjectOperation, container: str, name: str) -> None:
     """Wait until the service answers on its published port, or inside where nothing is published.
     Raises CommandFailed."""
-    service = work.config.services[name]
-    with work.step(f"waiting for {name}"):
+    service = operation.config.services[name]
+    with operation.step(f"waiting for {name}"):
         begun = time.monotonic()
         suspicion, failing = begun + SUSPICION, 0.0
-        while not is_ready(status := _status(work, container, service)):
-            _require_alive(work, name, service)
+        while not is_ready(status := _status(operation, container, service)):
+            _require_alive(operation, name, service)
             now = time.monotonic()
             failing = (failing or now) if is_failure(status) else 0.0
             if failing and now > failing + PATIENCE:
-                raise _failing(work, name, service, status, now - failing)
-            if now > suspicion and work.kind == "instance":
-                _require_reachable(work, container, name, service)
+                raise _failing(operation, name, service, status, now - failing)
+            if now > suspicion and operation.kind == "instance":
+                _require_reachable(operation, container, name, service)
                 suspicion = now + SUSPICION
             if now > begun + service.ready.timeout:
-                raise _failing(work, name, service, status, now - begun)
+                raise _failing(operation, name, service, status, now - begun)
             time.sleep(GLANCE)
-        _require_alive(work, name, service)
+        _require_alive(operation, name, service)
 
 
-def _status(work: ProjectWork, container: str, service: Service) -> int | None:
+def _status(operation: ProjectOperation, container: str, service: Service) -> int | None:
     """What the port answers; a service without one is ready when it lives."""
     if service.port is None:
         return OK
-    if work.kind != "instance":
-        return _status_inside(work, container, work.record.ports[service.port], service.ready.http)
-    host, port = _address(work, service.port)
+    if operation.kind != "instance":
+        return _status_inside(
+            operation, container, operation.record.ports[service.port], service.ready.http
+        )
+    host, port = _address(operation, service.port)
     if service.ready.http:
         return sockets.answers_http(host, port, service.ready.http, timeout=5)
     return OK if sockets.answers_tcp(host, port, timeout=ASK) else None
 
 
-def _status_inside(work: ProjectWork, container: str, port: int, path: str | None) -> int | None:
+def _status_inside(
+    operation: ProjectOperation, container: str, port: int, path: str | None
+) -> int | None:
     """The same, asked inside: on the host another process may listen there."""
-    tables = work.engine.exec(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
+    tables = operation.engine.exec(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
     if port not in listening_ports(tables.decode(errors="replace")):
         return None
     if path is None:
         return OK
     asks = ["sh", "-c", _ASK_INSIDE, "sh", f"http://localhost:{port}{path}"]
-    status = work.engine.exec(container, asks).output.decode(errors="replace").strip()
+    status = operation.engine.exec(container, asks).output.decode(errors="replace").strip()
     return int(status) or None if status.isascii() and status.isdecimal() else OK
 
 
-def _address(work: ProjectWork, port: str) -> tuple[str, int]:
-    host = work.project.user.sandbox.publish
-    return "127.0.0.1" if host == "0.0.0.0" else host, work.record.ports[port]
+def _address(operation: ProjectOperation, port: str) -> tuple[str, int]:
+    host = operation.project.user.sandbox.publish
+    return "127.0.0.1" if host == "0.0.0.0" else host, operation.record.ports[port]
 
 
-def _require_alive(work: ProjectWork, name: str, service: Service) -> None:
-    jobs = run_folder(work)
+def _require_alive(operation: ProjectOperation, name: str, service: Service) -> None:
+    jobs = run_folder(operation)
     job = jobs.job(job_of(name))
     if not job.alive and job.exit_code is not None and (job.exit_code or service.port):
         if job.exit_code == 0:
-            raise _in_background(work, name, service)
-        raise failed_job(work, jobs, job_of(name), service.run, job.exit_code)
+            raise _in_background(operation, name, service)
+        raise failed_job(operation, jobs, job_of(name), service.run, job.exit_code)
 
 
-def _in_background(work: ProjectWork, name: str, service: Service) -> CommandFailed:
-    said = f"{work.id}: {name} ended by itself: {service.run}. A service has to stay in the "
-    lines = run_folder(work).last_lines(job_of(name))
+def _in_background(operation: ProjectOperation, name: str, service: Service) -> CommandFailed:
+    said = f"{operation.id}: {name} ended by itself: {service.run}. A service has to stay in the "
+    lines = run_folder(operation).last_lines(job_of(name))
     return CommandFailed(
         with_last_lines(f"{said}foreground.", lines),
         hint=f"Leave out what sends it to the background (&, -d, --daemon) in services.{name}.run. "
-        f"The whole log: treedock logs {work.id} {name}",
+        f"The whole log: treedock logs {operation.id} {name}",
     )
 
 
-def _require_reachable(work: ProjectWork, container: str, name: str, service: Service) -> None:
+def _require_reachable(
+    operation: ProjectOperation, container: str, name: str, service: Service
+) -> None:
     if service.port is None:
         return
-    host, port = _address(work, service.port)
+    host, port = _address(operation, service.port)
     if service.ready.http and sockets.speaks_tls(host, port, timeout=ASK_TLS):
         raise CommandFailed(
-            f"{work.id}: {name} answers in TLS at https://localhost:{port}{service.ready.http}, "
+            f"{operation.id}: {name} answers in TLS at "
+            f"https://localhost:{port}{service.ready.http}, "
             "and treedock asks in plain HTTP.",
             hint=f"Leave out services.{name}.ready.http: then a connection is enough.",
         )
-    tables = work.engine.exec(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
+    tables = operation.engine.exec(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
     if only_on_loopback(tables.decode(errors="replace"), port):
         raise CommandFailed(
-            f"{work.id}: {name} listens on 127.0.0.1:{port} inside the container, "
+            f"{operation.id}: {name} listens on 127.0.0.1:{port} inside the container, "
             "where nothing outside can reach it.",
             hint=f"Let it listen on 0.0.0.0 (services.{name}.run, often --host 0.0.0.0). "
             "The port is published on the host's 127.0.0.1 only.",
@@ -162,22 +171,23 @@ def _require_reachable(work: ProjectWork, container: str, name: str, service: Se
 
 
 def _failing(
-    work: ProjectWork, name: str, service: Service, status: int | None, seconds: float
+    operation: ProjectOperation, name: str, service: Service, status: int | None, seconds: float
 ) -> CommandFailed:
     """It runs and does not get ready: what it answers instead, for so long."""
     assert service.port is not None
-    port = work.record.ports[service.port]
+    port = operation.record.ports[service.port]
     asked = f"http://localhost:{port}{service.ready.http}" if service.ready.http else f"port {port}"
-    whole = f"The whole log: treedock logs {work.id} {name}"
-    said = f"{work.id}: {name} runs, but {asked} did not answer within {service.ready.timeout:g} s."
+    whole = f"The whole log: treedock logs {operation.id} {name}"
+    within = f"{service.ready.timeout:g} s"
+    said = f"{operation.id}: {name} runs, but {asked} did not answer within {within}."
     hint = (
         f"Does it listen on ${port_variable(service.port)}? Is services.{name}.ready.timeout "
         f"long enough? {whole}"
     )
     if status is not None:
-        said = f"{work.id}: {name} runs, but {asked} answered {status} for {seconds:.0f} s."
+        said = f"{operation.id}: {name} runs, but {asked} answered {status} for {seconds:.0f} s."
         hint = f"Its log may say why: fix that, or let services.{name}.ready.http name another "
         hint += f"path. {whole}"
     return CommandFailed(
-        with_last_lines(said, run_folder(work).last_lines(job_of(name))), hint=hint
+        with_last_lines(said, run_folder(operation).last_lines(job_of(name))), hint=hint
     )

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from runner.adapters.files import disk
 from runner.controller.instance.processes import run_job
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.domain.cache.produces import Read, done_keys, products_of
 from runner.domain.config.model import Step
 
 
 def ensure_setup(
-    work: ProjectWork, container: str, env: Mapping[str, str], *, until: int | None = None
+    operation: ProjectOperation, container: str, env: Mapping[str, str], *, until: int | None = None
 ) -> bool:
     """Run the steps that have not ended well yet, in order, and none from number `until` on.
     Returns whether any ran.
@@ -19,25 +19,25 @@ def ensure_setup(
     A changed step runs again, and so do those behind it, except one of which all that it makes is
     there. Raises CommandFailed at the first that fails; the next `up` goes on from there.
     """
-    steps, was, keys = work.config.setup, work.record.setup_done, _keys(work)
+    steps, was, keys = operation.config.setup, operation.record.setup_done, _keys(operation)
     kept = 0
     while kept < min(len(keys), len(was)) and keys[kept] == was[kept]:
         kept += 1
     done = list(was[:kept])
     if kept != len(was):
-        work.change(setup_done=tuple(done))
+        operation.change(setup_done=tuple(done))
     ran = False
-    products = products_of(steps, _read(work))
+    products = products_of(steps, _read(operation))
     for number, step in enumerate(steps[kept:until], start=kept):
         stays = products[number] is not None and keys[number] in was
-        if not stays and keys[number] not in work.record.supplied:
-            _run(work, container, number, step, env)
+        if not stays and keys[number] not in operation.record.supplied:
+            _run(operation, container, number, step, env)
             ran = True
             was = was if products[number] else ()
-            keys = _keys(work)  # it may have written its own lock file
+            keys = _keys(operation)  # it may have written its own lock file
         done.append(keys[number])
-        supplied = tuple(key for key in work.record.supplied if key != keys[number])
-        work.change(setup_done=tuple(done), supplied=supplied)
+        supplied = tuple(key for key in operation.record.supplied if key != keys[number])
+        operation.change(setup_done=tuple(done), supplied=supplied)
     return ran
 
 
@@ -47,11 +47,11 @@ def setup_keys(steps: Sequence[Step], worktree: Path) -> list[str]:
 
 
 def _run(
-    work: ProjectWork, container: str, number: int, step: Step, env: Mapping[str, str]
+    operation: ProjectOperation, container: str, number: int, step: Step, env: Mapping[str, str]
 ) -> None:
-    with work.step(named(step)):
+    with operation.step(named(step)):
         job = f"setup-{number + 1}"
-        run_job(work, container, job, step.run, folder=step.folder, env=env)
+        run_job(operation, container, job, step.run, folder=step.folder, env=env)
 
 
 def named(step: Step) -> str:
@@ -59,22 +59,22 @@ def named(step: Step) -> str:
     return step.run if step.folder == "." else f"{step.run} in {step.folder}"
 
 
-def _keys(work: ProjectWork) -> list[str]:
-    return setup_keys(work.config.setup, Path(work.record.worktree))
+def _keys(operation: ProjectOperation) -> list[str]:
+    return setup_keys(operation.config.setup, Path(operation.record.worktree))
 
 
-def _read(work: ProjectWork) -> Read:
-    return disk.reader(Path(work.record.worktree))
+def _read(operation: ProjectOperation) -> Read:
+    return disk.reader(Path(operation.record.worktree))
 
 
 def ensure_verified(
-    work: ProjectWork, container: str, env: Mapping[str, str], *, again: bool
+    operation: ProjectOperation, container: str, env: Mapping[str, str], *, again: bool
 ) -> bool:
     """Run `verify` unless it passed before and nothing was set up since."""
-    command = work.config.verify
-    if command is None or (work.record.verified == command and not again):
+    command = operation.config.verify
+    if command is None or (operation.record.verified == command and not again):
         return False
-    with work.step("verifying"):
-        run_job(work, container, "verify", command, folder=".", env=env)
-    work.change(verified=command)
+    with operation.step("verifying"):
+        run_job(operation, container, "verify", command, folder=".", env=env)
+    operation.change(verified=command)
     return True

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from runner.adapters.files import disk
 from runner.controller.instance.private_git import own_git
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.sync.git_inside import run_git
 from runner.domain.errors import Refused
 from runner.domain.text import listed, shell_word
@@ -21,40 +21,44 @@ git -c core.sparseCheckout=true sparse-checkout reapply
 """
 
 
-def hand_in_patterns(work: Work) -> None:
+def hand_in_patterns(operation: Operation) -> None:
     """Have the index inside leave out what the person has git on this side leave out since the
     last time. What code inside left out by itself stays its own."""
-    if not ((Path(work.record.worktree) / ".git").exists() and own_git(work).folder.exists()):
+    if not (
+        (Path(operation.record.worktree) / ".git").exists() and own_git(operation).folder.exists()
+    ):
         return
-    sparse = work.git.sparse(Path(work.record.worktree))
+    sparse = operation.git.sparse(Path(operation.record.worktree))
     wanted = sparse.patterns if sparse else _EVERYTHING
     cone = bool(sparse and sparse.cone)
     text = b"cone=%d\n%s" % (cone, wanted)
-    handed = work.records.folder(work.id) / "sparse-checkout"
+    handed = operation.records.folder(operation.id) / "sparse-checkout"
     if text == (handed.read_bytes() if handed.exists() else b"cone=0\n" + _EVERYTHING):
         return
-    own_git(work).keep(PATTERNS, wanted)
+    own_git(operation).keep(PATTERNS, wanted)
     script = ["sh", "-c", _FOLLOW, "treedock", *("true" if x else "false" for x in (sparse, cone))]
-    if run_git(work, script, check=False) == 0:
+    if run_git(operation, script, check=False) == 0:
         disk.write_atomically(handed, text)
     else:
-        work.warn("git inside could not follow the sparse checkout on this side")
+        operation.warn("git inside could not follow the sparse checkout on this side")
 
 
-def require_none_hidden(work: Work, old: str, new: str) -> None:
+def require_none_hidden(operation: Operation, old: str, new: str) -> None:
     """Raises Refused, naming them, where what came from inside deletes files that the index on
     this side marks skip-worktree: inside they looked deleted, and `commit -a` took that along."""
-    worktree = Path(work.record.worktree)
-    changed = work.git.changed_between(old, new) if worktree.is_dir() else {}
+    worktree = Path(operation.record.worktree)
+    changed = operation.git.changed_between(old, new) if worktree.is_dir() else {}
     deleted = [path for path, what in changed.items() if what == "D"]
-    marked = work.git.passed_over(worktree, deleted)
+    marked = operation.git.passed_over(worktree, deleted)
     hidden = [path for path, end in marked.items() if end == "--no-skip-worktree"]
     if hidden:
         place = shell_word(str(worktree))
         raise Refused(
-            f"{work.id}: {new[:10]}, committed inside, deletes files that the sparse checkout on "
+            f"{operation.id}: {new[:10]}, committed inside, deletes files that the sparse "
+            "checkout on "
             f"this side leaves out: {listed(hidden)}.",
-            hint=f"To keep them, take the commit back and make it again: treedock exec {work.id} "
+            hint="To keep them, take the commit back and make it again: treedock exec "
+            f"{operation.id} "
             f"-- git reset {old[:10]}. If they are to go: git -C {place} sparse-checkout disable "
             "(or update-index --no-skip-worktree FILE), and the same command again",
         )

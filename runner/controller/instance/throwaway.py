@@ -9,7 +9,7 @@ from runner.controller.instance.env_files import exclude_patterns, write_files
 from runner.controller.instance.private_git import ensure_own_git
 from runner.controller.instance.sidecars import remove_sidecars
 from runner.controller.instance.worktree import fill
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project, Repository
 from runner.domain.instance.container import GATE_PREFIX
 from runner.domain.instance.environment import without_loaders
@@ -18,7 +18,7 @@ from runner.domain.instance.record import Record
 JOB_TIMEOUT = 3600.0  # seconds for one set-up step
 
 
-class GateWork(ProjectWork):
+class GateOperation(ProjectOperation):
     """The work on a throwaway instance."""
 
     kind = "gate"
@@ -31,21 +31,21 @@ class GateWork(ProjectWork):
         return given if self.own_env is None else without_loaders(given, self.own_env)
 
 
-def dispose(work: ProjectWork) -> None:
+def dispose(operation: ProjectOperation) -> None:
     """Remove everything of a throwaway instance; what is gone already is no error."""
-    folder = work.records.folder(work.id)
-    container = work.container()
+    folder = operation.records.folder(operation.id)
+    container = operation.container()
     if container:
-        work.engine.remove(container.id)
-    remove_sidecars(work)
-    with work.repository_locked():
-        work.git.remove_worktree(folder / "tree")
-        kept = work.git.refs(f"refs/treedock/{work.id}")
-        work.git.update_refs({name: (None, commit) for name, commit in kept.items()})
-    work.records.remove(work.id)
+        operation.engine.remove(container.id)
+    remove_sidecars(operation)
+    with operation.repository_locked():
+        operation.git.remove_worktree(folder / "tree")
+        kept = operation.git.refs(f"refs/treedock/{operation.id}")
+        operation.git.update_refs({name: (None, commit) for name, commit in kept.items()})
+    operation.records.remove(operation.id)
 
 
-def abandoned(project: Project) -> list[GateWork]:
+def abandoned(project: Project) -> list[GateOperation]:
     """Throwaway instances that nobody works on: their treedock was killed."""
     elsewhere = gate_project(project)
     records = elsewhere.repository.records
@@ -54,7 +54,7 @@ def abandoned(project: Project) -> list[GateWork]:
         if container.owner.startswith(GATE_PREFIX):
             found.add(container.owner)
     return [
-        GateWork(elsewhere, id_, lambda event: None)
+        GateOperation(elsewhere, id_, lambda event: None)
         for id_ in sorted(found)
         if not locks.is_held(records.lock(id_))
     ]
@@ -70,13 +70,13 @@ def gate_project(project: Project) -> Project:
     return Project(repository, config, project.user)
 
 
-def lay_out(work: GateWork, commit: str) -> None:
+def lay_out(operation: GateOperation, commit: str) -> None:
     """Everything of a throwaway instance at `commit` but its container."""
-    project = work.project
-    worktree = work.records.folder(work.id) / "tree"
-    work.save(
+    project = operation.project
+    worktree = operation.records.folder(operation.id) / "tree"
+    operation.save(
         Record(
-            id=work.id,
+            id=operation.id,
             project=project.name,
             branch=project.base,
             base=project.base,
@@ -84,15 +84,15 @@ def lay_out(work: GateWork, commit: str) -> None:
             checkout=str(project.repository.checkout),
             worktree=str(worktree),
             created_at=now(),
-            ports={name: ports.first for name, ports in work.config.ports.items()},
+            ports={name: ports.first for name, ports in operation.config.ports.items()},
         )
     )
-    with work.repository_locked():
-        work.git.exclude(exclude_patterns(work))
-        work.git.add_detached_worktree(worktree, commit)
-    with work.step("checking out the candidate"):
-        fill(work)
-        work.git.shield_hooks(worktree)
-    prepare_folder(work)
-    write_files(work, work.values())
-    ensure_own_git(work, head=commit)
+    with operation.repository_locked():
+        operation.git.exclude(exclude_patterns(operation))
+        operation.git.add_detached_worktree(worktree, commit)
+    with operation.step("checking out the candidate"):
+        fill(operation)
+        operation.git.shield_hooks(worktree)
+    prepare_folder(operation)
+    write_files(operation, operation.values())
+    ensure_own_git(operation, head=commit)

@@ -7,7 +7,7 @@ from runner.adapters.engine.protocol import Container
 from runner.adapters.store import locks
 from runner.adapters.store.records import Records
 from runner.adapters.store.run_folder import RunFolder
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.domain.instance import container as names
 from runner.domain.instance.record import (
     DatabaseView,
@@ -22,11 +22,18 @@ from runner.domain.instance.record import (
 from runner.domain.instance.service import job_of, view_of
 
 
-def describe(work: ProjectWork) -> View:
+def describe(operation: ProjectOperation) -> View:
     """The view of the instance that a verb is at work on."""
-    engine = work.config.database.engine if work.config.database else None
-    sidecars = list(work.sidecars().values()) if work.config.sidecars else []
-    return view(work.records, work.record, work.container(), sidecars, busy=False, database=engine)
+    engine = operation.config.database.engine if operation.config.database else None
+    sidecars = list(operation.sidecars().values()) if operation.config.sidecars else []
+    return view(
+        operation.records,
+        operation.record,
+        operation.container(),
+        sidecars,
+        busy=False,
+        database=engine,
+    )
 
 
 def view(

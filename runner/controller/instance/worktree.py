@@ -9,7 +9,7 @@ from runner.controller.instance.container import choose_ports, ranges_of
 from runner.controller.instance.env_files import exclude_patterns
 from runner.controller.instance.private_git import require_no_submodules
 from runner.controller.instance.sidecars import require_nothing_left
-from runner.controller.operation import ProjectWork, require_not_moved
+from runner.controller.operation import ProjectOperation, require_not_moved
 from runner.controller.project import Project
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
@@ -43,31 +43,31 @@ def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
             emit(Warned("", sentences("going on with what is here:", error.message)))
 
 
-def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) -> None:
+def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Container]) -> None:
     """The record of a new instance, after everything that could refuse it. Nothing else is
     touched: whoever kills us now leaves a record that the next `up` completes."""
-    with work.repository_locked():
-        if work.has_record():
-            _require_same(work, wish)
-            if wish.task and wish.task != work.record.task:
-                work.change(task=wish.task)
-            _follow_ranges(work, containers)
+    with operation.repository_locked():
+        if operation.has_record():
+            _require_same(operation, wish)
+            if wish.task and wish.task != operation.record.task:
+                operation.change(task=wish.task)
+            _follow_ranges(operation, containers)
             return
-        project = work.project
-        _require_room(work)
-        base, commit = _start_point(work, wish)
+        project = operation.project
+        _require_room(operation)
+        base, commit = _start_point(operation, wish)
         branch = project.config.branch.replace("{id}", wish.id)
-        existing = _require_free_branch(work, branch, attach=wish.attach)
-        require_no_submodules(work.git, existing or commit, branch if existing else base)
+        existing = _require_free_branch(operation, branch, attach=wish.attach)
+        require_no_submodules(operation.git, existing or commit, branch if existing else base)
         worktree = project.worktrees / wish.id
         if worktree.exists() or worktree.is_symlink():
             raise Refused(
                 f"{worktree} exists already and is no instance.",
                 hint="Move it away or choose another id.",
             )
-        require_nothing_left(work)
-        slot, ports = choose_ports(work, containers)
-        work.save(
+        require_nothing_left(operation)
+        slot, ports = choose_ports(operation, containers)
+        operation.save(
             Record(
                 id=wish.id,
                 project=project.name,
@@ -79,92 +79,95 @@ def ensure_record(work: ProjectWork, wish: Wish, containers: list[Container]) ->
                 created_at=now(),
                 ports=ports,
                 slot=slot,
-                ranges=ranges_of(work),
+                ranges=ranges_of(operation),
                 task=wish.task,
                 created_branch=project.repository.git.branch(branch) is None,
             )
         )
-        work.note("created", branch=branch, base=base, commit=commit, slot=slot, ports=ports)
+        operation.note("created", branch=branch, base=base, commit=commit, slot=slot, ports=ports)
 
 
-def ensure_worktree(work: ProjectWork) -> bool:
+def ensure_worktree(operation: ProjectOperation) -> bool:
     """Branch, worktree and files, whatever of them is missing. Returns whether the worktree was."""
-    record = work.record
+    record = operation.record
     path = Path(record.worktree)
     missing = not (path / ".git").exists()
-    with work.repository_locked():
-        work.git.exclude(exclude_patterns(work))
+    with operation.repository_locked():
+        operation.git.exclude(exclude_patterns(operation))
         if missing:
-            require_not_moved(work)
-            _require_empty(work, path)
+            require_not_moved(operation)
+            _require_empty(operation, path)
             # Nobody else's: a program that an instance marks setuid would be one for them.
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            branch_there = work.git.branch(record.branch) is not None
-            with work.step("adding the worktree"):
+            branch_there = operation.git.branch(record.branch) is not None
+            with operation.step("adding the worktree"):
                 commit = None if branch_there else record.base_commit
-                work.git.add_worktree(path, record.branch, commit)
+                operation.git.add_worktree(path, record.branch, commit)
     if missing or not record.checked_out:
-        _check_out(work, path)
-    elif not work.git.is_checked_out(path):
-        work.say("its index was missing and is made anew; the files stay as they are")
-        work.git.rebuild_index(path)
+        _check_out(operation, path)
+    elif not operation.git.is_checked_out(path):
+        operation.say("its index was missing and is made anew; the files stay as they are")
+        operation.git.rebuild_index(path)
     return missing
 
 
-def _check_out(work: ProjectWork, path: Path) -> None:
+def _check_out(operation: ProjectOperation, path: Path) -> None:
     """Write the files, unless an `up` that was cut off did so already."""
-    if not work.git.is_checked_out(path):
-        with work.step("checking out the files"):
-            fill(work)
-    hooks = work.git.shield_hooks(path)
+    if not operation.git.is_checked_out(path):
+        with operation.step("checking out the files"):
+            fill(operation)
+    hooks = operation.git.shield_hooks(path)
     if hooks:
-        work.say(
+        operation.say(
             f"core.hooksPath is {hooks}: a branch could bring hooks, so git on this machine runs "
             f"none in {path}"
         )
-    work.change(checked_out=True)
+    operation.change(checked_out=True)
 
 
-def fill(work: ProjectWork) -> None:
+def fill(operation: ProjectOperation) -> None:
     """Check the files of its worktree out, with what git-lfs may download for them."""
-    worktree, git = Path(work.record.worktree), work.git
-    base = lands_in(work.record, work.records.all())
+    worktree, git = Path(operation.record.worktree), operation.git
+    base = lands_in(operation.record, operation.records.all())
     download = git.is_lfs_of(worktree, git.newest(base)[0])
     if not download:
-        work.warn(
+        operation.warn(
             f".lfsconfig is not that of {base}: files of Git LFS that are not on this machine yet "
             "stay pointers, so that no branch decides where it sends requests"
         )
     git.check_out(worktree, download=download)
 
 
-def _require_empty(work: ProjectWork, path: Path) -> None:
+def _require_empty(operation: ProjectOperation, path: Path) -> None:
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
         raise Refused(
             f"The worktree {path} has lost its .git file, but not everything in it.",
-            hint=f"Move away what you need of it, delete the folder, then: treedock up {work.id}",
+            hint="Move away what you need of it, delete the folder, then: treedock up "
+            f"{operation.id}",
         )
 
 
-def _follow_ranges(work: ProjectWork, containers: list[Container]) -> None:
+def _follow_ranges(operation: ProjectOperation, containers: list[Container]) -> None:
     """Other ports, as near to the old ones as can be, where the ranges in treedock.yaml moved."""
-    record, ranges = work.record, work.config.ports
+    record, ranges = operation.record, operation.config.ports
     kept = {name: port for name, port in record.ports.items() if name in ranges}
     fits = kept.keys() == ranges.keys() and all(
         record.slot is None or port == ranges[name].first + record.slot
         for name, port in kept.items()
     )
     if fits and len(kept) == len(record.ports):
-        if record.ranges != ranges_of(work):
-            work.change(ranges=ranges_of(work))
+        if record.ranges != ranges_of(operation):
+            operation.change(ranges=ranges_of(operation))
         return
-    slot, ports = choose_ports(work, containers, preferred=record.slot)
-    work.say(f"the port ranges have changed: it moves to {', '.join(map(str, ports.values()))}")
-    work.change(slot=slot, ports=ports, ranges=ranges_of(work))
+    slot, ports = choose_ports(operation, containers, preferred=record.slot)
+    operation.say(
+        f"the port ranges have changed: it moves to {', '.join(map(str, ports.values()))}"
+    )
+    operation.change(slot=slot, ports=ports, ranges=ranges_of(operation))
 
 
-def _require_same(work: ProjectWork, wish: Wish) -> None:
-    record = work.record
+def _require_same(operation: ProjectOperation, wish: Wish) -> None:
+    record = operation.record
     if record.cleaning:
         raise Refused(
             f"A clean of {wish.id!r} was interrupted.",
@@ -175,7 +178,7 @@ def _require_same(work: ProjectWork, wish: Wish) -> None:
             f"The instance {wish.id!r} exists already and started from {record.base}.",
             hint=f"Leave out --base, or start anew: treedock clean {wish.id}",
         )
-    checkout = work.project.repository.checkout
+    checkout = operation.project.repository.checkout
     if record.checkout != str(checkout):
         raise Refused(
             f"The instance {wish.id!r} belongs to the checkout {record.checkout}.",
@@ -183,9 +186,9 @@ def _require_same(work: ProjectWork, wish: Wish) -> None:
         )
 
 
-def _require_room(work: ProjectWork) -> None:
-    limit = work.config.limits.instances
-    ids = [record.id for record in work.records.all()]
+def _require_room(operation: ProjectOperation) -> None:
+    limit = operation.config.limits.instances
+    ids = [record.id for record in operation.records.all()]
     if len(ids) >= limit:
         raise LimitReached(
             f"The limit of {limit} instances is reached: {listed(ids)}.",
@@ -193,25 +196,25 @@ def _require_room(work: ProjectWork) -> None:
         )
 
 
-def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> str | None:
+def _require_free_branch(operation: ProjectOperation, branch: str, *, attach: bool) -> str | None:
     """The head of the branch to attach to, or None where one is to be made."""
-    local, remote = work.git.heads(branch)
+    local, remote = operation.git.heads(branch)
     head = local or remote
     if attach and head is None:
         raise Refused(
             f"There is no branch {branch} to attach to.", hint="Leave out --attach to create it."
         )
     if head is None:
-        _require_possible(work, branch)
+        _require_possible(operation, branch)
         return None
     if not attach:
-        where = "" if local else f" at {work.git.remote_of(branch)}"
+        where = "" if local else f" at {operation.git.remote_of(branch)}"
         raise BranchExists(
             f"The branch {branch} exists already{where}.",
-            hint=f"Work on it with: treedock up {work.id} --attach",
+            hint=f"Work on it with: treedock up {operation.id} --attach",
         )
-    holder = next((w.path for w in work.git.worktrees() if w.branch == branch), None)
-    if holder and holder != work.project.worktrees / work.id:
+    holder = next((w.path for w in operation.git.worktrees() if w.branch == branch), None)
+    if holder and holder != operation.project.worktrees / operation.id:
         raise BranchExists(
             f"The branch {branch} is checked out in {holder}.",
             hint="Switch that checkout to another branch first.",
@@ -219,9 +222,9 @@ def _require_free_branch(work: ProjectWork, branch: str, *, attach: bool) -> str
     return head
 
 
-def _require_possible(work: ProjectWork, branch: str) -> None:
+def _require_possible(operation: ProjectOperation, branch: str) -> None:
     """git keeps branches as files: where there is `a`, there cannot be `a/b`."""
-    branches = work.git.branches()[0]
+    branches = operation.git.branches()[0]
     in_the_way = [b for b in branches if branch.startswith(f"{b}/") or b.startswith(f"{branch}/")]
     if in_the_way:
         raise BranchExists(
@@ -230,11 +233,11 @@ def _require_possible(work: ProjectWork, branch: str) -> None:
         )
 
 
-def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
+def _start_point(operation: ProjectOperation, wish: Wish) -> tuple[str, str]:
     """(base branch, commit to start from): origin's base when that is ahead of the local one,
     which is said."""
-    git = work.git
-    name = wish.base or work.project.base
+    git = operation.git
+    name = wish.base or operation.project.base
     start, diverged = git.newest(name)
     if wish.base and start is None:
         commit = None if wish.base.startswith("-") else git.commit(wish.base)
@@ -243,14 +246,16 @@ def _start_point(work: ProjectWork, wish: Wish) -> tuple[str, str]:
                 f"--base: there is no branch or commit {wish.base!r}.",
                 hint=f"Branches are: {listed(git.branches()[0])}.",
             )
-        return work.project.base, commit
+        return operation.project.base, commit
     there = git.tracking(name)
     if diverged:
-        work.warn(f"{name} and {there} have diverged; {work.id} starts from the local one")
+        operation.warn(
+            f"{name} and {there} have diverged; {operation.id} starts from the local one"
+        )
     if start is None:
         raise ConfigError(f"There is no branch {name!r}.", hint="Set `base:` in treedock.yaml.")
     local = git.branch(name)
     if local and not diverged and local != start:
         behind = git.ahead_behind(local, start)[1]
-        work.say(f"{name} is {behind} behind {there}; {work.id} starts from {there}")
+        operation.say(f"{name} is {behind} behind {there}; {operation.id} starts from {there}")
     return name, start

@@ -10,15 +10,15 @@ from typing import Any
 from runner.adapters.git.rehearsal import Histories, Rehearsal, rehearsal
 from runner.adapters.git.repository import Git
 from runner.adapters.git.uncommitted import Skipped, Snapshot, snapshot
-from runner.controller.operation import Work
-from runner.controller.parallel import side_by_side
+from runner.controller.operation import Operation
+from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
 from runner.controller.sync.sync import sync
 from runner.domain.errors import NotFound, Refused, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance.record import lands_in
 from runner.domain.landing import order as merging
-from runner.domain.landing.order import Clash, Files, Order, Picture
+from runner.domain.landing.order import Clash, ConflictGraph, Files, Order
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _conflicts(project: Project, ids: Sequence[str], emit: Emit) -> Conflicts:
     if commit is None:
         raise NotFound(f"There is no branch {base} here.", hint=f"git branch {base}")
     with rehearsal(git, commit) as place:
-        looked = side_by_side(lambda id: _look(Work(repository, id, emit), place), ids)
+        looked = map_parallel(lambda id: _look(Operation(repository, id, emit), place), ids)
         heads = {one.id: one.commit for one in looked if one.commit}
         seen = _rehearse(place, commit, heads)
         compared = [_compared(one, seen, base) for one in looked]
@@ -159,31 +159,33 @@ def recommended(git: Git, base: str, heads: Mapping[str, str]) -> list[str]:
     return list(simulate(git, base, heads).ids)
 
 
-def _look(work: Work, place: Rehearsal) -> _Looked:
+def _look(operation: Operation, place: Rehearsal) -> _Looked:
     """Sync an instance and see its files."""
     head: str | None = None
     found: Snapshot | None = None
     error: RunnerError | None = None
     try:
-        with work.locked():
+        with operation.locked():
             try:
-                synced = sync(work)
+                synced = sync(operation)
             except RunnerError as problem:
-                head, error = work.git.branch(work.record.branch), problem
+                head, error = operation.git.branch(operation.record.branch), problem
                 elsewhere = False
             else:
                 head = synced.head
                 inside = synced.inside
-                elsewhere = inside is not None and inside.branch != work.record.branch
+                elsewhere = inside is not None and inside.branch != operation.record.branch
             if elsewhere:
-                work.warn(f"inside, HEAD is not on {work.record.branch}; its files are left out")
-            elif head and work.record.checked_out and Path(work.record.worktree).is_dir():
-                found = snapshot(place, Path(work.record.worktree), head)
+                operation.warn(
+                    f"inside, HEAD is not on {operation.record.branch}; its files are left out"
+                )
+            elif head and operation.record.checked_out and Path(operation.record.worktree).is_dir():
+                found = snapshot(place, Path(operation.record.worktree), head)
     except RunnerError as problem:
         error = error or problem
     except OSError as problem:
         error = error or unavailable(problem)
-    return _Looked(work.id, head, found, error)
+    return _Looked(operation.id, head, found, error)
 
 
 def _rehearse(place: Rehearsal, base: str, heads: Mapping[str, str]) -> _Rehearsed:
@@ -251,7 +253,7 @@ def _order(seen: _Rehearsed, ids: Sequence[str]) -> Order:
     pairs = {two: files for two, files in seen.pairs.items() if files is not None}
     holds = seen.histories.holds
     heads = seen.heads
-    picture = Picture(
+    graph = ConflictGraph(
         ids=tuple(ids),
         base={id: files for id, files in blocked.items() if files is not None},
         pairs={(a, b): files for (a, b), files in pairs.items() if a in blocked and b in blocked},
@@ -260,25 +262,25 @@ def _order(seen: _Rehearsed, ids: Sequence[str]) -> Order:
             for id in ids
         },
     )
-    always = _in_any_order(seen, picture)
-    return merging.recommend(replace(picture, always=always), lambda: _Chain(seen).verbs)
+    always = _in_any_order(seen, graph)
+    return merging.recommend(replace(graph, always=always), lambda: _Chain(seen).verbs)
 
 
-def _in_any_order(seen: _Rehearsed, picture: Picture) -> tuple[Clash, ...]:
+def _in_any_order(seen: _Rehearsed, graph: ConflictGraph) -> tuple[Clash, ...]:
     """What conflicts whichever lands first, tried on top of each that lands alone."""
     place, heads = seen.place, seen.heads
-    free = [id for id in picture.ids if id not in picture.base]
-    stuck = [id for id in picture.base if seen.related(id)]
-    two = [(a, b) for a, b in picture.pairs if a in free and b in free]
+    free = [id for id in graph.ids if id not in graph.base]
+    stuck = [id for id in graph.base if seen.related(id)]
+    two = [(a, b) for a, b in graph.pairs if a in free and b in free]
     needed = free if stuck else [id for id in free if any(id in pair for pair in two)]
     tip = {id: place.commit(seen.trees[id], [seen.base, heads[id]]) for id in needed}
     asked = [(a, b) for a, b in two] + [(b, a) for a, b in two]
     asked += [(a, b) for b in stuck for a in free]
     done = place.merges([(tip[first], heads[then]) for first, then in asked])
     found = {pair: one.files for pair, one in zip(asked, done, strict=True) if one.tree is None}
-    unrelated = [Clash(None, id, ()) for id in picture.base if id not in stuck]
+    unrelated = [Clash(None, id, ()) for id in graph.base if id not in stuck]
     return (
-        *(Clash(None, b, picture.base[b]) for b in stuck if all((a, b) in found for a in free)),
+        *(Clash(None, b, graph.base[b]) for b in stuck if all((a, b) in found for a in free)),
         *unrelated,
         *(Clash(a, b, found[a, b]) for a, b in two if (a, b) in found and (b, a) in found),
     )

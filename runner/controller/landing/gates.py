@@ -22,7 +22,7 @@ from runner.controller.instance.processes import run_attached, run_folder
 from runner.controller.instance.services import ensure_services
 from runner.controller.instance.setup import ensure_setup, ensure_verified
 from runner.controller.instance.sidecars import ensure_sidecars
-from runner.controller.instance.throwaway import GateWork, dispose, gate_project, lay_out
+from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
 from runner.controller.project import Project
 from runner.domain.config.model import Gate
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
@@ -67,31 +67,31 @@ def run_gates(
     project's own that fails is a red verdict; RunnerError is raised for what the candidate is
     not to blame for.
     """
-    work = GateWork(gate_project(project), f"{GATE_PREFIX}{name}", emit)
-    with work.locked():
-        dispose(work)  # of one that was killed
+    operation = GateOperation(gate_project(project), f"{GATE_PREFIX}{name}", emit)
+    with operation.locked():
+        dispose(operation)  # of one that was killed
         try:
-            bring_up(work, commit, base_commit, gates, wanted)
+            bring_up(operation, commit, base_commit, gates, wanted)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
             # A candidate can end its own container, or be impossible to check out.
-            return Verdict(False, error.message, _keep_logs(work, log))
+            return Verdict(False, error.message, _keep_logs(operation, log))
         else:
-            return Verdict(True, "", _keep_logs(work, log))
+            return Verdict(True, "", _keep_logs(operation, log))
         finally:
-            dispose(work)
+            dispose(operation)
 
 
 def cancel(project: Project, name: str) -> None:
     """Take the container away from under a test; what runs there ends, and is disposed of."""
-    work = GateWork(gate_project(project), f"{GATE_PREFIX}{name}", lambda event: None)
+    operation = GateOperation(gate_project(project), f"{GATE_PREFIX}{name}", lambda event: None)
     with contextlib.suppress(RunnerError):
-        container = work.container()
+        container = operation.container()
         if container:
-            work.engine.remove(container.id)
+            operation.engine.remove(container.id)
 
 
 def bring_up(
-    work: GateWork,
+    operation: GateOperation,
     commit: str,
     base_commit: str,
     gates: Sequence[Gate],
@@ -99,99 +99,103 @@ def bring_up(
 ) -> None:
     """Make the throwaway instance at `commit` and run the gates in it. Raises CommandFailed for
     a command of the project's that fails, Refused where the test is not `wanted` any more."""
-    work.own_env = _own_env(work, base_commit)
-    lay_out(work, commit)
-    authority = images.host_ca(work.config.network.ca)
-    image = images.ensure_image_at(work.project, lambda: base_commit, authority, work.emit)
+    operation.own_env = _own_env(operation, base_commit)
+    lay_out(operation, commit)
+    authority = images.host_ca(operation.config.network.ca)
+    image = images.ensure_image_at(
+        operation.project, lambda: base_commit, authority, operation.emit
+    )
     named = {f"gate-{number}": gate for number, gate in enumerate(gates, start=1)}
     for name, gate in named.items():
         _require_wanted(wanted)
         if gate.outside:
-            _run_outside(work, gate, name, image, authority)
+            _run_outside(operation, gate, name, image, authority)
     _require_wanted(wanted)
-    ensure_dependencies(work, image, authority)
-    running = ensure_running(work, image, authority)
+    ensure_dependencies(operation, image, authority)
+    running = ensure_running(operation, image, authority)
     _require_wanted(wanted)
-    with first_reset(work, authority, untouched=False) as first:
+    with first_reset(operation, authority, untouched=False) as first:
         ensure_sidecars(
-            work, running.id, fresh=running.fresh, authority=authority, golden=first.found
+            operation, running.id, fresh=running.fresh, authority=authority, golden=first.found
         )
-        ensure_setup(work, running.id, running.env)
-        ensure_verified(work, running.id, running.env, again=True)
-        ensure_reset(work, running.id, running.env, first)
+        ensure_setup(operation, running.id, running.env)
+        ensure_verified(operation, running.id, running.env, again=True)
+        ensure_reset(operation, running.id, running.env, first)
     if any(gate.services for gate in gates):
-        ensure_services(work, running)
+        ensure_services(operation, running)
     before = "set-up"
     for name, gate in named.items():
         if not gate.outside:
-            _require_as_committed(work, commit, before)
-            _run_gate(work, gate, name, running.id, running.env)
+            _require_as_committed(operation, commit, before)
+            _run_gate(operation, gate, name, running.id, running.env)
             before = name
 
 
-def _own_env(work: GateWork, base_commit: str) -> dict[str, str]:
+def _own_env(operation: GateOperation, base_commit: str) -> dict[str, str]:
     """What `.env` says without the candidate: the one that base has, else the person's own."""
-    data = work.git.blob(base_commit, ENV_FILE)
+    data = operation.git.blob(base_commit, ENV_FILE)
     if data is None:
-        data = disk.read_untrusted(work.repository.checkout / ENV_FILE, 2**20) or b""
+        data = disk.read_untrusted(operation.repository.checkout / ENV_FILE, 2**20) or b""
     return env_file.values(data.decode(errors="replace"))
 
 
-def _run_outside(work: GateWork, gate: Gate, name: str, image: str, authority: Path | None) -> None:
+def _run_outside(
+    operation: GateOperation, gate: Gate, name: str, image: str, authority: Path | None
+) -> None:
     """Run a gate in a container of its own that can write nothing of the candidate's. Its home
     folder is its own, too: a gate that runs the candidate's code could leave a usercustomize.py
     there for the next one."""
-    spec = wanted_container(work, image, authority)
-    home = work.records.folder(work.id) / f"home.{name}"
+    spec = wanted_container(operation, image, authority)
+    home = operation.records.folder(operation.id) / f"home.{name}"
     home.mkdir()
     mounts = tuple(
         replace(one, source=str(home)) if one.target == HOME else replace(one, read_only=True)
         for one in spec.mounts
     )
-    container = work.engine.create(
+    container = operation.engine.create(
         replace(spec, name=f"{spec.name}-outside", mounts=mounts, volumes=(), secrets={})
     )
     try:
-        work.engine.start(container)
-        _run_gate(work, gate, name, container, spec.environment)
+        operation.engine.start(container)
+        _run_gate(operation, gate, name, container, spec.environment)
     finally:
-        work.engine.remove(container)
+        operation.engine.remove(container)
 
 
 def _run_gate(
-    work: GateWork, gate: Gate, name: str, container: str, env: Mapping[str, str]
+    operation: GateOperation, gate: Gate, name: str, container: str, env: Mapping[str, str]
 ) -> None:
-    with work.step(gate.run):
+    with operation.step(gate.run):
         run_attached(
-            work, container, name, gate.run, folder=gate.folder, env=env, timeout=gate.timeout
+            operation, container, name, gate.run, folder=gate.folder, env=env, timeout=gate.timeout
         )
 
 
-def _require_as_committed(work: GateWork, commit: str, after: str) -> None:
+def _require_as_committed(operation: GateOperation, commit: str, after: str) -> None:
     """A gate judges what would land, and nothing else. Raises CommandFailed where the files, the
     index or HEAD are not those of the candidate any more."""
-    own = own_git(work)
-    inside, record = own.look(), work.record
-    files = work.git.dirty(Path(record.worktree))
-    staged = work.git.index_differs(Path(record.worktree), own.folder / "index")
+    own = own_git(operation)
+    inside, record = own.look(), operation.record
+    files = operation.git.dirty(Path(record.worktree))
+    staged = operation.git.index_differs(Path(record.worktree), own.folder / "index")
     moved = (
         inside.branch != record.branch or inside.refs.get(f"refs/heads/{record.branch}") != commit
     )
     found = [*files, *(f"{path} (in the index)" for path in staged), *(["HEAD"] if moved else [])]
     if found:
         raise CommandFailed(
-            f"{work.id}: after {after} this is not what would land any more: {listed(found)}. "
+            f"{operation.id}: after {after} this is not what would land any more: {listed(found)}. "
             "Commit these files, let git ignore them, or let what runs before a gate write "
             "elsewhere."
         )
 
 
-def _keep_logs(work: GateWork, log: Path) -> Path:
+def _keep_logs(operation: GateOperation, log: Path) -> Path:
     """Copy what set-up and gates printed, before the folder goes; only names of ours, bounded."""
     log.mkdir(parents=True, exist_ok=True)
-    jobs = run_folder(work)
-    sources = {job: jobs.log(job) for job in map(job_of, work.config.services)}
-    sources |= {path.stem: path for path in work.records.folder(work.id).glob("*.log")}
+    jobs = run_folder(operation)
+    sources = {job: jobs.log(job) for job in map(job_of, operation.config.services)}
+    sources |= {path.stem: path for path in operation.records.folder(operation.id).glob("*.log")}
     for name, source in sources.items():
         data = disk.read_untrusted(source)
         if data is not None:

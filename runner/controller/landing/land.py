@@ -6,7 +6,7 @@ from collections.abc import Callable
 from runner.adapters.git import base_branch
 from runner.adapters.git.repository import Git
 from runner.adapters.store.runs import Journal, Landing, Run
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import Refused
 from runner.domain.events import Emit, Warned
@@ -32,7 +32,7 @@ def _journalled(
     act: Callable[[Git, str, str, str], None],
     emit: Emit,
 ) -> None:
-    with Work(repository, "", emit).repository_locked():
+    with Operation(repository, "", emit).repository_locked():
         _settle(repository, emit)
         git, journal = repository.git, Journal(repository.records.root)
         if act is base_branch.land:
@@ -54,7 +54,7 @@ def _journalled(
 def settle(repository: Repository, emit: Emit) -> None:
     """Finish or undo a landing that was cut off. Raises Refused where a person has to look."""
     if Journal(repository.records.root).read():
-        with Work(repository, "", emit).repository_locked():
+        with Operation(repository, "", emit).repository_locked():
             _settle(repository, emit)
 
 
@@ -77,10 +77,10 @@ def _conclude(repository: Repository, landing: Landing) -> None:
     if head is None or not (head == landing.candidate or git.is_ancestor(landing.candidate, head)):
         return
     for instance, commit in landing.heads.items():
-        work = Work(repository, instance, lambda event: None)
-        if work.has_record():
-            work.change(merge={"state": "landed", "commit": landing.candidate, "head": commit})
-            work.note("landed", run=landing.run, commit=landing.candidate, head=commit)
+        operation = Operation(repository, instance, lambda event: None)
+        if operation.has_record():
+            operation.change(merge={"state": "landed", "commit": landing.candidate, "head": commit})
+            operation.note("landed", run=landing.run, commit=landing.candidate, head=commit)
     run = Run(repository.records.root, landing.run)
     if (run.folder / "run.json").exists():
         run.note("landed", base=landing.base, was=landing.expected, commit=landing.candidate)

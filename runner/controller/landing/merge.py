@@ -12,17 +12,17 @@ from runner.adapters.store import locks
 from runner.adapters.store.runs import Landing, Run
 from runner.controller.cleanup.unsaved import require_on_branch, shows_again
 from runner.controller.disk_watch import space_watched
-from runner.controller.instance.private_git import kept_ref
+from runner.controller.instance.private_git import instance_ref
 from runner.controller.instance.worktree import FETCH_TIMEOUT
 from runner.controller.landing.land import settle, take_back
 from runner.controller.landing.queue import Queue, follow_remote, is_at_remote
 from runner.controller.landing.recovery import clear_up
 from runner.controller.landing.review import warn_of_flagged
-from runner.controller.operation import ProjectWork
-from runner.controller.parallel import side_by_side
+from runner.controller.operation import ProjectOperation
+from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
-from runner.controller.sync.sync import end_it, sync
-from runner.controller.sync.update import let_go
+from runner.controller.sync.sync import finish_hint, sync
+from runner.controller.sync.update import release_parent_branch
 from runner.domain.errors import (
     EngineUnavailable,
     NotFound,
@@ -185,8 +185,8 @@ def _merge_into(
     repository, project = project.repository, project.on(base)
     git = repository.git
     remote, not_pushed = _remote(project, wanted)
-    works = {id_: ProjectWork(project, id_, emit) for id_ in ids}
-    with _all_locked(works.values()):
+    operations = {id_: ProjectOperation(project, id_, emit) for id_ in ids}
+    with _all_locked(operations.values()):
         if remote and wanted.dry_run:
             git.fetch(base, FETCH_TIMEOUT)
         elif remote:
@@ -196,13 +196,13 @@ def _merge_into(
             raise NotFound(
                 f"There is no branch {base} here.", hint=f"git branch {base} {git.tracking(base)}"
             )
-        done, heads, refused = _prepare(works, was, wanted, remote)
+        done, heads, refused = _prepare(operations, was, wanted, remote)
         refused += _without_way(project, was, heads)
         order = _ordered(project, was, heads, wanted, emit)
         for id_ in order:
-            warn_of_flagged(works[id_], was, heads[id_])
+            warn_of_flagged(operations[id_], was, heads[id_])
             if wanted.into:
-                _warn_of_more(works[id_], was, heads[id_])
+                _warn_of_more(operations[id_], was, heads[id_])
         run = (
             None
             if wanted.dry_run
@@ -215,10 +215,10 @@ def _merge_into(
         for id_ in done:
             outcomes.append(Outcome(id_, "landed", f"{id_} had landed already"))
         outcomes = [
-            _written_down(works[one.id], one, heads.get(one.id), wanted) for one in outcomes
+            _written_down(operations[one.id], one, heads.get(one.id), wanted) for one in outcomes
         ]
         if not (wanted.keep or wanted.dry_run):
-            outcomes = _all_retired(works, outcomes, base, push=remote is not None)
+            outcomes = _all_retired(operations, outcomes, base, push=remote is not None)
     now = git.branch(base) or was
     pushed = remote is not None and any(one.state == "landed" and one.commit for one in outcomes)
     if run:
@@ -232,10 +232,10 @@ def _merge_into(
 
 
 @contextlib.contextmanager
-def _all_locked(works: Iterable[ProjectWork]) -> Iterator[None]:
+def _all_locked(operations: Iterable[ProjectOperation]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for work in sorted(works, key=lambda one: one.id):
-            stack.enter_context(work.locked())
+        for operation in sorted(operations, key=lambda one: one.id):
+            stack.enter_context(operation.locked())
         yield
 
 
@@ -272,15 +272,15 @@ def _remote(project: Project, wanted: Wanted) -> tuple[str | None, str]:
 
 
 def _prepare(
-    works: dict[str, ProjectWork], base: str, wanted: Wanted, remote: str | None
+    operations: dict[str, ProjectOperation], base: str, wanted: Wanted, remote: str | None
 ) -> tuple[list[str], dict[str, str], list[Outcome]]:
     """(landed before, head by id, what is refused)."""
 
-    def look(work: ProjectWork) -> str | RunnerError | None:
+    def look(operation: ProjectOperation) -> str | RunnerError | None:
         try:
-            head = _ready(work, base)
+            head = _ready(operation, base)
             if remote and head:
-                lfs.require_here(work.git, remote, head)
+                lfs.require_here(operation.git, remote, head)
             return head
         except EngineUnavailable:
             raise
@@ -288,19 +288,21 @@ def _prepare(
             return error
 
     done, heads, refused = [], {}, []
-    for id_, found in zip(works, side_by_side(look, works.values(), locked=True), strict=True):
+    for id_, found in zip(
+        operations, map_parallel(look, operations.values(), locked=True), strict=True
+    ):
         if found is None:
             done.append(id_)
         elif isinstance(found, str):
             heads[id_] = found
         elif wanted.idle == "refuse" or not isinstance(found, NothingNew):
             refused.append(Outcome(id_, "refused", found.message, hint=found.hint))
-    refused += _without_their_base(works, heads, base)
+    refused += _without_their_base(operations, heads, base)
     return done, heads, refused
 
 
 def _without_their_base(
-    works: dict[str, ProjectWork], heads: dict[str, str], base: str
+    operations: dict[str, ProjectOperation], heads: dict[str, str], base: str
 ) -> list[Outcome]:
     """Take those out of `heads` whose own base neither has landed nor lands with them."""
     refused: list[Outcome] = []
@@ -308,7 +310,7 @@ def _without_their_base(
         before = len(refused)
         for id_ in list(heads):
             try:
-                _require_base_landed(works[id_], base, heads)
+                _require_base_landed(operations[id_], base, heads)
             except Refused as error:
                 refused.append(Outcome(id_, "refused", error.message, hint=error.hint))
                 del heads[id_]
@@ -327,13 +329,13 @@ def _without_way(project: Project, base: str, heads: dict[str, str]) -> list[Out
     return [Outcome(id_, "refused", why.message, hint=why.hint) for id_, why in found.items()]
 
 
-def _ready(work: ProjectWork, base: str) -> str | None:
+def _ready(operation: ProjectOperation, base: str) -> str | None:
     """The commit to merge; None where it has landed already. Raises Refused."""
-    if _is_going(work):
+    if _is_going(operation):
         return None
-    synced = sync(work)
-    record, git = work.record, work.git
-    begun = {record.base_commit, *git.refs(kept_ref(work, "base")).values()}
+    synced = sync(operation)
+    record, git = operation.record, operation.git
+    begun = {record.base_commit, *git.refs(instance_ref(operation, "base")).values()}
     said = (record.merge or {}).get("state") == "landed"
     in_base = synced.head not in begun and git.is_ancestor(synced.head, base)
     if in_base and (said or not git.is_on_main_line(synced.head, base)):
@@ -341,67 +343,71 @@ def _ready(work: ProjectWork, base: str) -> str | None:
     inside = synced.inside
     if inside and inside.busy:
         raise Refused(
-            f"{work.id}: a {inside.busy} is in progress inside.",
-            hint=end_it(work, inside.busy),
+            f"{operation.id}: a {inside.busy} is in progress inside.",
+            hint=finish_hint(operation, inside.busy),
         )
     if inside and inside.branch != record.branch:
         raise Refused(
-            f"{work.id}: {printable(inside.branch or 'no branch')} is checked out inside, not "
+            f"{operation.id}: {printable(inside.branch or 'no branch')} is checked out inside, not "
             f"{record.branch}.",
-            hint=f"treedock exec {work.id} -- git switch {record.branch}",
+            hint=f"treedock exec {operation.id} -- git switch {record.branch}",
         )
     worktree = Path(record.worktree)
     dirty = git.dirty(worktree) if worktree.is_dir() else []
     if dirty:
-        require_on_branch(work)
+        require_on_branch(operation)
         raise UncommittedChanges(
-            f"{work.id} has uncommitted changes: {listed(dirty)}.",
+            f"{operation.id} has uncommitted changes: {listed(dirty)}.",
             hint=below_each_other(
-                shows_again(work, dirty), f"Commit or stash them: treedock shell {work.id}"
+                shows_again(operation, dirty),
+                f"Commit or stash them: treedock shell {operation.id}",
             ),
         )
     if git.is_ancestor(synced.head, base):
         raise NothingNew(
-            f"{work.id} has nothing that {work.project.base} lacks.",
-            hint=f"Commit something in it, or remove it: treedock clean {work.id}",
+            f"{operation.id} has nothing that {operation.project.base} lacks.",
+            hint=f"Commit something in it, or remove it: treedock clean {operation.id}",
         )
     if git.has_gitlinks(synced.head):
         raise Refused(
-            f"{work.id} brings a submodule: git would run what is planted there on this machine.",
-            hint=f"Take it out inside: treedock exec {work.id} -- git rm --cached PATH",
+            f"{operation.id} brings a submodule: git would run what is planted there on this "
+            "machine.",
+            hint=f"Take it out inside: treedock exec {operation.id} -- git rm --cached PATH",
         )
     return synced.head
 
 
-def _is_going(work: ProjectWork) -> bool:
+def _is_going(operation: ProjectOperation) -> bool:
     """Whether it has landed, and a kill cut off its removal: its branch may be gone by now."""
-    record = work.record
+    record = operation.record
     return record.cleaning and (record.merge or {}).get("state") == "landed"
 
 
-def _require_base_landed(work: ProjectWork, base: str, together: Container[str | None]) -> None:
+def _require_base_landed(
+    operation: ProjectOperation, base: str, together: Container[str | None]
+) -> None:
     """Merging must not land another instance's work that nobody asked for."""
-    other = work.record.base
-    owner = next((r.id for r in work.records.all() if r.branch == other), None)
-    head = work.git.branch(other) if owner else None
-    if head is None or work.git.is_ancestor(head, base):
+    other = operation.record.base
+    owner = next((r.id for r in operation.records.all() if r.branch == other), None)
+    head = operation.git.branch(other) if owner else None
+    if head is None or operation.git.is_ancestor(head, base):
         return
     if owner not in together:
         raise Refused(
-            f"{work.id} started from {other}, which has not landed.",
-            hint=f"Merge that first, or both: treedock merge {owner} {work.id}",
+            f"{operation.id} started from {other}, which has not landed.",
+            hint=f"Merge that first, or both: treedock merge {owner} {operation.id}",
         )
 
 
-def _warn_of_more(work: ProjectWork, base: str, head: str) -> None:
+def _warn_of_more(operation: ProjectOperation, base: str, head: str) -> None:
     """What it started from may hold commits that the branch it is to land in lacks."""
-    git, record = work.git, work.record
-    begun = (git.commit(kept_ref(work, "base")), record.base_commit)
+    git, record = operation.git, operation.record
+    begun = (git.commit(instance_ref(operation, "base")), record.base_commit)
     known = next((commit for commit in begun if commit and git.is_ancestor(commit, head)), base)
     count = git.count(known, without=[base])
     if count:
-        into = work.project.base
-        work.warn(f"it also brings {count} commits of {record.base} that {into} lacks")
+        into = operation.project.base
+        operation.warn(f"it also brings {count} commits of {record.base} that {into} lacks")
 
 
 def _ordered(
@@ -458,90 +464,94 @@ def _outcome(queue: Queue, id_: str) -> Outcome:
     return Outcome(id_, "refused", error.message, hint=error.hint)
 
 
-def _written_down(work: ProjectWork, outcome: Outcome, head: str | None, wanted: Wanted) -> Outcome:
+def _written_down(
+    operation: ProjectOperation, outcome: Outcome, head: str | None, wanted: Wanted
+) -> Outcome:
     """The outcome on the instance's record, for `list` and `status`."""
     if not wanted.dry_run and outcome.state in ("conflict", "red", "red_together"):
         state = "blocked" if outcome.state == "conflict" else "red"
         details = {"message": outcome.message, "files": list(outcome.files), "log": outcome.log}
-        work.change(merge={"state": state, "head": head, **details})
-        work.note("merge", state=state, message=outcome.message)
+        operation.change(merge={"state": state, "head": head, **details})
+        operation.note("merge", state=state, message=outcome.message)
     return outcome
 
 
 def _all_retired(
-    works: dict[str, ProjectWork], outcomes: list[Outcome], base: str, *, push: bool
+    operations: dict[str, ProjectOperation], outcomes: list[Outcome], base: str, *, push: bool
 ) -> list[Outcome]:
     """Remove what has landed, side by side; what another one started from, after that one."""
 
     def leave(outcome: Outcome) -> Outcome:
         try:
-            return _retired(works[outcome.id], outcome, base, push=push)
+            return _retired(operations[outcome.id], outcome, base, push=push)
         except (RunnerError, OSError) as error:
             way_out = f"Remove it: treedock clean {outcome.id}"
             return replace(outcome, notes=(sentences(f"{outcome.id} stays:", str(error), way_out),))
 
-    records = [work.record for work in works.values()]
+    records = [operation.record for operation in operations.values()]
     begun_from = {record.base for record in records}
     parents = {record.id for record in records if record.branch in begun_from}
     landed = [outcome for outcome in outcomes if outcome.state == "landed"]
     free = [outcome for outcome in landed if outcome.id not in parents]
     last_first = [outcome for outcome in reversed(landed) if outcome.id in parents]
-    gone = [*side_by_side(leave, free, locked=True), *map(leave, last_first)]
+    gone = [*map_parallel(leave, free, locked=True), *map(leave, last_first)]
     others = [outcome for outcome in outcomes if outcome.state != "landed"]
     return [*gone, *others]
 
 
-def _retired(work: ProjectWork, outcome: Outcome, base: str, *, push: bool) -> Outcome:
+def _retired(operation: ProjectOperation, outcome: Outcome, base: str, *, push: bool) -> Outcome:
     """Remove what has landed, unless something was committed or changed in it meanwhile."""
-    record = work.reread()
-    if _is_going(work):
-        return _removed(work, outcome, [])
+    record = operation.reread()
+    if _is_going(operation):
+        return _removed(operation, outcome, [])
     try:
-        synced = sync(work)
+        synced = sync(operation)
         head, inside = synced.head, synced.inside
-        dirty = work.git.dirty(Path(record.worktree)) if Path(record.worktree).is_dir() else []
+        dirty = operation.git.dirty(Path(record.worktree)) if Path(record.worktree).is_dir() else []
     except RunnerError as error:
-        return replace(outcome, notes=(sentences(f"{work.id} stays:", error.message),))
-    base_head = work.git.branch(base) or head
+        return replace(outcome, notes=(sentences(f"{operation.id} stays:", error.message),))
+    base_head = operation.git.branch(base) or head
     elsewhere = inside and (inside.busy or inside.branch != record.branch)
-    if dirty or elsewhere or not work.git.is_ancestor(head, base_head):
-        said = f"{work.id} stays: it has changed while its commit was tested and landed"
+    if dirty or elsewhere or not operation.git.is_ancestor(head, base_head):
+        said = f"{operation.id} stays: it has changed while its commit was tested and landed"
         return replace(outcome, notes=(said,))
     notes = []
-    leaning = [r for r in work.records.all() if r.base == record.branch and r.id != work.id]
+    leaning = [
+        r for r in operation.records.all() if r.base == record.branch and r.id != operation.id
+    ]
     for other in leaning:
-        following = ProjectWork(work.project, other.id, work.emit)
+        following = ProjectOperation(operation.project, other.id, operation.emit)
         following.change(base=base, leans_on=record.branch)
         notes.append(f"{other.id} started from it; bring it up to date: treedock update {other.id}")
     if leaning:
-        work.change(created_branch=False)  # the branch stays until they are
+        operation.change(created_branch=False)  # the branch stays until they are
     elif push:
-        notes += _delete_remote_branch(work, head)
-    let_go(work, base_head)
-    return _removed(work, outcome, notes)
+        notes += _delete_remote_branch(operation, head)
+    release_parent_branch(operation, base_head)
+    return _removed(operation, outcome, notes)
 
 
-def _removed(work: ProjectWork, outcome: Outcome, notes: list[str]) -> Outcome:
+def _removed(operation: ProjectOperation, outcome: Outcome, notes: list[str]) -> Outcome:
     from runner.controller.cleanup.clean import retire
 
     try:
-        retire(work)
+        retire(operation)
     except (RunnerError, OSError) as error:
-        way_out = f"Complete it: treedock clean {work.id}"
-        notes.append(sentences(f"{work.id} is not removed:", str(error), way_out))
+        way_out = f"Complete it: treedock clean {operation.id}"
+        notes.append(sentences(f"{operation.id} is not removed:", str(error), way_out))
     return replace(outcome, notes=tuple(notes))
 
 
-def _delete_remote_branch(work: ProjectWork, head: str) -> list[str]:
+def _delete_remote_branch(operation: ProjectOperation, head: str) -> list[str]:
     """Delete the branch at its remote if it is where ours is."""
     from runner.adapters.git import remotes
 
-    branch = work.record.branch
-    remote = work.git.remote_of(branch)
-    if remote is None or work.git.heads(branch)[1] is None:
+    branch = operation.record.branch
+    remote = operation.git.remote_of(branch)
+    if remote is None or operation.git.heads(branch)[1] is None:
         return []
     try:
-        remotes.delete_branch(work.git, remote, branch, head)
+        remotes.delete_branch(operation.git, remote, branch, head)
     except RunnerError as error:
         return [sentences(f"{branch} stays at {remote}:", error.message)]
     return []
@@ -575,7 +585,7 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
             f"The run {run_id} {why}.",
             hint=f"Revert it instead: {first}git revert {merges}",
         )
-    with ProjectWork(project, "", emit).repository_locked():
+    with ProjectOperation(project, "", emit).repository_locked():
         heads = {id_: c for one in landed for id_, c in one["heads"].items()}
         branches = _bring_branches_back(project, heads)
     take_back(repository, Landing("", base, last, was, {}), emit)

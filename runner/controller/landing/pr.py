@@ -13,7 +13,7 @@ from runner.adapters.github import Forge, Request
 from runner.adapters.store.runs import Run
 from runner.controller.disk_watch import space_watched
 from runner.controller.landing.review import base_commit, warn_of_flagged
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.controller.sync.sync import sync
 from runner.domain.errors import CommandFailed, MergeConflict, Refused, Unavailable
@@ -65,24 +65,24 @@ def pr(
     Unavailable when the remote or gh fails. What is done already is left as it is.
     """
     repository.record(instance)
-    work = Work(repository, instance, emit)
-    remote = work.git.remote_of(work.record.branch) or REMOTE
-    addresses = remotes.urls(work.git, remote)
+    operation = Operation(repository, instance, emit)
+    remote = operation.git.remote_of(operation.record.branch) or REMOTE
+    addresses = remotes.urls(operation.git, remote)
     if not addresses:
         raise Refused(
             f"This repository has no remote {remote} to push to.",
             hint=f"Add one: git remote add {REMOTE} URL; or merge here: treedock merge {instance}",
         )
-    with work.locked():
-        commit = sync(work).head
-    record, base = work.record, base_commit(work)
-    commits = _require_ahead(work, base, commit)
-    warn_of_flagged(work, base, commit)
-    tested = not no_gate and _tested(work, base, commit)
-    with work.step(f"pushing {record.branch} to {remote}"):
-        lfs.push(work.git, remote, commit)
-        pushed = remotes.push(work.git, remote, commit, record.branch)
-    work.note("pushed", remote=remote, branch=record.branch, commit=commit)
+    with operation.locked():
+        commit = sync(operation).head
+    record, base = operation.record, base_commit(operation)
+    commits = _require_ahead(operation, base, commit)
+    warn_of_flagged(operation, base, commit)
+    tested = not no_gate and _tested(operation, base, commit)
+    with operation.step(f"pushing {record.branch} to {remote}"):
+        lfs.push(operation.git, remote, commit)
+        pushed = remotes.push(operation.git, remote, commit, record.branch)
+    operation.note("pushed", remote=remote, branch=record.branch, commit=commit)
     forge = next(filter(None, map(github.forge_of, addresses)), None)
     request = Request(
         branch=record.branch,
@@ -92,69 +92,77 @@ def pr(
         labels=tuple(_text(label) for label in labels),
         draft=draft,
     )
-    url, exists, created = _request(work, forge, request)
+    url, exists, created = _request(operation, forge, request)
     return Opened(
         record.id, record.branch, record.base, commit, pushed, url, exists=exists, created=created,
         tested=tested,
     )  # fmt: skip
 
 
-def _tested(work: Work, base: str, commit: str) -> bool:
+def _tested(operation: Operation, base: str, commit: str) -> bool:
     """Run the gates of base's configuration on the merge of the two, as `merge` would; False
     where it has none."""
     from runner.controller.landing import gates, queue
     from runner.controller.project import open_project
 
-    project = queue.at_base(open_project(work.repository).on(work.record.base), base)
+    project = queue.at_base(open_project(operation.repository).on(operation.record.base), base)
     wanted = gates.gates_of(project, ())
     if not wanted:
         return False
-    push_anyway = f"push it untested with: treedock pr {work.id} --no-gate"
-    merged = merge_trees(work.git, base, commit, base)
+    push_anyway = f"push it untested with: treedock pr {operation.id} --no-gate"
+    merged = merge_trees(operation.git, base, commit, base)
     if merged.tree is None:
         raise MergeConflict(
-            f"{work.id} conflicts with {work.record.base} in: {listed(merged.files)}.",
-            hint=f"Resolve it inside: treedock update {work.id}; or {push_anyway}",
+            f"{operation.id} conflicts with {operation.record.base} in: {listed(merged.files)}.",
+            hint=f"Resolve it inside: treedock update {operation.id}; or {push_anyway}",
         )
-    candidate = work.git.commit_tree(merged.tree, [base, commit], f"Merge {work.record.branch}\n")
+    candidate = operation.git.commit_tree(
+        merged.tree, [base, commit], f"Merge {operation.record.branch}\n"
+    )
     name = f"pr-{secrets.token_hex(3)}"
-    log = Run(work.records.root, name).log(name)
+    log = Run(operation.records.root, name).log(name)
     with (
-        work.step(f"testing it, merged into {work.record.base}"),
-        space_watched(project, work.emit),
+        operation.step(f"testing it, merged into {operation.record.base}"),
+        space_watched(project, operation.emit),
     ):
         verdict = gates.run_gates(
-            project, name, candidate, wanted, base_commit=base, log=log, emit=_remarks(work)
+            project, name, candidate, wanted, base_commit=base, log=log, emit=_remarks(operation)
         )
     if not verdict.green:
         raise CommandFailed(
-            sentences(f"{work.id} is red, merged into {work.record.base}.", verdict.message),
+            sentences(
+                f"{operation.id} is red, merged into {operation.record.base}.", verdict.message
+            ),
             hint=f"The logs: {log}; {push_anyway}",
         )
     return True
 
 
-def _remarks(work: Work) -> Emit:
+def _remarks(operation: Operation) -> Emit:
     """What a throwaway instance says, as this one's; its steps are not shown."""
 
     def emit(event: Event) -> None:
         if isinstance(event, Said | Warned):
-            work.emit(replace(event, instance=work.id))
+            operation.emit(replace(event, instance=operation.id))
 
     return emit
 
 
-def _require_ahead(work: Work, base: str, commit: str) -> list[Commit]:
-    found = diffs.commits(work.git, base, commit)
+def _require_ahead(operation: Operation, base: str, commit: str) -> list[Commit]:
+    found = diffs.commits(operation.git, base, commit)
     if not found:
         raise Refused(
-            f"{work.id} has no commit that {work.record.base} lacks: there is nothing to push.",
-            hint=f"Commit something inside first; what is uncommitted: treedock review {work.id}",
+            f"{operation.id} has no commit that {operation.record.base} lacks: there is nothing "
+            "to push.",
+            hint="Commit something inside first; what is uncommitted: treedock review "
+            f"{operation.id}",
         )
     return found
 
 
-def _request(work: Work, forge: Forge | None, request: Request) -> tuple[str | None, bool, bool]:
+def _request(
+    operation: Operation, forge: Forge | None, request: Request
+) -> tuple[str | None, bool, bool]:
     """(address, whether there is a pull request, whether it is new)."""
     if forge is None:
         return None, False, False
@@ -162,11 +170,11 @@ def _request(work: Work, forge: Forge | None, request: Request) -> tuple[str | N
     if forge.kind != "github" or not github.is_installed():
         return by_hand, False, False
     try:
-        with work.step("looking for a pull request"):
+        with operation.step("looking for a pull request"):
             known = github.existing(forge, request.branch)
         if known:
             return known, True, False
-        with work.step("creating the pull request"):
+        with operation.step("creating the pull request"):
             url = github.create(forge, request)
     except Unavailable as error:
         raise Unavailable(
@@ -175,7 +183,7 @@ def _request(work: Work, forge: Forge | None, request: Request) -> tuple[str | N
                 f"{request.branch} is pushed. Open it by hand: {by_hand}", error.hint
             ),
         ) from error
-    work.note("pull request", url=url)
+    operation.note("pull request", url=url)
     return url or by_hand, True, True
 
 

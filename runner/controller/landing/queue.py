@@ -13,14 +13,14 @@ from runner.controller.instance.worktree import FETCH_TIMEOUT
 from runner.controller.landing import gates
 from runner.controller.landing.land import land
 from runner.controller.landing.recovery import PINS
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.controller.project import CONFIG_FILE, Project
 from runner.domain.config.model import Gate
 from runner.domain.errors import BaseMoved, GitFailed, LimitReached, Refused, RunnerError
 from runner.domain.events import Emit, Event, Said, Warned
 from runner.domain.landing import queue as trains
 from runner.domain.landing.flagged import case_twins
-from runner.domain.landing.queue import Train, Trial, Verdict
+from runner.domain.landing.queue import MergeQueue, Trial, Verdict
 from runner.domain.text import listed, sentences
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Queue:
         self._built: dict[Trial, str] = {}
         self._logs: dict[Trial, Path] = {}
         width = wanted.width or project.config.merge.width
-        self._train = Train(waiting=tuple(heads), width=width)
+        self._train = MergeQueue(waiting=tuple(heads), width=width)
         self._configured = at_base(project, base)
         self._dry = f"dry-{secrets.token_hex(2)}"
         self._moves_left = project.config.merge.retries
@@ -118,7 +118,7 @@ class Queue:
         """Raises Stopped where `down` of another process stopped one that has not landed: it is
         to be left alone, so nothing of this run lands any more."""
         for id_ in self._heads.keys() - self.commits.keys():
-            ProjectWork(self.project, id_, self._emit).require_not_stopped()
+            ProjectOperation(self.project, id_, self._emit).require_not_stopped()
 
     def _gates(self) -> list[Gate]:
         wanted = self.wanted
@@ -319,7 +319,7 @@ class Queue:
     def _unpin(self) -> None:
         if self._run:
             pinned = self._git.refs(f"{PINS}/{self._run.id}")
-            with ProjectWork(self.project, "", self._emit).repository_locked():
+            with ProjectOperation(self.project, "", self._emit).repository_locked():
                 self._git.update_refs({name: (None, commit) for name, commit in pinned.items()})
 
 
@@ -334,7 +334,7 @@ def follow_remote(project: Project, emit: Emit) -> None:
         raise _unanswered(remote, base, error) from error
     here, there = git.heads(base)
     if here is None and there:
-        with ProjectWork(project, "", emit).repository_locked():
+        with ProjectOperation(project, "", emit).repository_locked():
             git.update_refs({f"refs/heads/{base}": (there, None)})
         emit(Said("", f"{base} is made here, at {tracking}"))
     if here is None or there is None or here == there or git.is_ancestor(there, here):

@@ -9,7 +9,7 @@ from runner.adapters.store.runs import Journal
 from runner.controller.cache.prune import left_behind, remove_left_behind
 from runner.controller.instance.throwaway import abandoned, dispose
 from runner.controller.landing.land import settle
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Project, Repository
 from runner.controller.sync.git_inside import HELPER
 from runner.domain.errors import RunnerError
@@ -42,13 +42,13 @@ def clear_up(project: Project, emit: Emit) -> None:
     Raises Refused where a person has to look."""
     repository = project.repository
     settle(repository, emit)
-    for work in abandoned(project):
-        with work.locked():
-            dispose(work)
+    for operation in abandoned(project):
+        with operation.locked():
+            dispose(operation)
     for container in idle_helpers(repository):
         repository.engine.remove(container.id)
     remove_left_behind(repository)
-    with Work(repository, "", emit).repository_locked():
+    with Operation(repository, "", emit).repository_locked():
         pins = _stale_pins(repository)
         repository.git.update_refs({name: (None, commit) for name, commit in pins.items()})
     for lock in _idle_locks(repository):
@@ -78,7 +78,7 @@ def idle_helpers(repository: Repository) -> list[Container]:
 def _left(project: Project) -> list[str]:
     repository = project.repository
     said = ["a landing"] if Journal(repository.records.root).read() else []
-    said += [f"the throwaway instance {work.id}" for work in abandoned(project)]
+    said += [f"the throwaway instance {operation.id}" for operation in abandoned(project)]
     said += [f"the container {container.name}" for container in idle_helpers(repository)]
     said += [f"the ref {name}" for name in _stale_pins(repository)]
     said += [f"the volume {name}" for name in left_behind(repository)]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.adapters.git import diffs
-from runner.adapters.git.diffs import Change, Commit, Loose, Text
+from runner.adapters.git.diffs import Change, Commit, Text, UncommittedFile
 from runner.adapters.git.repository import Git
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.controller.sync.sync import Synced, sync
 from runner.domain.errors import GitFailed, NotFound, Unavailable
@@ -30,7 +30,7 @@ class Flag:
 class Uncommitted:
     """What lies in the worktree beside the branch; the diff is of its tracked files."""
 
-    files: list[Loose]
+    files: list[UncommittedFile]
     diff: Text | None
 
 
@@ -68,17 +68,17 @@ def review(repository: Repository, instance: str, emit: Emit, *, patches: bool =
     what `sync` refuses; an engine that does not answer is a warning.
     """
     repository.record(instance)
-    work = Work(repository, instance, emit)
-    head, synced = _newest_head(work)
-    base = base_commit(work)
-    git, record = repository.git, work.record
+    operation = Operation(repository, instance, emit)
+    head, synced = _newest_head(operation)
+    base = base_commit(operation)
+    git, record = repository.git, operation.record
     fork = diffs.fork_point(git, base, head)
     if fork is None:
-        work.warn(f"{record.branch} and {record.base} share no history; all of it is shown")
+        operation.warn(f"{record.branch} and {record.base} share no history; all of it is shown")
     start = fork or diffs.empty_tree(git)
     ahead, behind = git.ahead_behind(head, base)
     files = diffs.changes(git, start, head)
-    uncommitted = _uncommitted(work, patches=patches)
+    uncommitted = _uncommitted(operation, patches=patches)
     return Review(
         id=record.id,
         branch=record.branch,
@@ -91,28 +91,30 @@ def review(repository: Repository, instance: str, emit: Emit, *, patches: bool =
         behind=behind,
         commits=diffs.commits(git, base, head),
         files=files,
-        flagged=[*flags(git, files), *_loose_flags(work, uncommitted)],
+        flagged=[*flags(git, files), *_loose_flags(operation, uncommitted)],
         diff=diffs.patch(git, start, head) if patches else None,
         uncommitted=uncommitted,
     )
 
 
-def base_commit(work: Work) -> str:
+def base_commit(operation: Operation) -> str:
     """Today's commit of the record's base. Raises NotFound where that branch is gone."""
-    found = work.git.newest(work.record.base)[0]
+    found = operation.git.newest(operation.record.base)[0]
     if found is None:
         raise NotFound(
-            f"{work.id} started from {work.record.base}, and there is no such branch any more.",
-            hint=f"Make it again: git branch {work.record.base} {work.record.base_commit[:10]}",
+            f"{operation.id} started from {operation.record.base}, and there is no such branch "
+            "any more.",
+            hint=f"Make it again: git branch {operation.record.base} "
+            f"{operation.record.base_commit[:10]}",
         )
     return found
 
 
-def warn_of_flagged(work: Work, base: str, commit: str) -> None:
+def warn_of_flagged(operation: Operation, base: str, commit: str) -> None:
     """Name what it changes of files that people, tools or a host's CI run later."""
-    start = diffs.fork_point(work.git, base, commit) or diffs.empty_tree(work.git)
-    for flag in flags(work.git, diffs.changes(work.git, start, commit)):
-        work.warn(f"it changes {printable(flag.path)}: {flag.reason}")
+    start = diffs.fork_point(operation.git, base, commit) or diffs.empty_tree(operation.git)
+    for flag in flags(operation.git, diffs.changes(operation.git, start, commit)):
+        operation.warn(f"it changes {printable(flag.path)}: {flag.reason}")
 
 
 def flags(git: Git, files: list[Change]) -> list[Flag]:
@@ -139,59 +141,59 @@ def flags(git: Git, files: list[Change]) -> list[Flag]:
     return found
 
 
-def _newest_head(work: Work) -> tuple[str, bool]:
+def _newest_head(operation: Operation) -> tuple[str, bool]:
     """(the branch's commit, whether the instance could be asked for it)."""
     try:
-        with work.locked():
-            synced = sync(work)
+        with operation.locked():
+            synced = sync(operation)
     except Unavailable as error:
-        known = work.git.branch(work.record.branch)
+        known = operation.git.branch(operation.record.branch)
         if known is None:
             raise
         missing = "what was committed inside since the last sync is not here:"
-        work.warn(sentences(missing, error.message))
+        operation.warn(sentences(missing, error.message))
         return known, False
-    _say_what_lies_elsewhere(work, synced)
+    _say_what_lies_elsewhere(operation, synced)
     return synced.head, True
 
 
-def _say_what_lies_elsewhere(work: Work, synced: Synced) -> None:
+def _say_what_lies_elsewhere(operation: Operation, synced: Synced) -> None:
     inside = synced.inside
     if inside is None:
         return
-    if inside.branch != work.record.branch:
+    if inside.branch != operation.record.branch:
         where = inside.branch or f"no branch, at {(inside.detached or '?')[:10]}"
-        work.warn(f"inside, HEAD is on {where}; what is committed there is not in this review")
+        operation.warn(f"inside, HEAD is on {where}; what is committed there is not in this review")
     if inside.busy:
-        work.warn(f"inside, a {inside.busy} is in progress")
+        operation.warn(f"inside, a {inside.busy} is in progress")
     if inside.stash:
         count = "a stash" if len(inside.stash) == 1 else f"{len(inside.stash)} stashes"
-        work.say(f"inside there is {count} besides")
+        operation.say(f"inside there is {count} besides")
 
 
-def _uncommitted(work: Work, *, patches: bool) -> Uncommitted | None:
-    worktree = Path(work.record.worktree)
-    if not worktree.is_dir() or not work.record.checked_out:
+def _uncommitted(operation: Operation, *, patches: bool) -> Uncommitted | None:
+    worktree = Path(operation.record.worktree)
+    if not worktree.is_dir() or not operation.record.checked_out:
         return None
     try:
-        found = diffs.loose(work.git, worktree)
+        found = diffs.loose(operation.git, worktree)
     except GitFailed as error:  # the commits can be looked at all the same
-        work.warn(sentences("what is uncommitted cannot be seen:", error.message))
+        operation.warn(sentences("what is uncommitted cannot be seen:", error.message))
         return None
     try:
-        diff = diffs.loose_patch(work.git, worktree, found) if patches else None
+        diff = diffs.loose_patch(operation.git, worktree, found) if patches else None
     except GitFailed as error:  # code inside may change files while git reads them
-        work.warn(sentences("the diff of what is uncommitted cannot be shown:", error.message))
+        operation.warn(sentences("the diff of what is uncommitted cannot be shown:", error.message))
         diff = None
     return Uncommitted(found, diff)
 
 
-def _loose_flags(work: Work, uncommitted: Uncommitted | None) -> list[Flag]:
+def _loose_flags(operation: Operation, uncommitted: Uncommitted | None) -> list[Flag]:
     if uncommitted is None:
         return []
-    worktree = Path(work.record.worktree)
+    worktree = Path(operation.record.worktree)
     asked = [one for one in uncommitted.files if flagged.reads_text(one.path, one.mode)]
-    before = diffs.texts(work.git, [one.old for one in asked if one.old])
+    before = diffs.texts(operation.git, [one.old for one in asked if one.old])
     found = []
     for one in uncommitted.files:
         old = before.get(one.old) if one.old else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from runner.adapters.store import locks
 from runner.controller.instance.container import ensure_stopped
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.controller.sync.sync import sync
 from runner.domain.errors import (
@@ -42,20 +42,20 @@ def down(repository: Repository, instance: str, emit: Emit) -> bool:
     Returns whether it was running. Raises NotFound; NotSynced where it is stopped and its commits
     could not be brought out, which stay in its git directory; Unavailable for a damaged record.
     """
-    work = Work(repository, check_id(instance), emit)
-    work.apart = True
+    operation = Operation(repository, check_id(instance), emit)
+    operation.apart = True
     try:
         repository.record(instance)
     except NotFound:
         raise
     except RunnerError:  # a damaged record keeps nothing running
-        ensure_stopped(work)
+        ensure_stopped(operation)
         raise
     with contextlib.ExitStack() as held:
-        halted = halt(work, held)
+        halted = halt(operation, held)
         if halted.stopped:
-            work.note("down")
-        problem = halted.problem or _bring_out(work)
+            operation.note("down")
+        problem = halted.problem or _bring_out(operation)
     if problem:
         raise NotSynced(
             sentences(
@@ -68,29 +68,29 @@ def down(repository: Repository, instance: str, emit: Emit) -> bool:
     return halted.stopped
 
 
-def halt(work: Work, held: contextlib.ExitStack) -> Halted:
+def halt(operation: Operation, held: contextlib.ExitStack) -> Halted:
     """Stop the instance, if possible with its lock, which `held` keeps.
 
     An operation that holds the lock for longer than PATIENCE is told; its commands end with the
     container, and it ends with Stopped.
     """
-    problem = _lock(work, held)
+    problem = _lock(operation, held)
     stopped = False
     if problem:
-        work.records.tell_stopped(work.id)
-        stopped = ensure_stopped(work)
-        problem = _lock(work, held)
-    stopped = ensure_stopped(work) or stopped
+        operation.records.tell_stopped(operation.id)
+        stopped = ensure_stopped(operation)
+        problem = _lock(operation, held)
+    stopped = ensure_stopped(operation) or stopped
     return Halted(stopped, problem)
 
 
-def _lock(work: Work, held: contextlib.ExitStack) -> RunnerError | None:
+def _lock(operation: Operation, held: contextlib.ExitStack) -> RunnerError | None:
     """Take the instance's lock; returns why that is impossible."""
     try:
-        held.enter_context(work.locked(PATIENCE))
+        held.enter_context(operation.locked(PATIENCE))
     except locks.Held as other:
         return Refused(
-            f"{other.holder} is at work on {work.id} and does not end.",
+            f"{other.holder} is at work on {operation.id} and does not end.",
             hint=f"Wait for it, or end it: {other.holder}.",
         )
     except OSError as error:
@@ -98,13 +98,13 @@ def _lock(work: Work, held: contextlib.ExitStack) -> RunnerError | None:
     return None
 
 
-def _bring_out(work: Work) -> RunnerError | None:
+def _bring_out(operation: Operation) -> RunnerError | None:
     """Sync; returns why that is impossible. Where both sides moved, which a person has to
     decide, that is only said."""
     try:
-        sync(work)
+        sync(operation)
     except BothMoved as error:
-        work.warn(sentences(error.message, error.hint))
+        operation.warn(sentences(error.message, error.hint))
     except EngineUnavailable:
         raise
     except RunnerError as error:

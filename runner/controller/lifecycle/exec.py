@@ -15,7 +15,12 @@ from runner.adapters.files.captured import Captured
 from runner.controller.data.database import required_adapter, site_of
 from runner.controller.instance.container import exec_env
 from runner.controller.instance.sparse import hand_in_patterns
-from runner.controller.operation import ProjectWork, Work, require_running, require_worktree
+from runner.controller.operation import (
+    Operation,
+    ProjectOperation,
+    require_running,
+    require_worktree,
+)
 from runner.controller.project import Project, Repository, open_project
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.instance.container import WORKSPACE
@@ -37,15 +42,15 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     """The instance's container, and the folder inside that `here` is when it lies in the
     worktree. Raises NotFound, and Refused where the instance does not run."""
     record = repository.record(instance)
-    work = Work(repository, instance, lambda event: None)
-    container = require_running(work)
-    require_worktree(work)
+    operation = Operation(repository, instance, lambda event: None)
+    container = require_running(operation)
+    require_worktree(operation)
     with contextlib.suppress(RunnerError):  # `sync` says what is the matter
-        hand_in_patterns(work)
+        hand_in_patterns(operation)
     worktree = Path(record.worktree)
     inner = here.relative_to(worktree) if here.is_relative_to(worktree) else PurePosixPath()
     try:
-        env = exec_env(ProjectWork(open_project(repository), instance, lambda event: None))
+        env = exec_env(ProjectOperation(open_project(repository), instance, lambda event: None))
     except ConfigError:  # a look inside must be possible with a faulty treedock.yaml, too
         env = {}
     marked = {**env, MARK: new_mark()}
@@ -55,10 +60,10 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
 def client_of(project: Project, instance: str) -> tuple[Place, list[str]]:
     """Where the database's own client runs, and its command line. Raises NotFound, Refused where
     the instance does not run or the engine has no client."""
-    work = ProjectWork(project, instance, lambda event: None)
+    operation = ProjectOperation(project, instance, lambda event: None)
     adapter = required_adapter(project.config)
     place = place_of(project.repository, instance, project.repository.checkout)
-    site = site_of(work, place.container)
+    site = site_of(operation, place.container)
     container, command = adapter.shell(site)
     if container == place.container:
         return place, command

@@ -7,8 +7,8 @@ from runner.controller.instance.sidecars import restart_sidecar
 from runner.controller.instance.views import describe
 from runner.controller.instance.worktree import Wish
 from runner.controller.lifecycle.down import down
-from runner.controller.lifecycle.up import Brought, up
-from runner.controller.operation import ProjectWork, require_running
+from runner.controller.lifecycle.up import UpResult, up
+from runner.controller.operation import ProjectOperation, require_running
 from runner.controller.project import Project
 from runner.domain.errors import NotFound, NotSynced
 from runner.domain.events import Emit, Warned
@@ -19,7 +19,7 @@ from runner.domain.instance.service import job_of
 def restart_service(project: Project, instance: str, service: str, emit: Emit) -> View:
     """Stop and start one service, or sidecar, and wait until it is ready. Raises NotFound, Refused
     where the instance does not run, CommandFailed."""
-    work = ProjectWork(project, instance, emit)
+    operation = ProjectOperation(project, instance, emit)
     project.repository.record(instance)
     names = [*project.config.services, *project.config.sidecars]
     if service not in names:
@@ -27,21 +27,21 @@ def restart_service(project: Project, instance: str, service: str, emit: Emit) -
             f"There is no service {service!r} in treedock.yaml.",
             hint=f"There are: {', '.join(names) or 'none'}.",
         )
-    with work.locked():
-        container = require_running(work)
+    with operation.locked():
+        container = require_running(operation)
         if service in project.config.sidecars:
-            restart_sidecar(work, container.id, service)
-            return describe(work)
-        with work.step(f"restarting {service}"):
-            stop_jobs(work, container.id, [run_folder(work).job(job_of(service))])
-            start_service(work, container.id, service, exec_env(work))
-        keys = work.record.services | {service: service_key(project.config.services[service])}
-        work.change(services=keys)
-        await_ready(work, container.id, service)
-        return describe(work)
+            restart_sidecar(operation, container.id, service)
+            return describe(operation)
+        with operation.step(f"restarting {service}"):
+            stop_jobs(operation, container.id, [run_folder(operation).job(job_of(service))])
+            start_service(operation, container.id, service, exec_env(operation))
+        keys = operation.record.services | {service: service_key(project.config.services[service])}
+        operation.change(services=keys)
+        await_ready(operation, container.id, service)
+        return describe(operation)
 
 
-def restart(project: Project, instance: str, emit: Emit) -> Brought:
+def restart(project: Project, instance: str, emit: Emit) -> UpResult:
     """Stop and start the whole instance. Raises NotFound."""
     project.repository.record(instance)
     try:

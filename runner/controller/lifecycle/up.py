@@ -28,8 +28,8 @@ from runner.controller.instance.worktree import (
     fill,
 )
 from runner.controller.lifecycle import preflight
-from runner.controller.operation import ProjectWork
-from runner.controller.parallel import side_by_side
+from runner.controller.operation import ProjectOperation
+from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
 from runner.controller.sync.sync import sync
 from runner.controller.volumes.layers import drop_layers
@@ -43,7 +43,7 @@ from runner.domain.text import listed, sentences
 
 
 @dataclass(frozen=True)
-class Brought:
+class UpResult:
     """What became of one wish. `changed` is false for an instance that was up already."""
 
     view: View | None
@@ -52,7 +52,7 @@ class Brought:
 
 
 @dataclass(frozen=True)
-class _Ground:
+class _SharedInputs:
     """What all instances of one `up` stand on."""
 
     image: str
@@ -69,7 +69,7 @@ def up(
     fetch: bool = True,
     fresh: bool = False,
     require_clean: bool = False,
-) -> list[Brought]:
+) -> list[UpResult]:
     """Bring every wish up, in parallel; one that fails does not stop the others. `fresh`: the
     databases of new ones by `database.reset`, whatever is known; `require_clean`: refuse while
     anything is uncommitted in the main checkout.
@@ -110,9 +110,9 @@ def up(
         images.ensure_sidecar_image(repository.engine, sidecar, authority, emit)
     _prepare_git(project, emit)
     repository.engine.ensure_network()
-    ground = _Ground(image, authority, containers, fresh)
+    shared = _SharedInputs(image, authority, containers, fresh)
     with space_watched(project, emit):
-        return side_by_side(lambda wish: _bring_up(project, wish, ground, emit), wishes)
+        return map_parallel(lambda wish: _bring_up(project, wish, shared, emit), wishes)
 
 
 def _say_what_is_uncommitted(project: Project, emit: Emit) -> None:
@@ -132,7 +132,7 @@ def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
     wanted = {wish.base for wish in new if wish.base}
     for record in project.repository.records.all() if wanted else ():
         if record.branch in wanted:
-            other = ProjectWork(project, record.id, emit)
+            other = ProjectOperation(project, record.id, emit)
             with other.locked():
                 try:
                     sync(other)
@@ -142,71 +142,73 @@ def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
                     )
 
 
-def _bring_up(project: Project, wish: Wish, ground: _Ground, emit: Emit) -> Brought:
-    work = ProjectWork(project, wish.id, emit)
+def _bring_up(project: Project, wish: Wish, shared: _SharedInputs, emit: Emit) -> UpResult:
+    operation = ProjectOperation(project, wish.id, emit)
     try:
-        with work.locked():
-            changed = _work_on(work, wish, ground)
-            return Brought(describe(work), changed)
+        with operation.locked():
+            changed = _work_on(operation, wish, shared)
+            return UpResult(describe(operation), changed)
     except OSError as error:
-        return Brought(None, changed=True, error=unavailable(error))
+        return UpResult(None, changed=True, error=unavailable(error))
     except RunnerError as error:
-        return Brought(None, changed=True, error=error)
+        return UpResult(None, changed=True, error=error)
 
 
-def _work_on(work: ProjectWork, wish: Wish, ground: _Ground) -> bool:
-    ensure_record(work, wish, ground.containers)
-    was_ready, untouched = work.record.ready, not work.record.checked_out
+def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> bool:
+    ensure_record(operation, wish, shared.containers)
+    was_ready, untouched = operation.record.ready, not operation.record.checked_out
     try:
-        remade = ensure_worktree(work)
+        remade = ensure_worktree(operation)
         if remade:
             # What an earlier worktree held is gone: its dependencies, its database, its mount.
-            work.change(setup_done=(), verified=None, reset_key=None)
-            ensure_stopped(work)
-            drop_layers(work)
-        prepare_folder(work)
-        write_files(work, work.values())
-        if ensure_own_git(work):
-            ensure_stopped(work)
-            reinstall_hooks(work)
-        copy_hooks(work)
-        require_own_data(work)
-        forget_lost_data(work)
-        ensure_dependencies(work, ground.image, ground.authority)
-        running = ensure_running(work, ground.image, ground.authority)
-        with first_reset(work, ground.authority, untouched=untouched, fresh=ground.fresh) as first:
+            operation.change(setup_done=(), verified=None, reset_key=None)
+            ensure_stopped(operation)
+            drop_layers(operation)
+        prepare_folder(operation)
+        write_files(operation, operation.values())
+        if ensure_own_git(operation):
+            ensure_stopped(operation)
+            reinstall_hooks(operation)
+        copy_hooks(operation)
+        require_own_data(operation)
+        forget_lost_data(operation)
+        ensure_dependencies(operation, shared.image, shared.authority)
+        running = ensure_running(operation, shared.image, shared.authority)
+        with first_reset(
+            operation, shared.authority, untouched=untouched, fresh=shared.fresh
+        ) as first:
             beside = ensure_sidecars(
-                work, running.id, fresh=running.fresh, authority=ground.authority,
+                operation, running.id, fresh=running.fresh, authority=shared.authority,
                 golden=first.found,
             )  # fmt: skip
-            _bring_commits(work, remade=remade)
-            set_up = ensure_setup(work, running.id, running.env)
-            verified = ensure_verified(work, running.id, running.env, again=set_up)
-            reset = ensure_reset(work, running.id, running.env, first)
-        started = ensure_services(work, running)
+            _bring_commits(operation, remade=remade)
+            set_up = ensure_setup(operation, running.id, running.env)
+            verified = ensure_verified(operation, running.id, running.env, again=set_up)
+            reset = ensure_reset(operation, running.id, running.env, first)
+        started = ensure_services(operation, running)
     except RunnerError as error:
-        cause = work.cause_of(error)
-        work.change(ready=False, error=Failure(cause.code, cause.message, cause.hint))
-        work.note("failed", code=cause.code, message=cause.message)
+        cause = operation.cause_of(error)
+        operation.change(ready=False, error=Failure(cause.code, cause.message, cause.hint))
+        operation.note("failed", code=cause.code, message=cause.message)
         raise
-    if not work.record.ready or work.record.error:
-        work.change(ready=True, error=None)
+    if not operation.record.ready or operation.record.error:
+        operation.change(ready=True, error=None)
     changed = running.fresh or beside or set_up or verified or reset or started or not was_ready
     if changed:
-        work.note("up", worktree=work.record.worktree, workspace=WORKSPACE)
+        operation.note("up", worktree=operation.record.worktree, workspace=WORKSPACE)
     return changed
 
 
-def _bring_commits(work: ProjectWork, *, remade: bool) -> None:
+def _bring_commits(operation: ProjectOperation, *, remade: bool) -> None:
     """What was committed on the host while it was down goes in; where both sides moved that is
     said, and the person decides. What comes out belongs into a worktree that was made anew."""
     try:
-        synced = sync(work)
+        synced = sync(operation)
     except Refused as error:
-        work.warn(sentences(error.message, error.hint))
+        operation.warn(sentences(error.message, error.hint))
     else:
         if remade and synced.moved == "inside":
-            fill(work)
+            fill(operation)
 
 
 def _require_no_submodules(project: Project, new: list[Wish]) -> None:

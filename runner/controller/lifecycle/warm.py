@@ -11,7 +11,7 @@ from runner.controller.instance import images
 from runner.controller.instance.container import ensure_running
 from runner.controller.instance.setup import ensure_setup
 from runner.controller.instance.sidecars import ensure_sidecars
-from runner.controller.instance.throwaway import GateWork, dispose, gate_project, lay_out
+from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
 from runner.controller.project import Project
 from runner.domain.errors import Refused
 from runner.domain.events import Emit
@@ -40,22 +40,22 @@ def warm(project: Project, emit: Emit) -> list[Cached]:
 def _make_snapshots(
     project: Project, commit: str, image: str, authority: Path | None, emit: Emit
 ) -> None:
-    work = GateWork(gate_project(project), f"{GATE_PREFIX}warm-{os.getpid()}", emit)
-    with work.locked():
+    operation = GateOperation(gate_project(project), f"{GATE_PREFIX}warm-{os.getpid()}", emit)
+    with operation.locked():
         try:
-            lay_out(work, commit)
-            ensure_dependencies(work, image, authority)
-            _make_golden(work, image, authority)
+            lay_out(operation, commit)
+            ensure_dependencies(operation, image, authority)
+            _make_golden(operation, image, authority)
         finally:
-            dispose(work)
+            dispose(operation)
 
 
-def _make_golden(work: GateWork, image: str, authority: Path | None) -> None:
-    if work.config.database is None or work.config.database.reset is None:
+def _make_golden(operation: GateOperation, image: str, authority: Path | None) -> None:
+    if operation.config.database is None or operation.config.database.reset is None:
         return
-    running = ensure_running(work, image, authority)
-    with first_reset(work, authority, untouched=True) as first:
+    running = ensure_running(operation, image, authority)
+    with first_reset(operation, authority, untouched=True) as first:
         if first.keeps:
-            ensure_sidecars(work, running.id, fresh=running.fresh, authority=authority)
-            ensure_setup(work, running.id, running.env)
-            ensure_reset(work, running.id, running.env, first)
+            ensure_sidecars(operation, running.id, fresh=running.fresh, authority=authority)
+            ensure_setup(operation, running.id, running.env)
+            ensure_reset(operation, running.id, running.env, first)

@@ -8,7 +8,7 @@ from runner.controller.instance import images
 from runner.controller.instance.container import wanted
 from runner.controller.instance.env_files import ENV_FILE
 from runner.controller.instance.sidecars import wanted_sidecar
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project
 from runner.domain.errors import Refused
 from runner.domain.rendering.compose_file import Beside, Instance, render_compose
@@ -19,9 +19,9 @@ TEMPLATE = "instance.yaml"
 def compose_file(project: Project, instance: str) -> str:
     """The text of the file, by today's treedock.yaml. Raises NotFound without the instance, and
     Refused where it has not been up, because its images and volumes are made then."""
-    work = ProjectWork(project, instance, lambda event: None)
-    worktree = Path(work.record.worktree)
-    own, beside = work.container(), work.sidecars()
+    operation = ProjectOperation(project, instance, lambda event: None)
+    worktree = Path(operation.record.worktree)
+    own, beside = operation.container(), operation.sidecars()
     missing = [name for name in project.config.sidecars if name not in beside]
     if own is None or missing:
         what = f"the sidecar {missing[0]}" if own else "a container"
@@ -29,7 +29,7 @@ def compose_file(project: Project, instance: str) -> str:
             f"{instance} does not have {what} yet, whose image the file would name.",
             hint=f"Bring it up once: treedock up {instance}",
         )
-    spec = wanted(work, own.image, images.host_ca(project.config.network.ca))
+    spec = wanted(operation, own.image, images.host_ca(project.config.network.ca))
     # What is no regular file gave no value to the instance, and is not for Compose to read either.
     readable = spec.secrets and disk.entry_kind(worktree, ENV_FILE) == "file"
     found = Instance(
@@ -39,7 +39,9 @@ def compose_file(project: Project, instance: str) -> str:
         env_file=str(worktree / ENV_FILE) if readable else None,
         services=project.config.services,
         sidecars={
-            name: Beside(wanted_sidecar(work, name, own.id, beside[name].image), sidecar.is_own)
+            name: Beside(
+                wanted_sidecar(operation, name, own.id, beside[name].image), sidecar.is_own
+            )
             for name, sidecar in project.config.sidecars.items()
         },
     )

@@ -10,11 +10,11 @@ from runner.adapters.files import disk
 from runner.adapters.git.repository import Worktree
 from runner.adapters.host import sockets
 from runner.controller.instance.ports import is_ours, last_ranges, slots_of
-from runner.controller.instance.private_git import kept_ref, own_git
+from runner.controller.instance.private_git import instance_ref, own_git
 from runner.controller.instance.views import view
 from runner.controller.observe.merge_status import standings
-from runner.controller.operation import Work
-from runner.controller.parallel import side_by_side
+from runner.controller.operation import Operation
+from runner.controller.parallel import map_parallel
 from runner.controller.project import Project, Repository
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
@@ -95,7 +95,7 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
         )
         return seen if everywhere is not None else replace(seen, state=None)
 
-    views = side_by_side(look, records, GIT_WIDTH)
+    views = map_parallel(look, records, GIT_WIDTH)
     return [
         _squashed(repository, view, base)
         for view in _with_standing(repository, records, views, emit)
@@ -189,13 +189,13 @@ def _ask_git(
         failure = Failure(error.code, error.message, error.hint)
         return replace(seen, error=seen.error or failure)
     seen = replace(seen, dirty=dirty, ahead=ahead, behind=behind)
-    return _look_inside(Work(repository, record.id, lambda event: None), head, seen)
+    return _look_inside(Operation(repository, record.id, lambda event: None), head, seen)
 
 
-def _look_inside(work: Work, head: str, seen: View) -> View:
+def _look_inside(operation: Operation, head: str, seen: View) -> View:
     """With what its own git directory says: commits that no sync has brought over yet."""
-    own = own_git(work)
-    last = work.git.commit(kept_ref(work, "head"))
+    own = own_git(operation)
+    last = operation.git.commit(instance_ref(operation, "head"))
     if last is None or not own.folder.exists():
         return seen
     try:
@@ -203,7 +203,7 @@ def _look_inside(work: Work, head: str, seen: View) -> View:
     except RunnerError as error:
         failure = Failure(error.code, error.message, error.hint)
         return replace(seen, error=seen.error or failure)
-    theirs = inside.refs.get(f"refs/heads/{work.record.branch}", last)
+    theirs = inside.refs.get(f"refs/heads/{operation.record.branch}", last)
     side: Unsynced | None = None
     if theirs != head:
         both = last not in (theirs, head)

@@ -8,7 +8,7 @@ from pathlib import Path
 from runner.adapters.engine.protocol import Container, Engine
 from runner.adapters.files import disk
 from runner.adapters.store.run_folder import RunFolder
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import EngineFailed, NotFound
 from runner.domain.events import Emit, Said
@@ -152,7 +152,7 @@ def _sidecar(repository: Repository, instance: str, name: str) -> Container | No
 
 
 def _sidecars(repository: Repository, instance: str) -> Mapping[str, Container]:
-    return Work(repository, instance, lambda event: None).sidecars()
+    return Operation(repository, instance, lambda event: None).sidecars()
 
 
 def _folder(repository: Repository, instance: str) -> RunFolder:

@@ -53,9 +53,9 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
             findings.append(_slots(project, engine))
             findings += unfinished(project, fix=fix, emit=emit)
             snapshots = project.repository.snapshots
-            works = snapshots.overlays(engine_name(info))
-            findings += health.overlay_findings(works)
-            if fix and works is False:
+            operations = snapshots.overlays(engine_name(info))
+            findings += health.overlay_findings(operations)
+            if fix and operations is False:
                 snapshots.forget_overlays()
     return findings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runner.adapters.engine.protocol import Container, Engine
 from runner.adapters.store import identity
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import EngineUnavailable, Refused, RunnerError
 from runner.domain.instance.container import LABEL, LABEL_REPOSITORY
@@ -84,7 +84,7 @@ def _repaired(repository: Repository, engine: Engine, records: list[Record]) -> 
     known = repository.known_as
     was = Path(known.common_dir) if known else Path(records[0].checkout) / ".git"
     key = known.key if known else identity.key_of(was)
-    with Work(repository, "", lambda event: None).repository_locked():
+    with Operation(repository, "", lambda event: None).repository_locked():
         # These mount the old place, and run on where the files went; `up` makes them from what
         # lies in worktrees and volumes.
         for container in engine.containers():

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from runner.adapters.failpoints import step
 from runner.controller.instance.private_git import OWN, git_mounts, own_git, rules_mount
-from runner.controller.operation import Work, require_worktree
+from runner.controller.operation import Operation, require_worktree
 from runner.domain.errors import CommandFailed, EngineFailed
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount
@@ -39,7 +39,7 @@ shift
 
 
 def run_git(
-    work: Work,
+    operation: Operation,
     argv: Sequence[str],
     *,
     stdout: BinaryIO | None = None,
@@ -51,61 +51,61 @@ def run_git(
     Raises CommandFailed for any but 0 if `check`, with what it said, and Refused where the
     worktree is not there.
     """
-    if work.apart:
-        return _run_apart(work, argv, stdout or Capped())
-    require_worktree(work)
+    if operation.apart:
+        return _run_apart(operation, argv, stdout or Capped())
+    require_worktree(operation)
     said = Capped()
     environment = {**OWN, **(env or {})}
 
     def attempt(container: str) -> int:
-        return work.engine.exec_attached(
+        return operation.engine.exec_attached(
             container, argv, env=environment, workdir=names.WORKSPACE, stdin=None,
             stdout=stdout or said, stderr=said, timeout=TIMEOUT,
         )  # fmt: skip
 
-    container = work.container()
+    container = operation.container()
     running = container is not None and container.status == "running"
     code = attempt(container.id) if container and running else NO_COMMAND
     if code == NO_COMMAND:
-        with _throwaway(work, _all_mounts(work)) as other:
+        with _throwaway(operation, _all_mounts(operation)) as other:
             code = attempt(other)
     step("git inside")
     if code and check:
-        raise _failed(work, code, said)
+        raise _failed(operation, code, said)
     return code
 
 
-def _run_apart(work: Work, argv: Sequence[str], stdout: BinaryIO) -> int:
+def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO) -> int:
     """Run a command that reads objects by git; they are shown read-only. Raises CommandFailed for
     any exit code but 0, EngineFailed after APART_TIMEOUT."""
-    shown = [replace(mount, read_only=True) for mount in git_mounts(work)]
+    shown = [replace(mount, read_only=True) for mount in git_mounts(operation)]
     folders = [f"{names.GIT}/objects", names.OBJECTS]
-    folders += [other.target for other in own_git(work).alternates(names.OBJECTS)]
+    folders += [other.target for other in own_git(operation).alternates(names.OBJECTS)]
     command = ["sh", "-c", _APART, "treedock", *folders, "--", *argv]
-    sha256 = len(work.record.base_commit) == 64
+    sha256 = len(operation.record.base_commit) == 64
     said = Capped()
-    with _throwaway(work, shown) as container:
+    with _throwaway(operation, shown) as container:
         try:
-            code = work.engine.exec_attached(
+            code = operation.engine.exec_attached(
                 container, command, env={"GIT_DEFAULT_HASH": "sha256" if sha256 else "sha1"},
                 workdir="/", stdin=None, stdout=stdout, stderr=said, timeout=APART_TIMEOUT,
             )  # fmt: skip
         except EngineFailed as error:
             raise EngineFailed(
-                f"{work.id}: git was not done with it within {APART_TIMEOUT:g} seconds.",
-                hint=f"treedock sync {work.id} has no such limit.",
+                f"{operation.id}: git was not done with it within {APART_TIMEOUT:g} seconds.",
+                hint=f"treedock sync {operation.id} has no such limit.",
             ) from error
     step("git inside")
     if code:
-        raise _failed(work, code, said)
+        raise _failed(operation, code, said)
     return code
 
 
-def _failed(work: Work, code: int, said: "Capped") -> CommandFailed:
+def _failed(operation: Operation, code: int, said: "Capped") -> CommandFailed:
     words = said.getvalue().decode(errors="replace")
     return CommandFailed(
-        with_words(f"{work.id}: git inside failed with exit code {code}", words),
-        hint=f"Look with: treedock exec {work.id} -- git status",
+        with_words(f"{operation.id}: git inside failed with exit code {code}", words),
+        hint=f"Look with: treedock exec {operation.id} -- git status",
     )
 
 
@@ -118,49 +118,53 @@ class Capped(BytesIO):
         return len(given)
 
 
-def _all_mounts(work: Work) -> list[Mount]:
+def _all_mounts(operation: Operation) -> list[Mount]:
     """The instance's files and git directory, and nothing else of it."""
-    folder = work.records.folder(work.id)
+    folder = operation.records.folder(operation.id)
     return [
-        Mount(work.record.worktree, names.WORKSPACE),
+        Mount(operation.record.worktree, names.WORKSPACE),
         Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
         Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
         Mount(str(folder / "group"), "/etc/group", read_only=True),
-        *git_mounts(work),
-        rules_mount(work),
+        *git_mounts(operation),
+        rules_mount(operation),
     ]
 
 
 @contextlib.contextmanager
-def _throwaway(work: Work, mounts: Sequence[Mount]) -> Iterator[str]:
+def _throwaway(operation: Operation, mounts: Sequence[Mount]) -> Iterator[str]:
     """A container of treedock's own image with these mounts."""
     from runner.controller.instance import images
 
-    key = work.repository.key
+    key = operation.repository.key
     spec = ContainerSpec(
-        name=f"treedock-git-{work.id}-{key[:6]}-{os.getpid()}",
-        image=images.ensure_git_image(work.engine, work.emit),
+        name=f"treedock-git-{operation.id}-{key[:6]}-{os.getpid()}",
+        image=images.ensure_git_image(operation.engine, operation.emit),
         user=f"{os.getuid()}:{os.getgid()}",
-        hostname=work.id.replace("_", "-"),
+        hostname=operation.id.replace("_", "-"),
         ports=(),
         mounts=tuple(mounts),
         limits=_LIMITS,
         environment={"HOME": "/tmp"},
         labels={
             names.LABEL: HELPER,
-            names.LABEL_HELPS: work.id,
-            names.LABEL_PROJECT: work.record.project,
+            names.LABEL_HELPS: operation.id,
+            names.LABEL_PROJECT: operation.record.project,
             names.LABEL_REPOSITORY: key,
         },
         network="none",
     )
-    if not work.apart:
-        work.say("git runs in a container of its own: the instance does not run, or has no git")
-    for left in work.engine.containers(repository=key, helps=work.id):  # of one that was killed
-        work.engine.remove(left.id)
-    made = work.engine.create(spec)
+    if not operation.apart:
+        operation.say(
+            "git runs in a container of its own: the instance does not run, or has no git"
+        )
+    for left in operation.engine.containers(
+        repository=key, helps=operation.id
+    ):  # of one that was killed
+        operation.engine.remove(left.id)
+    made = operation.engine.create(spec)
     try:
-        work.engine.start(made)
+        operation.engine.start(made)
         yield made
     finally:
-        work.engine.remove(made)
+        operation.engine.remove(made)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from runner.controller.instance.private_git import kept_ref, own_git
+from runner.controller.instance.private_git import instance_ref, own_git
 from runner.controller.instance.worktree import FETCH_TIMEOUT
-from runner.controller.operation import Work
+from runner.controller.operation import Operation
 from runner.controller.sync.git_inside import Capped, run_git
 from runner.controller.sync.sync import sync
 from runner.domain.errors import GitFailed, MergeConflict, NotFound, Refused
@@ -41,150 +41,152 @@ class Updated:
     changed: bool
 
 
-def update(work: Work, how: How) -> Updated:
+def update(operation: Operation, how: How) -> Updated:
     """Bring today's base in. Raises MergeConflict, naming the files: it stays in progress inside
     until `go_on`. Raises Refused where uncommitted changes or another operation are in the way."""
-    with work.locked():
-        before = sync(work, now=True)
-        _require_idle(work)
-        base = _todays_base(work)
-        record = work.record
+    with operation.locked():
+        before = sync(operation, now=True)
+        _require_idle(operation)
+        base = _todays_base(operation)
+        record = operation.record
         script = ["sh", "-c", _START[how], "treedock", record.base, base, record.branch]
-        with work.step(f"{how} of {record.base} inside"), _base_kept(work, base):
-            code = run_git(work, script, check=False)
-        _require_done(work, code, how)
-        after = sync(work)
-        let_go(work, base)
-        return Updated(work.id, record.base, base, after.head, after.head != before.head)
+        with operation.step(f"{how} of {record.base} inside"), _base_kept(operation, base):
+            code = run_git(operation, script, check=False)
+        _require_done(operation, code, how)
+        after = sync(operation)
+        release_parent_branch(operation, base)
+        return Updated(operation.id, record.base, base, after.head, after.head != before.head)
 
 
-def go_on(work: Work, go: Go) -> Updated:
+def go_on(operation: Operation, go: Go) -> Updated:
     """Continue or abort what `update` left in progress. Raises Refused where nothing is."""
-    with work.locked():
-        before = work.git.branch(work.record.branch)
-        busy = own_git(work).look().busy
+    with operation.locked():
+        before = operation.git.branch(operation.record.branch)
+        busy = own_git(operation).look().busy
         if busy not in ("merge", "rebase"):
-            ended = sync(work)  # somebody may have committed inside, as git tells them to
+            ended = sync(operation)  # somebody may have committed inside, as git tells them to
             if go == "abort" or ended.head == before:
                 hint = "Nothing has to be done."
-                raise Refused(f"{work.id}: no update is in progress.", hint=hint)
-            base = work.git.commit(kept_ref(work, "base")) or ""
-            let_go(work, base)
-            return Updated(work.id, work.record.base, base, ended.head, changed=True)
+                raise Refused(f"{operation.id}: no update is in progress.", hint=hint)
+            base = operation.git.commit(instance_ref(operation, "base")) or ""
+            release_parent_branch(operation, base)
+            return Updated(operation.id, operation.record.base, base, ended.head, changed=True)
         if go == "abort":
-            _require_not_moved_here(work, busy)
-        code = run_git(work, ["git", busy, f"--{go}"], check=False)
-        _require_done(work, code, "merge" if busy == "merge" else "rebase")
-        after = sync(work)
-        base = work.git.commit(kept_ref(work, "base")) or ""
+            _require_not_moved_here(operation, busy)
+        code = run_git(operation, ["git", busy, f"--{go}"], check=False)
+        _require_done(operation, code, "merge" if busy == "merge" else "rebase")
+        after = sync(operation)
+        base = operation.git.commit(instance_ref(operation, "base")) or ""
         if go == "continue":
-            let_go(work, base)
-        return Updated(work.id, work.record.base, base, after.head, after.head != before)
+            release_parent_branch(operation, base)
+        return Updated(operation.id, operation.record.base, base, after.head, after.head != before)
 
 
-def _require_not_moved_here(work: Work, busy: str) -> None:
+def _require_not_moved_here(operation: Operation, busy: str) -> None:
     """git inside would put the files back to before what was committed on the host."""
-    synced = work.git.commit(kept_ref(work, "head"))
-    head = work.git.branch(work.record.branch)
+    synced = operation.git.commit(instance_ref(operation, "head"))
+    head = operation.git.branch(operation.record.branch)
     if synced and head != synced:
         raise Refused(
-            f"{work.id}: {str(head)[:10]} was committed on this side while a {busy} is in progress "
+            f"{operation.id}: {str(head)[:10]} was committed on this side while a {busy} is in "
+            "progress "
             "inside; giving that up would take the files of the commit back.",
-            hint=f"Take the commit back first, its files stay: git -C {work.record.worktree} reset "
-            f"{synced[:10]}; or end the {busy} inside: treedock shell {work.id}",
+            hint="Take the commit back first, its files stay: git -C "
+            f"{operation.record.worktree} reset "
+            f"{synced[:10]}; or end the {busy} inside: treedock shell {operation.id}",
         )
 
 
-def _require_idle(work: Work) -> None:
-    own = own_git(work)
+def _require_idle(operation: Operation) -> None:
+    own = own_git(operation)
     if not own.folder.exists():
         raise Refused(
-            f"{work.id} has no git directory of its own yet.",
-            hint=f"treedock up {work.id} makes it.",
+            f"{operation.id} has no git directory of its own yet.",
+            hint=f"treedock up {operation.id} makes it.",
         )
     busy = own.look().busy
     if busy:
         raise Refused(
-            f"{work.id}: a {busy} is in progress inside.",
-            hint=f"Go on with: treedock update {work.id} --continue (or --abort)",
+            f"{operation.id}: a {busy} is in progress inside.",
+            hint=f"Go on with: treedock update {operation.id} --continue (or --abort)",
         )
 
 
-def _todays_base(work: Work) -> str:
-    name = work.record.base
-    if work.git.remote_of(name) and work.git.heads(name)[1]:
+def _todays_base(operation: Operation) -> str:
+    name = operation.record.base
+    if operation.git.remote_of(name) and operation.git.heads(name)[1]:
         try:
-            work.git.fetch(name, FETCH_TIMEOUT)
+            operation.git.fetch(name, FETCH_TIMEOUT)
         except GitFailed as error:
-            work.warn(sentences("going on with what is here:", error.message))
-    base = work.git.newest(name)[0]
+            operation.warn(sentences("going on with what is here:", error.message))
+    base = operation.git.newest(name)[0]
     if base is None:
-        raise NotFound(f"{work.id}: its base {name} is gone.", hint="Look with: git branch")
-    if work.git.has_gitlinks(base):
+        raise NotFound(f"{operation.id}: its base {name} is gone.", hint="Look with: git branch")
+    if operation.git.has_gitlinks(base):
         raise Refused(
-            f"{work.id}: {name} has submodules now, and instances cannot have them yet.",
+            f"{operation.id}: {name} has submodules now, and instances cannot have them yet.",
             hint="Put their files into the repository itself (git subtree).",
         )
     return base
 
 
 @contextlib.contextmanager
-def _base_kept(work: Work, base: str) -> Iterator[None]:
+def _base_kept(operation: Operation, base: str) -> Iterator[None]:
     """Pin base here before the ref inside leans on it, and let the one of before go only when
     that does so no more."""
-    now, next_ = kept_ref(work, "base"), kept_ref(work, "base-next")
-    with work.repository_locked():
-        work.git.update_refs({next_: (base, work.git.refs(next_).get(next_))})
+    now, next_ = instance_ref(operation, "base"), instance_ref(operation, "base-next")
+    with operation.repository_locked():
+        operation.git.update_refs({next_: (base, operation.git.refs(next_).get(next_))})
     yield
-    leans_on = own_git(work).look().refs.get(f"refs/remotes/origin/{work.record.base}")
-    with work.repository_locked():
-        kept = work.git.refs(now, next_)
+    leans_on = own_git(operation).look().refs.get(f"refs/remotes/origin/{operation.record.base}")
+    with operation.repository_locked():
+        kept = operation.git.refs(now, next_)
         moved = {now: (base, kept.get(now))} if leans_on == base else {}
-        work.git.update_refs({**moved, next_: (None, kept.get(next_))})
+        operation.git.update_refs({**moved, next_: (None, kept.get(next_))})
 
 
-def let_go(work: Work, base: str) -> None:
+def release_parent_branch(operation: Operation, base: str) -> None:
     """The landed branch that it started from is not needed any more, once base is in."""
-    branch = work.record.leans_on
+    branch = operation.record.leans_on
     if branch is None:
         return
-    work.change(leans_on=None)
-    with work.repository_locked():
-        head = work.git.branch(branch)
-        wanted = any(branch in (r.leans_on, r.branch, r.base) for r in work.records.all())
-        if head and not wanted and work.git.is_ancestor(head, base):
-            work.git.delete_branch(branch, head)
+    operation.change(leans_on=None)
+    with operation.repository_locked():
+        head = operation.git.branch(branch)
+        wanted = any(branch in (r.leans_on, r.branch, r.base) for r in operation.records.all())
+        if head and not wanted and operation.git.is_ancestor(head, base):
+            operation.git.delete_branch(branch, head)
 
 
-def _require_done(work: Work, code: int, how: How) -> None:
-    busy = own_git(work).look().busy
+def _require_done(operation: Operation, code: int, how: How) -> None:
+    busy = own_git(operation).look().busy
     if busy:
-        files = _conflicting(work)
+        files = _conflicting(operation)
         why = f"at conflicts in: {listed(files)}" if files else "before its end"
         raise MergeConflict(
-            f"{work.id}: the {how} stopped {why}.",
-            hint=f"Resolve them inside (treedock shell {work.id}: edit, git add), then: "
-            f"treedock update {work.id} --continue (or --abort)",
+            f"{operation.id}: the {how} stopped {why}.",
+            hint=f"Resolve them inside (treedock shell {operation.id}: edit, git add), then: "
+            f"treedock update {operation.id} --continue (or --abort)",
         )
     if code == 61:
         raise Refused(
-            f"{work.id} has uncommitted changes.",
-            hint=f"Commit or stash them inside first: treedock shell {work.id}",
+            f"{operation.id} has uncommitted changes.",
+            hint=f"Commit or stash them inside first: treedock shell {operation.id}",
         )
     if code == 62:
         raise Refused(
-            f"{work.id}: another branch than {work.record.branch} is checked out inside.",
-            hint=f"treedock exec {work.id} -- git switch {work.record.branch}",
+            f"{operation.id}: another branch than {operation.record.branch} is checked out inside.",
+            hint=f"treedock exec {operation.id} -- git switch {operation.record.branch}",
         )
     if code:
         raise Refused(
-            f"{work.id}: git {how} inside failed with exit code {code}.",
-            hint=f"Look with: treedock exec {work.id} -- git status",
+            f"{operation.id}: git {how} inside failed with exit code {code}.",
+            hint=f"Look with: treedock exec {operation.id} -- git status",
         )
 
 
-def _conflicting(work: Work) -> list[str]:
+def _conflicting(operation: Operation) -> list[str]:
     listed = Capped()
     names = ["git", "diff", "--name-only", "--diff-filter=U", "-z"]
-    run_git(work, names, stdout=listed, check=False)
+    run_git(operation, names, stdout=listed, check=False)
     return [name for name in listed.getvalue().decode(errors="replace").split("\0") if name]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from runner.adapters.engine.protocol import Engine, EngineInfo
 from runner.adapters.engine.tar import folders
 from runner.adapters.store import locks
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.domain.errors import CommandFailed, EngineFailed
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount, VolumeMount
@@ -19,53 +19,53 @@ _LIMITS = Limits(memory=2**29, cpus=2, pids=64)
 _FILL = ".fill"  # the name beside an instance of the container that fills volumes
 
 
-def layer_name(work: ProjectWork, path: str) -> str:
+def layer_name(operation: ProjectOperation, path: str) -> str:
     """The volume of an instance at a path of its worktree."""
-    return f"{work.container_name}.{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    return f"{operation.container_name}.{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 
-def claim(work: ProjectWork, path: str, key: str) -> str:
+def claim(operation: ProjectOperation, path: str, key: str) -> str:
     """Make the volume for what the instance writes at `path`; from then on the snapshot `key` is
     in use. Returns the name of the volume to be mounted."""
-    name = layer_name(work, path)
-    claim_data(work, name, key)
+    name = layer_name(operation, path)
+    claim_data(operation, name, key)
     return name
 
 
-def ensure_layers(work: ProjectWork, image: str) -> None:
+def ensure_layers(operation: ProjectOperation, image: str) -> None:
     """See to it that each volume above a snapshot shows what that holds."""
-    lowers = work.record.lowers
-    missing = [name for name in lowers if name not in work.record.layered]
+    lowers = operation.record.lowers
+    missing = [name for name in lowers if name not in operation.record.layered]
     if not missing:
         return
-    if can_overlay(work, image):
+    if can_overlay(operation, image):
         inside = [part for at in range(len(missing)) for part in (f"v{at}/upper", f"v{at}/work")]
-        put_folders(work, [own_name(name) for name in missing], inside, image)
+        put_folders(operation, [own_name(name) for name in missing], inside, image)
         for name in missing:
-            work.engine.ensure_overlay(name, lowers[name], own_name(name), labels(work))
+            operation.engine.ensure_overlay(name, lowers[name], own_name(name), labels(operation))
     else:
-        with work.step("copying what set-up makes"):
+        with operation.step("copying what set-up makes"):
             for name in missing:
-                work.engine.ensure_volume(name, labels(work))
-                copy_volume(work, lowers[name], name, image)
-    work.change(layered=tuple(lowers))
+                operation.engine.ensure_volume(name, labels(operation))
+                copy_volume(operation, lowers[name], name, image)
+    operation.change(layered=tuple(lowers))
 
 
-def claim_data(work: ProjectWork, name: str, key: str) -> None:
+def claim_data(operation: ProjectOperation, name: str, key: str) -> None:
     """From now on the golden state `key` is in use, below the volume `name`."""
-    work.engine.ensure_volume(own_name(name), {**labels(work), names.LABEL_LOWER: key})
+    operation.engine.ensure_volume(own_name(name), {**labels(operation), names.LABEL_LOWER: key})
 
 
-def make_data_layer(work: ProjectWork, name: str, lower: str, image: str) -> None:
+def make_data_layer(operation: ProjectOperation, name: str, lower: str, image: str) -> None:
     """Have the volume `name` show the golden state in the volume `lower`, which is claimed."""
-    put_folders(work, [own_name(name)], ["v0/upper", "v0/work"], image)
-    work.engine.ensure_overlay(name, lower, own_name(name), labels(work))
+    put_folders(operation, [own_name(name)], ["v0/upper", "v0/work"], image)
+    operation.engine.ensure_overlay(name, lower, own_name(name), labels(operation))
 
 
-def data_mounts(work: ProjectWork, name: str) -> tuple[VolumeMount, ...]:
+def data_mounts(operation: ProjectOperation, name: str) -> tuple[VolumeMount, ...]:
     """What has to be mounted beside such a volume, so that nobody takes it for unused: `docker
     volume prune` would delete the data."""
-    lower = work.record.data_lowers.get(name)
+    lower = operation.record.data_lowers.get(name)
     if lower is None:
         return ()
     return (
@@ -74,39 +74,39 @@ def data_mounts(work: ProjectWork, name: str) -> tuple[VolumeMount, ...]:
     )
 
 
-def is_lost(work: ProjectWork) -> bool:
+def is_lost(operation: ProjectOperation) -> bool:
     """Whether somebody removed volumes that the instance leans on (docker volume prune does)."""
-    record = work.record
+    record = operation.record
     if not record.lowers:
         return False
     needed = {*record.lowers.values(), *map(own_name, record.lowers), *record.layered}
-    return not needed <= set(work.engine.volumes(repository=work.repository.key))
+    return not needed <= set(operation.engine.volumes(repository=operation.repository.key))
 
 
-def drop_layers(work: ProjectWork) -> None:
+def drop_layers(operation: ProjectOperation) -> None:
     """Remove what the instance has written above snapshots of set-up steps; these begin anew."""
-    if not work.record.mounts and not work.record.supplied:
+    if not operation.record.mounts and not operation.record.supplied:
         return
-    container = work.container()
+    container = operation.container()
     if container:
-        work.engine.remove(container.id)
-    for name in work.record.mounts.values():
-        work.engine.remove_volume(name)
-        work.engine.remove_volume(own_name(name))
-    work.change(mounts={}, lowers={}, layered=(), copying=(), supplied=(), setup_done=())
+        operation.engine.remove(container.id)
+    for name in operation.record.mounts.values():
+        operation.engine.remove_volume(name)
+        operation.engine.remove_volume(own_name(name))
+    operation.change(mounts={}, lowers={}, layered=(), copying=(), supplied=(), setup_done=())
 
 
-def can_overlay(work: ProjectWork, image: str) -> bool:
+def can_overlay(operation: ProjectOperation, image: str) -> bool:
     """Whether the engine mounts volumes above others: tried once, by a container with one."""
-    engine, snapshots = engine_name(work.engine.info()), work.repository.snapshots
+    engine, snapshots = engine_name(operation.engine.info()), operation.repository.snapshots
     known = snapshots.overlays(engine)
     if known is not None:
         return known
     with locks.hold(snapshots.lock("engine")):
         known = snapshots.overlays(engine)
         if known is None:
-            known = _tried(work, image)
-            snapshots.keep_overlays(engine, works=known)
+            known = _tried(operation, image)
+            snapshots.keep_overlays(engine, operations=known)
     return known
 
 
@@ -115,23 +115,23 @@ def engine_name(info: EngineInfo) -> str:
     return f"{info.version} {info.data_root}{' rootless' if info.rootless else ''}"
 
 
-def _tried(work: ProjectWork, image: str) -> bool:
-    name = f"{work.container_name}.try"
+def _tried(operation: ProjectOperation, image: str) -> bool:
+    name = f"{operation.container_name}.try"
     lower = f"{name}.lower"
     made = [name, lower, own_name(name)]
     try:
         for volume in made[1:]:
-            work.engine.ensure_volume(volume, labels(work))
-        put_folders(work, [own_name(name)], ["v0/upper", "v0/work"], image)
-        work.engine.ensure_overlay(name, lower, own_name(name), labels(work))
-        with _helper(work, [name], image) as container:
-            work.engine.start(container)
+            operation.engine.ensure_volume(volume, labels(operation))
+        put_folders(operation, [own_name(name)], ["v0/upper", "v0/work"], image)
+        operation.engine.ensure_overlay(name, lower, own_name(name), labels(operation))
+        with _helper(operation, [name], image) as container:
+            operation.engine.start(container)
         return True
     except EngineFailed:
         return False
     finally:
         for volume in made:
-            work.engine.remove_volume(volume)
+            operation.engine.remove_volume(volume)
 
 
 # Forced: a copy that was cut off is gone over again, and may have files without the right to write.
@@ -140,41 +140,41 @@ _COPY_ANEW = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
 _COPY_FOUND = f'[ ! -d "$1" ] || {{ mkdir -p -- "$2" && {{ {COPY}; }}; }}'
 
 
-def copy_volume(work: ProjectWork, lower: str, name: str, image: str) -> None:
+def copy_volume(operation: ProjectOperation, lower: str, name: str, image: str) -> None:
     """Never hard links: the instance could edit the snapshot in place. Raises CommandFailed."""
-    with _helper(work, [lower, name], image, sources=[lower]) as container:
-        work.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
-        work.engine.start(container)
-        _copy(work, container, COPY, ["/v0", "/v1"])
+    with _helper(operation, [lower, name], image, sources=[lower]) as container:
+        operation.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
+        operation.engine.start(container)
+        _copy(operation, container, COPY, ["/v0", "/v1"])
 
 
 def copy_folders(
-    work: ProjectWork, lower: str, name: str, paths: Collection[str], image: str
+    operation: ProjectOperation, lower: str, name: str, paths: Collection[str], image: str
 ) -> None:
     """Copy these folders of a volume, as far as they are there, into another. Raises
     CommandFailed."""
-    with _helper(work, [lower, name], image, sources=[lower]) as container:
-        work.engine.start(container)
+    with _helper(operation, [lower, name], image, sources=[lower]) as container:
+        operation.engine.start(container)
         for path in paths:
-            _copy(work, container, _COPY_FOUND, [f"/v0/{path}", f"/v1/{path}"])
+            _copy(operation, container, _COPY_FOUND, [f"/v0/{path}", f"/v1/{path}"])
 
 
-def copy_into(work: ProjectWork, volumes: Mapping[str, str], image: str) -> None:
+def copy_into(operation: ProjectOperation, volumes: Mapping[str, str], image: str) -> None:
     """Have a copy of each volume in the worktree, at its path there, instead of what was there.
     Inside, where a symlink of the branch leads nowhere. Raises CommandFailed."""
-    worktree = Mount(work.record.worktree, names.WORKSPACE)
+    worktree = Mount(operation.record.worktree, names.WORKSPACE)
     from_ = volumes.values()
-    with _helper(work, from_, image, sources=from_, mounts=(worktree,)) as container:
-        work.engine.start(container)
+    with _helper(operation, from_, image, sources=from_, mounts=(worktree,)) as container:
+        operation.engine.start(container)
         for at, path in enumerate(volumes):
-            _copy(work, container, _COPY_ANEW, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
+            _copy(operation, container, _COPY_ANEW, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
 
 
-def _copy(work: ProjectWork, container: str, script: str, words: list[str]) -> None:
-    failed = copying(work.engine, container, script, words)
+def _copy(operation: ProjectOperation, container: str, script: str, words: list[str]) -> None:
+    failed = copying(operation.engine, container, script, words)
     if failed is not None:
         raise CommandFailed(
-            f"{work.id}: what set-up makes could not be copied: {failed}",
+            f"{operation.id}: what set-up makes could not be copied: {failed}",
             hint="The image needs `cp`; `produces: []` in a step of `setup` does without copies.",
         )
 
@@ -191,29 +191,29 @@ def copying(engine: Engine, container: str, script: str, words: list[str]) -> st
 
 
 def put_folders(
-    work: ProjectWork, volumes: Iterable[str], inside: Iterable[str], image: str
+    operation: ProjectOperation, volumes: Iterable[str], inside: Iterable[str], image: str
 ) -> None:
     """Make folders of the user's in volumes: v0/... lies in the first one, v0 is the whole of it.
 
     Nothing runs for that: the container that has the volumes is never started.
     """
-    with _helper(work, volumes, image) as container:
-        work.engine.put(container, "/", folders(inside, uid=os.getuid(), gid=os.getgid()))
+    with _helper(operation, volumes, image) as container:
+        operation.engine.put(container, "/", folders(inside, uid=os.getuid(), gid=os.getgid()))
 
 
-def labels(work: ProjectWork) -> dict[str, str]:
+def labels(operation: ProjectOperation) -> dict[str, str]:
     """Of everything that goes with the instance."""
     return {
         names.LABEL: "layer",
-        names.LABEL_PROJECT: work.project.name,
-        names.LABEL_REPOSITORY: work.repository.key,
-        names.LABEL_BESIDE: work.id,
+        names.LABEL_PROJECT: operation.project.name,
+        names.LABEL_REPOSITORY: operation.repository.key,
+        names.LABEL_BESIDE: operation.id,
     }
 
 
 @contextmanager
 def _helper(
-    work: ProjectWork,
+    operation: ProjectOperation,
     volumes: Iterable[str],
     image: str,
     *,
@@ -222,9 +222,9 @@ def _helper(
 ) -> Iterator[str]:
     """A container with the volumes at /v0, /v1, ..., those that are `sources` read-only; it is not
     started, and goes with the block."""
-    name = f"{work.container_name}{_FILL}"
-    work.engine.remove(name)  # of a treedock that was killed
-    made = work.engine.create(
+    name = f"{operation.container_name}{_FILL}"
+    operation.engine.remove(name)  # of a treedock that was killed
+    made = operation.engine.create(
         ContainerSpec(
             name=name,
             image=image,
@@ -233,7 +233,7 @@ def _helper(
             ports=(),
             mounts=mounts,
             limits=_LIMITS,
-            labels={**labels(work), names.LABEL_SIDECAR: _FILL},
+            labels={**labels(operation), names.LABEL_SIDECAR: _FILL},
             volumes=tuple(
                 VolumeMount(name, f"/v{at}", read_only=name in sources)
                 for at, name in enumerate(volumes)
@@ -244,7 +244,7 @@ def _helper(
     try:
         yield made
     finally:
-        work.engine.remove(made)
+        operation.engine.remove(made)
 
 
 def own_name(name: str) -> str:

@@ -10,7 +10,7 @@ from runner.adapters.files import disk
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.instance.env_files import env_file_values
-from runner.controller.operation import ProjectWork
+from runner.controller.operation import ProjectOperation
 from runner.controller.project import Repository
 from runner.controller.volumes.layers import claim, copy_into, ensure_layers
 from runner.domain.cache.managers import lead_here
@@ -33,15 +33,15 @@ class Steps:
     steps: list[Step]
     products: list[Product | None]
     read: Read
-    ground: str
+    shared: str
 
     def key(self, number: int) -> str:
         """The snapshot of what that step makes."""
-        return snapshot_key(self.steps, number, self.products, self.read, self.ground)
+        return snapshot_key(self.steps, number, self.products, self.read, self.shared)
 
     def kin(self, number: int) -> str:
         """What snapshots have in common that differ in lock files only."""
-        return kin_key(self.steps[number], self.product(number), self.ground)
+        return kin_key(self.steps[number], self.product(number), self.shared)
 
     def done(self, number: int) -> str:
         """What the record says when the step needs not run."""
@@ -53,31 +53,31 @@ class Steps:
         return product
 
 
-def steps_read(work: ProjectWork, image: str, read: Read) -> Steps:
+def steps_read(operation: ProjectOperation, image: str, read: Read) -> Steps:
     """The steps with the files that `read` gives."""
-    steps = work.config.setup
+    steps = operation.config.setup
     user = f"{os.getuid()}:{os.getgid()}"
-    given = sorted(work.config.env.set_.items())
-    ground = f"{work.engine.image(image)} {platform.machine()} {user} {given}"
+    given = sorted(operation.config.env.set_.items())
+    shared = f"{operation.engine.image(image)} {platform.machine()} {user} {given}"
     products = products_of(steps, read)
-    if lead_here({**env_file_values(work), **work.config.env.set_}):
+    if lead_here({**env_file_values(operation), **operation.config.env.set_}):
         named = (step.produces is not None for step in steps)
         products = [one if it else None for one, it in zip(products, named, strict=True)]
-    return Steps(steps, products, read, ground)
+    return Steps(steps, products, read, shared)
 
 
-def steps_of(work: ProjectWork, image: str) -> Steps:
+def steps_of(operation: ProjectOperation, image: str) -> Steps:
     """The steps with the instance's files as they are now."""
-    return steps_read(work, image, disk.reader(Path(work.record.worktree)))
+    return steps_read(operation, image, disk.reader(Path(operation.record.worktree)))
 
 
-def open_numbers(work: ProjectWork, steps: Steps) -> Iterator[int]:
+def open_numbers(operation: ProjectOperation, steps: Steps) -> Iterator[int]:
     """The steps for which it is open where their product comes from: nothing is mounted there,
     and nothing lies there that a mount would hide. What a copy that was cut off left is nothing."""
-    worktree = Path(work.record.worktree)
+    worktree = Path(operation.record.worktree)
     for number, product in enumerate(steps.products):
-        if product and not set(product.paths) & work.record.mounts.keys():
-            paths = set(product.paths) - set(work.record.copying)
+        if product and not set(product.paths) & operation.record.mounts.keys():
+            paths = set(product.paths) - set(operation.record.copying)
             kinds = {disk.entry_kind(worktree, path) for path in paths}
             filled = any(disk.holds_anything(worktree / path, worktree) for path in paths)
             if kinds <= {"absent", "folder"} and not filled:
@@ -94,51 +94,53 @@ def whole(repository: Repository, key: str) -> Snapshot | None:
     return found if set(found.volumes.values()) <= set(there) else None
 
 
-def take(work: ProjectWork, snapshot: Snapshot, supplied: str | None) -> None:
+def take(operation: ProjectOperation, snapshot: Snapshot, supplied: str | None) -> None:
     """Have the snapshot in the instance: from now on it is in use. The snapshot's lock is held.
 
     `supplied` is the step that need not run for it; None where it is only somewhere to start.
     """
-    record = work.record
+    record = operation.record
     free = snapshot.volumes.keys() - record.mounts.keys()  # steps may share a download cache
-    mounts = {path: claim(work, path, snapshot.key) for path in sorted(free)}
+    mounts = {path: claim(operation, path, snapshot.key) for path in sorted(free)}
     lowers = {mounts[path]: snapshot.volumes[path] for path in mounts}
-    work.repository.snapshots.touch(snapshot.key)
-    work.change(
+    operation.repository.snapshots.touch(snapshot.key)
+    operation.change(
         mounts=record.mounts | mounts,
         lowers=record.lowers | lowers,
         supplied=(*record.supplied, *([supplied] if supplied else [])),
     )
 
 
-def take_copy(work: ProjectWork, snapshot: Snapshot, supplied: str | None, image: str) -> None:
+def take_copy(
+    operation: ProjectOperation, snapshot: Snapshot, supplied: str | None, image: str
+) -> None:
     """The same, with the folders of the worktree as copies there, for everybody to see."""
     copied = {path: v for path, v in snapshot.volumes.items() if below_home(path) is None}
-    work.change(copying=tuple(copied))
-    with work.step(f"copying {' and '.join(copied)}"):
-        copy_into(work, copied, image)
+    operation.change(copying=tuple(copied))
+    with operation.step(f"copying {' and '.join(copied)}"):
+        copy_into(operation, copied, image)
     rest = {path: v for path, v in snapshot.volumes.items() if path not in copied}
-    take(work, replace(snapshot, volumes=rest), supplied)
-    work.change(copying=())
+    take(operation, replace(snapshot, volumes=rest), supplied)
+    operation.change(copying=())
 
 
-def take_known(work: ProjectWork, steps: Steps) -> None:
+def take_known(operation: ProjectOperation, steps: Steps) -> None:
     """Have every snapshot in the instance that is there already."""
-    snapshots = work.repository.snapshots
-    for number in open_numbers(work, steps):
+    snapshots = operation.repository.snapshots
+    for number in open_numbers(operation, steps):
         with locks.hold(snapshots.lock(steps.key(number))):
-            found = whole(work.repository, steps.key(number))
+            found = whole(operation.repository, steps.key(number))
             if found and not found.unfit:
-                take(work, found, steps.done(number))
+                take(operation, found, steps.done(number))
 
 
-def ensure_mounted(work: ProjectWork, image: str) -> None:
+def ensure_mounted(operation: ProjectOperation, image: str) -> None:
     """The mount points in the worktree and the volumes. Raises Refused where something else lies
     there."""
-    for path in work.record.mounts:
+    for path in operation.record.mounts:
         home = below_home(path)
         if home is None:
-            disk.ensure_folder_below(Path(work.record.worktree), path)
+            disk.ensure_folder_below(Path(operation.record.worktree), path)
         else:
-            disk.ensure_folder_below(work.records.folder(work.id) / "home", home)
-    ensure_layers(work, image)
+            disk.ensure_folder_below(operation.records.folder(operation.id) / "home", home)
+    ensure_layers(operation, image)

@@ -110,7 +110,7 @@ def snapshot_key(
     number: int,
     products: Sequence[Product | None],
     read: Read,
-    ground: str,
+    shared: str,
 ) -> str:
     """Names what step `number` makes. `ground` is what it stands on: image, platform, user.
 
@@ -119,13 +119,13 @@ def snapshot_key(
     step, product = steps[number], products[number]
     assert product is not None
     before = [(s.folder, s.run) for s, p in zip(steps[:number], products, strict=False) if not p]
-    what = [step.folder, step.run, product.paths, _contents(product, read), before, ground]
+    what = [step.folder, step.run, product.paths, _contents(product, read), before, shared]
     return sha256(json.dumps(what).encode()).hexdigest()[:24]
 
 
-def kin_key(step: "Step", product: Product, ground: str) -> str:
+def kin_key(step: "Step", product: Product, shared: str) -> str:
     """The same for all snapshots that differ in the content of key files only."""
-    what = [step.folder, step.run, product.paths, ground]
+    what = [step.folder, step.run, product.paths, shared]
     return sha256(json.dumps(what).encode()).hexdigest()[:24]
 
 

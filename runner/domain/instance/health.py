@@ -129,11 +129,11 @@ def version_finding(version: str, api_version: str) -> Finding:
     )
 
 
-def overlay_findings(works: bool | None) -> list[Finding]:
+def overlay_findings(operations: bool | None) -> list[Finding]:
     """`works`: whether the engine mounts volumes above others; None where nobody tried."""
-    if works is None:
+    if operations is None:
         return []
-    if works:
+    if operations:
         return [Finding("dependencies", "ok", "instances share what set-up makes, copy-on-write")]
     return [
         Finding(

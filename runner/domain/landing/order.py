@@ -23,7 +23,7 @@ class Clash:
 
 
 @dataclass(frozen=True)
-class Left:
+class Unmergeable:
     """A branch that does not land in the order: it meets base itself (`base`) or those of
     `conflicts_with`; neither means only all that have landed together."""
 
@@ -41,13 +41,13 @@ class Order:
 
     ids: tuple[str, ...]
     lands: int
-    remaining: tuple[Left, ...]
+    remaining: tuple[Unmergeable, ...]
     always: tuple[Clash, ...]
     given_lands: int
 
 
 @dataclass(frozen=True)
-class Picture:
+class ConflictGraph:
     """What single merges say. `base`: who conflicts with base; `pairs`: which two conflict, by
     the two ids in the order given; `always`: what stays in any order; `parents`: whose commits
     each holds besides its own."""
@@ -93,29 +93,29 @@ Attempt = Callable[[Sequence[str]], Sequence[Files | None]]
 
 
 def recommend(
-    picture: Picture, chain: Callable[[], tuple[Attempt, Callable[[str], None]]]
+    graph: ConflictGraph, chain: Callable[[], tuple[Attempt, Callable[[str], None]]]
 ) -> Order:
     """The order in which most land. `chain()` begins at base and gives (attempt, land)."""
-    first, rest = proposal(picture)
+    first, rest = proposal(graph)
     landed, left = _rehearse(first, rest, *chain())
     given_lands = len(landed)
-    if [*landed, *left] != list(picture.ids):
-        given_lands = len(_straight(picture.ids, *chain()))
+    if [*landed, *left] != list(graph.ids):
+        given_lands = len(_straight(graph.ids, *chain()))
     if given_lands > len(landed):  # three of them meet where no two do
-        landed, left = _rehearse(picture.ids, (), *chain())
-    remaining = tuple(_left(picture, id, left[id], landed) for id in left)
-    return Order((*landed, *left), len(landed), remaining, picture.always, given_lands)
+        landed, left = _rehearse(graph.ids, (), *chain())
+    remaining = tuple(_left(graph, id, left[id], landed) for id in left)
+    return Order((*landed, *left), len(landed), remaining, graph.always, given_lands)
 
 
-def proposal(picture: Picture) -> tuple[list[str], list[str]]:
+def proposal(graph: ConflictGraph) -> tuple[list[str], list[str]]:
     """The largest set of branches without a conflict among them, each behind those that it holds;
     and the rest: those that meet fewest others, and last what conflicts with base."""
-    free = [id for id in picture.ids if id not in picture.base]
-    clashes = {id: {o for o in picture.partners(id) if o in free} for id in free}
+    free = [id for id in graph.ids if id not in graph.base]
+    clashes = {id: {o for o in graph.partners(id) if o in free} for id in free}
     kept = largest_without(free, clashes)
     rest = sorted((id for id in free if id not in kept), key=lambda id: len(clashes[id]))
-    blocked = [id for id in picture.ids if id in picture.base]
-    first = _behind_parents([id for id in free if id in kept], picture.parents or {})
+    blocked = [id for id in graph.ids if id in graph.base]
+    first = _behind_parents([id for id in free if id in kept], graph.parents or {})
     return first, [*rest, *blocked]
 
 
@@ -207,12 +207,12 @@ def _straight(proposed: Sequence[str], attempt: Attempt, land: Callable[[str], N
     return landed
 
 
-def _left(picture: Picture, id: str, files: Files, landed: Sequence[str]) -> Left:
-    base = id in picture.base
-    met = tuple(other for other in picture.partners(id) if other in landed and not base)
+def _left(graph: ConflictGraph, id: str, files: Files, landed: Sequence[str]) -> Unmergeable:
+    base = id in graph.base
+    met = tuple(other for other in graph.partners(id) if other in landed and not base)
     theirs = {None} if base else set(met)
     always = any(
         (clash.b == id and clash.a in theirs) or (clash.a == id and clash.b in theirs)
-        for clash in picture.always
+        for clash in graph.always
     )
-    return Left(id, files, base, met, always)
+    return Unmergeable(id, files, base, met, always)

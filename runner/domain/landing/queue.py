@@ -57,7 +57,7 @@ Verdict = Aside | Literal["landed"]
 
 
 @dataclass(frozen=True)
-class Train:
+class MergeQueue:
     """The queue at one moment. Begin with `Train(waiting=ids, width=4)`."""
 
     waiting: tuple[str, ...]
@@ -86,14 +86,14 @@ class Train:
 # ---- events
 
 
-def started(train: Train, trial: Trial) -> Train:
+def started(train: MergeQueue, trial: Trial) -> MergeQueue:
     """The trial runs; it must be one of `to_test`."""
     if trial not in to_test(train):
         raise ValueError(f"{trial} is not to be tested now.")
     return replace(train, running=train.running | {trial})
 
 
-def finished(train: Train, trial: Trial, green: bool) -> Train:
+def finished(train: MergeQueue, trial: Trial, green: bool) -> MergeQueue:
     """The gates have spoken. A result that comes twice or after `stopped` is ignored.
 
     One that is not wanted any more is kept, and asked for by nothing: what is not wanted now (it
@@ -107,12 +107,12 @@ def finished(train: Train, trial: Trial, green: bool) -> Train:
     return _settled(replace(train, red=train.red | {trial}))
 
 
-def stopped(train: Train, trial: Trial) -> Train:
+def stopped(train: MergeQueue, trial: Trial) -> MergeQueue:
     """The trial ended without a result: cancelled, or it could not be run. Tried anew if wanted."""
     return replace(train, running=train.running - {trial})
 
 
-def conflicted(train: Train, trial: Trial, files: tuple[str, ...]) -> Train:
+def conflicted(train: MergeQueue, trial: Trial, files: tuple[str, ...]) -> MergeQueue:
     """The last id of the chain cannot be merged onto those before it: known before any gate runs.
 
     With only landed ids before it, it is set aside at once. Behind others it waits for their
@@ -122,7 +122,7 @@ def conflicted(train: Train, trial: Trial, files: tuple[str, ...]) -> Train:
     return _settled(replace(train, red=train.red | {trial}, clashes=clashes))
 
 
-def landed(train: Train, trial: Trial) -> Train:
+def landed(train: MergeQueue, trial: Trial) -> MergeQueue:
     """Base now is this candidate; it must be one that may land."""
     if trial not in _front(train)[0]:
         raise ValueError(f"{trial} was not tested green with everything before it.")
@@ -131,7 +131,7 @@ def landed(train: Train, trial: Trial) -> Train:
     return replace(train, waiting=waiting, landed=train.landed + new, ahead=trial.chain)
 
 
-def moved(train: Train) -> Train:
+def moved(train: MergeQueue) -> MergeQueue:
     """Somebody else moved base: today's base is the next root, and nothing is tested on it yet."""
     return replace(train, root=train.root + 1, ahead=())
 
@@ -139,30 +139,30 @@ def moved(train: Train) -> Train:
 # ---- questions
 
 
-def to_test(train: Train) -> list[Trial]:
+def to_test(train: MergeQueue) -> list[Trial]:
     """The trials to start now, most wanted first, never more than there is room for."""
     known = train.green | train.red | train.running
     room = train.width - len(train.running)
     return [trial for trial in _wanted(train) if trial not in known][:room]
 
 
-def to_cancel(train: Train) -> list[Trial]:
+def to_cancel(train: MergeQueue) -> list[Trial]:
     """Running trials whose result can no longer matter; tell `stopped` once they are gone."""
     return sorted(train.running.difference(_wanted(train)))
 
 
-def to_land(train: Train) -> Trial | None:
+def to_land(train: MergeQueue) -> Trial | None:
     """The longest chain that is green, as is every shorter one in it that has not landed yet."""
     green, _ = _front(train)
     return green[-1] if green else None
 
 
-def is_done(train: Train) -> bool:
+def is_done(train: MergeQueue) -> bool:
     """Every id has its verdict; what still runs is in `to_cancel`."""
     return not train.waiting and not train.suspects
 
 
-def verdicts(train: Train) -> dict[str, Verdict]:
+def verdicts(train: MergeQueue) -> dict[str, Verdict]:
     """Of each id that is decided: landed, or why it was set aside."""
     decided: dict[str, Verdict] = {aside.id: aside for aside in train.aside}
     return decided | dict.fromkeys(train.landed, "landed")
@@ -171,7 +171,7 @@ def verdicts(train: Train) -> dict[str, Verdict]:
 # ---- how it is decided
 
 
-def _wanted(train: Train) -> list[Trial]:
+def _wanted(train: MergeQueue) -> list[Trial]:
     """Each waiting id on top of those before it, passing over what is red there; then suspects."""
     chain, wanted = train.ahead, []
     for id in train.waiting:
@@ -186,7 +186,7 @@ def _alone(suspect: Trial) -> Trial:
     return Trial(suspect.root, suspect.chain[-1:])
 
 
-def _front(train: Train) -> tuple[list[Trial], list[Trial]]:
+def _front(train: MergeQueue) -> tuple[list[Trial], list[Trial]]:
     """The front of the queue, as far as it is known: the green, and the red on top of only green.
 
     Nobody is blamed on top of a chain that is not known to be green: the fault may be there.
@@ -204,7 +204,7 @@ def _front(train: Train) -> tuple[list[Trial], list[Trial]]:
     return green, guilty
 
 
-def _settled(train: Train) -> Train:
+def _settled(train: MergeQueue) -> MergeQueue:
     """Set the guilty aside, and judge the suspects."""
     _, guilty = _front(train)
     out = {trial.chain[-1] for trial in guilty}
@@ -217,7 +217,7 @@ def _settled(train: Train) -> Train:
     )
 
 
-def _judged(train: Train, trial: Trial) -> Aside | None:
+def _judged(train: MergeQueue, trial: Trial) -> Aside | None:
     *before, id = trial.chain
     if trial in train.clashes:
         return Aside(id, "conflict", tuple(before), train.clashes[trial], trial)
