@@ -10,7 +10,7 @@ from runner.cli.progress import narration
 from runner.controller.project import open_project, open_repository
 
 if TYPE_CHECKING:
-    from runner.controller.landing.merge import Merged
+    from runner.controller.landing.answers import Merged
 
 
 @click.command("merge")
@@ -51,13 +51,14 @@ def merge_command(
 ) -> int:
     """Merge instances back into the branches they started from: each candidate is tested in a
     throwaway instance, and what lands is exactly what was tested. Several are a queue."""
-    from runner.controller.landing import merge
+    from runner.controller.landing import answers, merge
+    from runner.controller.landing.undo import undo as undone
 
     repository = open_repository()
     if undo:
         _require_alone(ctx, "undo")
         with narration() as emit:
-            sentence = merge.undo(open_project(repository), undo, emit)
+            sentence = undone(open_project(repository), undo, emit)
         if json_:
             output.show_json({"run": undo, "done": sentence})
         else:
@@ -66,7 +67,7 @@ def merge_command(
     if no_gate and gates:
         raise click.UsageError("--gate and --no-gate exclude each other.")
     chosen = choosing.several(repository, ids, everything=everything)
-    wanted = merge.Wanted(
+    wanted = answers.Wanted(
         order="given" if order == "given" else "auto",
         gates=gates,
         no_gate=no_gate,

@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from runner.controller.cleanup.clean import clean
 from runner.controller.instance.private_git import ENVIRONMENT
 from runner.controller.instance.worktree import Wish
-from runner.controller.landing.merge import Wanted, merge
+from runner.controller.landing.answers import Wanted
+from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import up
 from runner.controller.operation import Operation

@@ -12,7 +12,7 @@ from runner.adapters.store.runs import Journal, Run
 from runner.controller.cleanup.archive import root_of
 from runner.controller.cleanup.selection import stale
 from runner.controller.landing.land import settle
-from runner.controller.observe.damaged import damaged
+from runner.controller.onboarding.damaged import damaged
 from runner.domain.errors import Damaged, NotFound
 from runner.domain.instance.record import Record
 from tests.real_git import commit

@@ -14,7 +14,8 @@ import pytest
 
 from runner.adapters.store import identity, locks
 from runner.controller.cleanup.kept_git import PATIENCE
-from runner.controller.landing.merge import Merged, Wanted, merge
+from runner.controller.landing.answers import Merged, Wanted
+from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.restart import restart
 from runner.controller.sync.git_inside import APART_TIMEOUT
 from runner.domain.errors import BothMoved, NotFound, NotSynced, Refused, RunnerError, Unavailable

@@ -8,7 +8,8 @@ import pytest
 
 from runner.cli.output import show_error
 from runner.cli.progress import narration
-from runner.controller.landing.merge import Wanted, merge
+from runner.controller.landing.answers import Wanted
+from runner.controller.landing.merge import merge
 from runner.controller.landing.review import review
 from runner.controller.observe.logs import tails
 from runner.domain.errors import NotFound, RunnerError

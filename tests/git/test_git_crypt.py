@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.landing.merge import Wanted, merge
+from runner.controller.landing.answers import Wanted
+from runner.controller.landing.merge import merge
 from runner.controller.onboarding.doctor import examine
 from tests.inside import Inside
 from tests.real_git import commit, git

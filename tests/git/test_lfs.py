@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from runner.controller.instance.worktree import Wish
+from runner.controller.landing.answers import Merged, Outcome, Wanted
 from runner.controller.landing.conflicts import conflicts
-from runner.controller.landing.merge import Merged, Outcome, Wanted, merge
+from runner.controller.landing.merge import merge
 from runner.controller.landing.pr import pr
 from runner.controller.landing.review import review
 from runner.controller.sync.update import How

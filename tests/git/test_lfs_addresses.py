@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from runner.controller.instance.worktree import Wish
-from runner.controller.landing.merge import Wanted, merge
+from runner.controller.landing.answers import Wanted
+from runner.controller.landing.merge import merge
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from runner.controller.cleanup.clean import Cleaned
+from runner.controller.landing.answers import Wanted
 from runner.controller.landing.conflicts import conflicts
-from runner.controller.landing.merge import Wanted, merge
+from runner.controller.landing.merge import merge
 from runner.controller.landing.review import review
 from runner.domain.errors import Refused, UncommittedChanges, UnmergedCommits
 from tests.git.test_archive import archive_of, restore

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.store.runs import Journal, Landing
+from runner.controller.landing.answers import Merged, Outcome, Wanted
 from runner.controller.landing.land import settle
-from runner.controller.landing.merge import Merged, Outcome, Wanted, merge, undo
+from runner.controller.landing.merge import merge
+from runner.controller.landing.undo import undo
 from runner.domain.errors import NotFound, Refused
 from runner.domain.text import shown
 from tests.real_git import commit, git

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.controller.landing.merge import Merged
+from runner.controller.landing.answers import Merged
 from runner.controller.operation import Operation
 from runner.controller.sync.sync import sync
 from tests.git.test_merge import head, land, outcome, outcomes, work_on

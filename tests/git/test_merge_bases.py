@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from runner.controller.instance.worktree import Wish
+from runner.controller.landing.answers import Merged
 from runner.controller.landing.conflicts import conflicts
-from runner.controller.landing.merge import Merged
 from runner.domain.errors import NotFound, Refused
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git

@@ -8,8 +8,9 @@ import pytest
 
 from runner.adapters.store.runs import Journal, Landing
 from runner.controller.instance.worktree import Wish
+from runner.controller.landing.answers import Merged
 from runner.controller.landing.land import settle
-from runner.controller.landing.merge import Merged, undo
+from runner.controller.landing.undo import undo
 from runner.controller.operation import Operation, ProjectOperation
 from runner.controller.sync.update import update
 from runner.domain.errors import Refused
@@ -164,7 +165,8 @@ def test_an_engine_that_goes_away_in_the_queue_is_exit_code_5(shop: Shop, land: 
         if getattr(event, "text", "").startswith("testing auth"):
             shop.engine.vanish()
 
-    from runner.controller.landing.merge import Wanted, merge
+    from runner.controller.landing.answers import Wanted
+    from runner.controller.landing.merge import merge
 
     merged = merge(shop.project, ["auth"], Wanted(order="given", gates=(gone,)), vanish)
     shop.engine.come_back()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.landing.merge import Merged, Wanted, merge
+from runner.controller.landing.answers import Merged, Wanted
+from runner.controller.landing.merge import merge
 from runner.domain.errors import Refused
 from tests.git.test_merge import head, outcome, outcomes, work_on
 from tests.real_git import commit, git

@@ -14,7 +14,8 @@ from runner.controller.cache.prune import prune
 from runner.controller.cleanup.archive import last_of
 from runner.controller.cleanup.clean import Cleaned
 from runner.controller.instance.throwaway import gate_project
-from runner.controller.landing.merge import Outcome, Wanted, merge
+from runner.controller.landing.answers import Outcome, Wanted
+from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.exec import place_of
 from runner.controller.onboarding.moved import moved, require_none_left
 from runner.controller.operation import Operation

@@ -2,7 +2,8 @@
 
 import pytest
 
-from runner.controller.landing.merge import Wanted, merge
+from runner.controller.landing.answers import Wanted
+from runner.controller.landing.merge import merge
 from runner.domain.errors import BothMoved, MergeConflict, NotFound, Refused
 from tests.inside import Inside
 from tests.real_git import commit, git

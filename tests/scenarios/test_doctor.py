@@ -17,7 +17,7 @@ from runner.adapters.engine.protocol import Engine
 from runner.adapters.git import repository as git
 from runner.adapters.store import locks
 from runner.controller.cleanup.orphans import leftovers, stale_locks
-from runner.controller.observe.damaged import damaged
+from runner.controller.onboarding.damaged import damaged
 from runner.controller.project import Project, open_project, open_repository
 from runner.domain.events import Event
 from runner.domain.instance import container as names

@@ -14,7 +14,6 @@ from runner.adapters.files import disk
 from runner.adapters.files.captured import Captured
 from runner.controller.data.database import required_adapter, site_of
 from runner.controller.instance.container import exec_env
-from runner.controller.instance.sparse import hand_in_patterns
 from runner.controller.operation import (
     Operation,
     ProjectOperation,
@@ -22,6 +21,7 @@ from runner.controller.operation import (
     require_worktree,
 )
 from runner.controller.project import Project, Repository, open_project
+from runner.controller.sync.sparse import hand_in_patterns
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.instance.container import WORKSPACE
 

@@ -14,6 +14,7 @@ from runner.controller.instance import images
 from runner.controller.instance.container import ensure_running, ensure_stopped, prepare_folder
 from runner.controller.instance.env_files import write_files
 from runner.controller.instance.hooks import copy_hooks, hooks_left_out, reinstall_hooks
+from runner.controller.instance.lost_data import forget_lost_data
 from runner.controller.instance.ports import require_slots
 from runner.controller.instance.private_git import ensure_own_git, require_no_submodules
 from runner.controller.instance.services import ensure_services
@@ -33,7 +34,6 @@ from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
 from runner.controller.sync.sync import sync
 from runner.controller.volumes.layers import drop_layers
-from runner.controller.volumes.lost_data import forget_lost_data
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
 from runner.domain.events import Emit, Said, Warned
 from runner.domain.instance.container import WORKSPACE

@@ -17,7 +17,7 @@ from runner.controller.instance.hooks import hooks_left_out
 from runner.controller.instance.ports import slots_of
 from runner.controller.landing.recovery import unfinished
 from runner.controller.lifecycle.preflight import obstacles
-from runner.controller.observe.damaged import damaged
+from runner.controller.onboarding.damaged import damaged
 from runner.controller.onboarding.git_locks import git_locks
 from runner.controller.onboarding.moved import moved
 from runner.controller.project import Project, connect

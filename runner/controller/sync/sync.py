@@ -15,11 +15,11 @@ from typing import BinaryIO, Literal, cast
 from runner.adapters.git import quarantine
 from runner.adapters.git.private import Inside
 from runner.controller.instance.container import require_cover
-from runner.controller.instance.filtered import ensure_filtered
 from runner.controller.instance.private_git import hand_in_rules, instance_ref, own_git
-from runner.controller.instance.sparse import hand_in_patterns, require_none_hidden
 from runner.controller.operation import Operation, ProjectOperation
+from runner.controller.sync.filtered import ensure_filtered
 from runner.controller.sync.git_inside import run_git
+from runner.controller.sync.sparse import hand_in_patterns, require_none_hidden
 from runner.domain.errors import (
     BothMoved,
     CommandFailed,

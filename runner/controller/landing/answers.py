@@ -1,0 +1,72 @@
+"""What a merge is asked for, and what became of each instance."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options of one merge. `gates` come on top of the configured ones; `push` None means:
+    where base is at its remote. `into` is the branch to land in, by default the one that each
+    instance started from. `idle` is what becomes of instances that have nothing new: they
+    are refused, or passed over."""
+
+    order: Literal["auto", "given"] = "auto"
+    gates: tuple[str, ...] = ()
+    no_gate: bool = False
+    push: bool | None = None
+    keep: bool = False
+    message: str | None = None
+    width: int | None = None
+    dry_run: bool = False
+    into: str | None = None
+    idle: Literal["refuse", "pass"] = "refuse"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one instance. `commit` is the candidate, `log` the folder of its gates."""
+
+    id: str
+    state: State
+    message: str
+    commit: str | None = None
+    files: tuple[str, ...] = ()
+    log: str | None = None
+    hint: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One run, of one queue into one base. `was` and `now`: base before and after."""
+
+    run: str | None
+    base: str
+    was: str
+    now: str
+    pushed: bool
+    outcomes: list[Outcome] = field(default_factory=list)
+    failed: int = 0
+    """The exit code of what stopped the whole queue."""
+    remote: str | None = None
+    """Where what lands is pushed to."""
+    not_pushed: str = ""
+    """Why it is pushed nowhere."""
+    others: "list[Merged]" = field(default_factory=list)
+    """Of a merge into several bases: the queues after the first."""
+
+    @property
+    def exit_code(self) -> int:
+        """1 for a red gate, 4 for refused or conflicting, 0 when everything landed; that of an
+        error that stopped a queue."""
+        queues = [self, *self.others]
+        failed = max(queue.failed for queue in queues)
+        if failed:
+            return failed
+        states = {outcome.state for queue in queues for outcome in queue.outcomes}
+        if states & {"red", "red_together"}:
+            return 1
+        return 4 if states & {"conflict", "refused"} else 0
