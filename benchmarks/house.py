@@ -30,10 +30,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from processes import Failed, run, seconds
+from processes import Failed, run
 from scene import SLOTS, TREEDOCK, Scene, free_block
 from shape import shape
-from verbs import SIMPLEST, VERBS, Verb, remove
+from verbs import SIMPLEST, VERBS, Verb, remove, timed
 
 TRACED = Path(__file__).with_name("traced.py")
 WRAPPERS = ("sh", "env", "nice", "setsid", "timeout")
@@ -118,14 +118,6 @@ def scene_of(command: Path) -> Iterator[Scene]:
             yield scene
         finally:
             scene.remove_all()
-
-
-def timed(scene: Scene, verb: Verb) -> float:
-    [instance] = scene.ids(1)
-    verb.prepare(scene, instance)
-    took = seconds(verb.command(scene, instance), cwd=scene.repository)
-    remove(scene, instance)
-    return took
 
 
 def traced(scene: Scene, verb: Verb, times: list[float]) -> Trace:

@@ -43,8 +43,17 @@ class Goal:
 
 
 GOALS = (
-    Goal("up of one", "floor of one", "ratio", 1.5),
+    Goal("up of one", "floor of one", "ratio", 1.25),
     Goal("up of one", "devcontainer up", "ratio", 0.9),
+    Goal("verb: exec", "docker exec", "ratio", 2.5),
+    Goal("verb: up, unchanged", "docker exec", "ratio", 3.5),
+    Goal("verb: status", "docker exec", "ratio", 3.0),
+    Goal("verb: sync of none", "docker exec", "ratio", 3.0),
+    # "beside" is an older commit; what is not slower may differ by chance.
+    *(
+        Goal(f"verb: {name}", f"verb: {name}, beside", "ratio", 1.05)
+        for name in ("list", "up", "merge", "clean")
+    ),
     Goal("up of 20 at once", "floor of 20: starts", "ratio", 1.3),
     Goal("up of 20 at once", "floor of 20: worktrees, starts", "ratio", 1.3),
     Goal("list of 20", "wtenv ls", "ratio", 0.7),

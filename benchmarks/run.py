@@ -1,6 +1,10 @@
 """Measure treedock beside its floor and its peers: whole processes, in one run.
 
-    python benchmarks/run.py [--rounds N] [--image NAME] [--only one|many|looks|merging|warm]
+    python benchmarks/run.py [--rounds N] [--image NAME] [--only GROUP...] [--beside PATH]
+
+GROUP: one, verbs, many, looks, merging, warm. --beside gives the command of another treedock, for
+example PATH/.venv/bin/treedock of a checkout of an older commit; it takes its turns at `verbs` in
+a repository of its own.
 
 What is compared takes turns (A B A B), so that a drift of the machine hits both. Prints tables
 and writes benchmarks/results.json, or with --only just prints. Removes everything it made, also
@@ -18,17 +22,19 @@ from pathlib import Path
 
 import docker
 import report
+import verbs
 from merging import MANY_FILES, Merging
 from peers import Devcontainer, Mergetrain, Wtenv
 from processes import run, seconds
-from scene import SLOTS, Content, Scene, free_block
+from scene import SLOTS, TREEDOCK, Content, Scene, free_block
 from shop import EMPTY, LITTLE
 from turns import Turns, say
+from verbs import SIMPLEST
 from warm import Warm
 
 RESULTS = Path(__file__).with_name("results.json")
 MANY = 20
-GROUPS = ("one", "many", "looks", "merging", "warm")
+GROUPS = ("one", "verbs", "many", "looks", "merging", "warm")
 
 
 class Running:
@@ -122,16 +128,19 @@ class Running:
 
 
 @contextmanager
-def scenes(image: str, **contents: Content) -> Iterator[tuple[Path, list[Scene]]]:
+def scenes(
+    image: str, beside: Path | None = None, **contents: Content
+) -> Iterator[tuple[Path, list[Scene]]]:
     """A scratch folder with a repository for each name; no container or volume of theirs survives
-    it."""
+    it. The one named `theirs` is for the command `beside`."""
     made: list[Scene] = []
     with tempfile.TemporaryDirectory(prefix="treedock-benchmark-") as folder:
         # Twice the slots: one block of ports for treedock, one for its counterparts.
         first_port = free_block(4 * SLOTS)
         try:
             for name, content in contents.items():
-                made.append(Scene(Path(folder) / name, image, first_port, content))
+                command = beside if beside and name == "theirs" else TREEDOCK
+                made.append(Scene(Path(folder) / name, image, first_port, content, command))
             yield Path(folder), made
         finally:
             unwanted = (signal.SIGINT, signal.SIGTERM)
@@ -143,8 +152,10 @@ def scenes(image: str, **contents: Content) -> Iterator[tuple[Path, list[Scene]]
                 signal.signal(one, handler)
 
 
-def measure(turns: Turns, groups: tuple[str, ...], rounds: int, image: str) -> None:
-    if set(groups) - {"merging", "warm"}:
+def measure(
+    turns: Turns, groups: tuple[str, ...], rounds: int, image: str, beside: Path | None
+) -> None:
+    if set(groups) - {"verbs", "merging", "warm"}:
         with scenes(image, one=Content(), many=Content()) as (folder, (one, many)):
             running = Running(turns, folder, one, many)
             if "one" in groups:
@@ -153,9 +164,13 @@ def measure(turns: Turns, groups: tuple[str, ...], rounds: int, image: str) -> N
                 running.measure_many(rounds)
             if "looks" in groups:
                 running.measure_looks(rounds)
+    if "verbs" in groups:
+        contents = {"ours": SIMPLEST, **({"theirs": SIMPLEST} if beside else {})}
+        with scenes(image, beside, **contents) as (_, made):
+            verbs.measure(turns, rounds, dict(zip(["", ", beside"], made, strict=False)))
     if "merging" in groups:
-        many = Content(modules=MANY_FILES)
-        with scenes(image, large=many, queue=Content()) as (folder, (large, queue)):
+        larger = Content(modules=MANY_FILES)
+        with scenes(image, large=larger, queue=Content()) as (folder, (large, queue)):
             say("installing mergetrain")
             Merging(turns, large, queue, Mergetrain(folder)).measure(rounds)
     if "warm" in groups:
@@ -167,11 +182,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure treedock beside its floor and peers.")
     parser.add_argument("--rounds", type=int, default=10, help="of the shortest comparison")
     parser.add_argument("--image", default="fullstack", help="the image of all containers")
-    parser.add_argument("--only", choices=GROUPS, help="a part of it, printed and not written")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, help="parts, printed and not written")
+    parser.add_argument("--beside", type=Path, help="the command of another treedock")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     turns = Turns()
-    measure(turns, (asked.only,) if asked.only else GROUPS, asked.rounds, asked.image)
+    groups = tuple(asked.only or GROUPS)
+    beside = asked.beside and asked.beside.absolute()
+    measure(turns, groups, asked.rounds, asked.image, beside)
     machine = report.machine(docker.APIClient(version="auto"))
     results = report.document(turns.samples, turns.sizes, machine)
     if not asked.only:

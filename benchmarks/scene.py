@@ -92,10 +92,9 @@ class Scene:
 
     def container(self, instance: str) -> dict[str, Any]:
         """The instance's container as the engine describes it."""
-        record = self.repository / ".git/treedock/instances" / instance / "events.jsonl"
-        events = [json.loads(line) for line in record.read_text().splitlines()]
-        made = next(event["id"] for event in reversed(events) if event["event"] == "container")
-        found: dict[str, Any] = self.engine.inspect_container(made)
+        labels = [self.ours, f"treedock.instance={instance}"]
+        [made] = self.engine.containers(filters={"label": labels})
+        found: dict[str, Any] = self.engine.inspect_container(made["Id"])
         return found
 
     def sidecar(self, instance: str, name: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class Tracer:
             thread.started_by = self._callers(sys._getframe(1))  # type: ignore[attr-defined]
             start(thread)
 
-        threading.Thread.start = start_known  # type: ignore[method-assign]
+        threading.Thread.start = start_known  # type: ignore[assignment,method-assign]
 
     # --- the end ----------------------------------------------------------------------------
 

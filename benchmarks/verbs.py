@@ -1,10 +1,12 @@
-"""Single verbs on the simplest project: how each is prepared, and how it is asked for."""
+"""Single verbs on the simplest project: how each is prepared, asked for, and timed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from processes import run
+from processes import run, seconds
 from scene import Content, Scene
+from turns import Measurement, Turns
 
 SIMPLEST = Content(modules=0, config="", files={"README": "a project\n"})
 COMMIT = "date +%N > worked && git add worked && git commit --quiet --message work"
@@ -60,3 +62,33 @@ def remove(scene: Scene, instance: str) -> None:
     """Remove the instance where it is still there."""
     if (scene.repository / "trees" / instance).exists():
         scene.clean([instance])
+
+
+def timed(scene: Scene, verb: Verb) -> float:
+    """Seconds of the whole process, on a new instance."""
+    [instance] = scene.ids(1)
+    verb.prepare(scene, instance)
+    took = seconds(verb.command(scene, instance), cwd=scene.repository)
+    remove(scene, instance)
+    return took
+
+
+def measure(turns: Turns, rounds: int, scenes: Mapping[str, Scene]) -> None:
+    """Every verb in every scene in turns, and a plain `docker exec`. A scene's name is put behind
+    the verb's."""
+    takes: list[Measurement] = [partial(_docker_exec, next(iter(scenes.values())))]
+    takes += [partial(_one, verb, name, scene) for verb in VERBS for name, scene in scenes.items()]
+    turns.take("verbs", rounds, takes)
+
+
+def _one(verb: Verb, name: str, scene: Scene) -> dict[str, float]:
+    return {f"verb: {verb.name}{name}": timed(scene, verb)}
+
+
+def _docker_exec(scene: Scene) -> dict[str, float]:
+    [instance] = scene.ids(1)
+    up(scene, instance)
+    container = scene.container(instance)["Id"]
+    took = seconds(["docker", "exec", container, "true"])
+    scene.clean([instance])
+    return {"docker exec": took}
