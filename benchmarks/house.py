@@ -194,7 +194,7 @@ def package_text(found: dict[str, Any]) -> str:
         *(f"  {lines:5} {name}" for name, lines in found["files_over_250_lines"]),
     ]
     for kind, groups in found["circles"].items():
-        what = f"circles of {kind.replace('_with_late', ', late imports and those of types too')}"
+        what = f"circles of {kind.replace('_', ' ')}"
         lines += [f"{what}: {len(groups)}", *(f"  {' <-> '.join(group)}" for group in groups)]
     return "\n".join(lines)
 

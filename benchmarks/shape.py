@@ -1,7 +1,7 @@
 """The shape of a Python package, read from its source: sizes, functions, imports and circles."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ class Function:
 
 @dataclass(frozen=True)
 class Source:
-    """One file: `now` is what importing it imports, `late` what it imports inside of functions or
-    for the type checker only. Names of modules, absolute."""
+    """One file, and the absolute names that it imports: `now` when it is imported itself, `late`
+    inside of functions, `typed` for the type checker only."""
 
     name: str
     lines: int
     functions: tuple[Function, ...]
     now: frozenset[str] = field(repr=False)
     late: frozenset[str] = field(repr=False)
+    typed: frozenset[str] = field(repr=False)
 
 
 def shape(root: Path) -> dict[str, Any]:
@@ -47,10 +48,9 @@ def shape(root: Path) -> dict[str, Any]:
         "share_over_40_lines": round(len(long) / len(functions), 4) if functions else 0,
         "files_over_250_lines": largest,
         "circles": {
-            "files": circles(graph(sources, late=False)),
-            "files_with_late": circles(graph(sources, late=True)),
-            "rooms": circles(rooms(graph(sources, late=False), root)),
-            "rooms_with_late": circles(rooms(graph(sources, late=True), root)),
+            f"{kind}{with_}": circles(found)
+            for with_, files in graphs(sources).items()
+            for kind, found in (("files", files), ("rooms", rooms(files, root)))
         },
     }
 
@@ -73,23 +73,22 @@ def read(path: Path, root: Path) -> Source:
         if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
     )
     package = list(path.relative_to(root.parent).parent.parts)
-    now = frozenset(_imported(_run_at_import(tree), package))
+    now = frozenset(_imported(_nodes(tree, functions=False), package))
+    run = frozenset(_imported(_nodes(tree, functions=True), package))
     every = frozenset(_imported(ast.walk(tree), package))
-    return Source(name, len(text.splitlines()), functions, now, every - now)
+    return Source(name, len(text.splitlines()), functions, now, run - now, every - run)
 
 
-def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run when the module is imported."""
+def _nodes(node: ast.AST, *, functions: bool) -> Iterator[ast.AST]:
+    """What runs when the module is imported and, with `functions`, later."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not functions:
             continue
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for other in child.orelse:
-                yield other
-                yield from _run_at_import(other)
+            yield from (part for other in child.orelse for part in ast.walk(other))
             continue
         yield child
-        yield from _run_at_import(child)
+        yield from _nodes(child, functions=functions)
 
 
 def _imported(nodes: Iterable[ast.AST], package: list[str]) -> Iterator[str]:
@@ -106,12 +105,21 @@ def _imported(nodes: Iterable[ast.AST], package: list[str]) -> Iterator[str]:
 # --- graphs ---------------------------------------------------------------------------------
 
 
-def graph(sources: dict[str, Source], *, late: bool) -> Graph:
-    """Which module of the package imports which."""
+def graphs(sources: dict[str, Source]) -> dict[str, Graph]:
+    """Which module of the package imports which: at import, with late imports, with those for the
+    type checker as well."""
+    return {
+        "": _graph(sources, lambda one: one.now),
+        "_with_late": _graph(sources, lambda one: one.now | one.late),
+        "_with_late_and_types": _graph(sources, lambda one: one.now | one.late | one.typed),
+    }
+
+
+def _graph(sources: dict[str, Source], imports: Callable[[Source], frozenset[str]]) -> Graph:
     found: Graph = {}
     for module, source in sources.items():
-        named = source.now | (source.late if late else frozenset())
         # Of `from a import b`, b is a module, or a name that a itself defines.
+        named = imports(source)
         found[module] = {name if name in sources else name.rpartition(".")[0] for name in named}
         found[module] &= sources.keys() - {module}
     return found

@@ -45,19 +45,18 @@ def test_a_circle_of_files_is_found_over_others(shape: ModuleType, tmp_path: Pat
     assert shape.shape(root)["circles"]["files"] == [["made.a", "made.b", "made.c"]]
 
 
-@pytest.mark.parametrize(
-    "late",
-    [
-        "def f():\n    from made.a import x",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from made.a import x",
-    ],
-)
+LATE = "def f():\n    from made.a import x"
+TYPED = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from made.a import x"
+
+
+@pytest.mark.parametrize(("text", "late"), [(LATE, True), (TYPED, False)], ids=["late", "typed"])
 def test_a_late_import_closes_a_circle_of_its_own_kind(
-    shape: ModuleType, tmp_path: Path, late: str
+    shape: ModuleType, tmp_path: Path, text: str, late: bool
 ) -> None:
-    circles = shape.shape(package(tmp_path, a="import made.b", b=late))["circles"]
+    circles = shape.shape(package(tmp_path, a="import made.b", b=text))["circles"]
     assert circles["files"] == []
-    assert circles["files_with_late"] == [["made.a", "made.b"]]
+    assert circles["files_with_late"] == ([["made.a", "made.b"]] if late else [])
+    assert circles["files_with_late_and_types"] == [["made.a", "made.b"]]
 
 
 def test_rooms_may_be_in_a_circle_where_no_files_are(shape: ModuleType, tmp_path: Path) -> None:
