@@ -18,9 +18,9 @@ pytestmark = pytest.mark.deep
 
 KILLED = """
 import sys
-from runner.adapters.runs import Landing
-from runner.controller.landing import land
-from runner.controller.opening import open_repository
+from runner.adapters.store.runs import Landing
+from runner.controller.landing.land import land
+from runner.controller.project import open_repository
 from pathlib import Path
 land(open_repository(Path(sys.argv[1])), Landing("", *sys.argv[2:], {}), print)
 """
