@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
-from runner.adapters.git.repository import _environment
+from runner.adapters.git.process import environment
 from runner.domain.errors import Unavailable
 
 TIMEOUT = 60.0  # seconds for one call of gh
@@ -148,9 +148,9 @@ def _repo(forge: Forge) -> str:
 def _gh(*arguments: str, stdin: str = "") -> str:
     """What gh prints. It is told the repository, so it looks into none, and asks nobody."""
     quiet = {"GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
-    environment = {k: v for k, v in _environment().items() if k not in ("GH_REPO", "GH_DEBUG")}
+    own = {k: v for k, v in environment().items() if k not in ("GH_REPO", "GH_DEBUG")}
     with subprocess.Popen(
-        ["gh", *arguments], cwd="/", env=environment | quiet, start_new_session=True,
+        ["gh", *arguments], cwd="/", env=own | quiet, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         try:

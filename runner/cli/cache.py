@@ -27,7 +27,7 @@ def _age(ctx: click.Context, option: click.Parameter, text: str | None) -> float
 
 
 def _size(ctx: click.Context, option: click.Parameter, text: str | None) -> int | None:
-    from runner.domain.config.model import parse_size
+    from runner.domain.sizes import parse_size
 
     try:
         return None if text is None else parse_size(text)

@@ -51,9 +51,9 @@ def show_command(json_: bool) -> None:
 @output.as_json
 def schema_command(json_: bool) -> None:
     """Print the JSON Schema of treedock.yaml."""
-    from runner.domain.config import model
+    from runner.domain.config.schema import schema
 
-    document = model.schema()
+    document = schema()
     if json_:
         output.show_json({"schema": document})
     else:

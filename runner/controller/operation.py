@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.files import disk
 from runner.adapters.git.repository import Git
 from runner.adapters.store import locks
 from runner.adapters.store.records import Records
@@ -16,12 +17,12 @@ from runner.controller.project import Project, Repository, was_moved
 from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
 from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
 from runner.domain.instance.container import LABEL_SIDECAR
-from runner.domain.instance.environment import values_of
+from runner.domain.instance.environment import ENV_FILE, require_one_argument, values_of
 from runner.domain.instance.record import Record
 from runner.domain.text import sentences
 
 if TYPE_CHECKING:
-    from runner.domain.config.model import Config
+    from runner.domain.config.project import Config
 
 
 class Operation:
@@ -203,6 +204,17 @@ class ProjectOperation(Operation):
     def admitted(self, given: dict[str, str]) -> dict[str, str]:
         """Of what `.env` gives, what goes into the environment."""
         return given
+
+    def env_file(self) -> dict[str, str]:
+        """What the instance's .env holds, for the container's environment. Raises ConfigError for
+        a value that no program can get."""
+        from runner.adapters.files import env_file
+
+        data = disk.read_untrusted(Path(self.record.worktree) / ENV_FILE, 2**20) or b""
+        values = self.admitted(env_file.values(data.decode(errors="replace")))
+        for key, value in values.items():
+            require_one_argument(f"{ENV_FILE} of {self.id}: {key}", value)
+        return values
 
     def values(self) -> dict[str, str]:
         """Everything that the app is told."""

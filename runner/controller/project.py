@@ -24,8 +24,7 @@ from runner.domain.instance.record import Record, check_id
 from runner.domain.text import listed
 
 if TYPE_CHECKING:  # pydantic is not paid for by `list`
-    from runner.controller.instance.copies import Copies
-    from runner.domain.config.model import Config, UserConfig
+    from runner.domain.config.project import Config, UserConfig
 
 CONFIG_FILE = "treedock.yaml"
 
@@ -199,7 +198,7 @@ class Project:
 
     @property
     def name(self) -> str:
-        from runner.domain.config.model import project_name
+        from runner.domain.config.project import project_name
 
         return self.config.name or project_name(self.repository.checkout.name)
 
@@ -237,13 +236,6 @@ class Project:
 
     def _own_branches(self) -> set[str]:
         return {record.branch for record in self.repository.records.all()}
-
-    @cached_property
-    def copies(self) -> "Copies":
-        """What a new instance gets a copy of."""
-        from runner.controller.instance.copies import copies_of
-
-        return copies_of(self)
 
     def on(self, base: str) -> "Project":
         """The same project with another base."""
@@ -305,7 +297,7 @@ def open_repository(
 def open_project(repository: Repository) -> Project:
     """Read treedock.yaml of the main checkout and the user's own file. Raises ConfigError."""
     from runner.adapters.files import yaml_file
-    from runner.domain.config import model as config
+    from runner.domain.config.validate import validate
 
     path = repository.checkout / CONFIG_FILE
     if not path.exists():
@@ -314,7 +306,7 @@ def open_project(repository: Repository) -> Project:
             hint="Write one with: treedock init",
         )
     disk.inside(repository.checkout, CONFIG_FILE, CONFIG_FILE)
-    loaded = config.validate(yaml_file.load(path), CONFIG_FILE)
+    loaded = validate(yaml_file.load(path), CONFIG_FILE)
     project = Project(repository, loaded, user_config())
     _require_worktrees_possible(project)
     return project
@@ -344,10 +336,10 @@ def user_config_path() -> Path:
 def user_config() -> "UserConfig":
     """The user's own configuration; all defaults where there is no file. Raises ConfigError."""
     from runner.adapters.files import yaml_file
-    from runner.domain.config import model as config
+    from runner.domain.config.validate import validate_user
 
     path = user_config_path()
-    return config.validate_user(yaml_file.load(path) if path.exists() else None, str(path))
+    return validate_user(yaml_file.load(path) if path.exists() else None, str(path))
 
 
 def _require_no_instance(worktree: Path, common_dir: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from runner.adapters.engine.docker import DockerEngine
 from runner.adapters.engine.protocol import Engine, Finished
 from runner.controller.instance import images
-from runner.domain.config.model import Build, Image
+from runner.domain.config.sections import Build, Image
 from runner.domain.errors import EngineFailed, ImageBuildFailed
 from runner.domain.events import Event, Output
 from runner.domain.instance.container import CA_BUNDLE, HOME, WORKSPACE, ContainerSpec, Limits

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from runner.controller.landing import gates
 from runner.controller.landing.gates import Verdict
-from runner.domain.config.model import Gate
+from runner.domain.config.sections import Gate
 from tests.real_git import commit, git
 from tests.shop import Shop
 

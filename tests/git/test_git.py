@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.git import repository as adapter
-from runner.adapters.git.repository import Git
+from runner.adapters.git.process import version
+from runner.adapters.git.repository import Git, locate
 from runner.adapters.store import locks
 from runner.domain.errors import GitFailed, NotFound, Refused
 from tests.real_git import commit, git, make_repository, write
@@ -46,7 +46,7 @@ def head(repo: Path, name: str = "HEAD") -> str:
 
 
 def test_git_tells_its_version() -> None:
-    assert adapter.version() >= (2, 39)
+    assert version() >= (2, 39)
 
 
 def test_worktrees_are_listed_with_branch_and_head(repo: Path, own: Git, tree: Path) -> None:
@@ -504,7 +504,7 @@ def test_a_git_dir_in_the_environment_is_ignored(repo: Path, own: Git, tmp_path:
         add(own, repo / "trees" / "auth", "feature/auth")
         write(repo / "trees" / "auth", {"new": "x"})
         assert own.dirty(repo / "trees" / "auth") == ["new"]
-        place = adapter.locate(repo)
+        place = locate(repo)
     assert place is not None
     assert place.checkout == repo
     assert (repo / "trees" / "auth" / "README.md").exists()

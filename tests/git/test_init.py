@@ -8,7 +8,7 @@ import yaml
 
 from runner.controller.onboarding.demo import copy_demo
 from runner.controller.onboarding.init import init
-from runner.domain.config.model import Config
+from runner.domain.config.project import Config
 from runner.domain.errors import NotFound, Refused
 
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"

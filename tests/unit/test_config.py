@@ -7,11 +7,12 @@ import pytest
 import yaml
 
 from runner.adapters.files import yaml_file
-from runner.domain.config import model
-from runner.domain.config.model import parse_size, project_name, validate, validate_user
+from runner.domain.config.project import project_name
+from runner.domain.config.schema import schema
+from runner.domain.config.validate import validate, validate_user
 from runner.domain.errors import ConfigError
 from runner.domain.instance.environment import values_of
-from runner.domain.sizes import shown_size
+from runner.domain.sizes import parse_size, shown_size
 
 
 def refusal(text: str) -> str:
@@ -223,8 +224,8 @@ def test_what_is_no_size_is_refused(size: object) -> None:
 
 
 def test_the_schema_documents_every_key() -> None:
-    schema = model.schema()
-    pictures = {"": schema, **schema["$defs"]}
+    whole = schema()
+    pictures = {"": whole, **whole["$defs"]}
     undocumented = [
         f"{name}.{key}"
         for name, graph in pictures.items()
@@ -232,7 +233,7 @@ def test_the_schema_documents_every_key() -> None:
         if not field.get("description")
     ]
     assert undocumented == []
-    assert "in" in schema["$defs"]["Step"]["properties"]
+    assert "in" in whole["$defs"]["Step"]["properties"]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from runner.controller.data.database import url_of, variables
+from runner.adapters.database import variables_of
+from runner.controller.data.database import url_of
 from runner.controller.landing.gates import run_gates
-from runner.domain.config.model import Gate, validate
+from runner.domain.config.sections import Gate
+from runner.domain.config.validate import validate
 from runner.domain.errors import ConfigError, Refused
 from tests.real_git import git
 from tests.shop import Shop
@@ -18,7 +20,7 @@ SIDECAR = {
 
 
 def found(**keys: Any) -> dict[str, str]:
-    return variables(validate({"name": "shop", **keys}, "treedock.yaml"))
+    return variables_of(validate({"name": "shop", **keys}, "treedock.yaml"))
 
 
 def test_a_postgres_is_found_by_its_url_and_by_its_clients() -> None:

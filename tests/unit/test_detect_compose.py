@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runner import resources
 from runner.adapters.files import yaml_tree
-from runner.domain.config.model import Config
+from runner.domain.config.project import Config
 from runner.domain.detect import ComposeFile, Findings, Listing, detect
 from runner.domain.rendering.starter import render_starter
 

@@ -13,6 +13,16 @@ from tests.running import CHECKOUT
 FLOORS = {"domain": 1, "adapters": 2, "controller": 3, "cli": 4}
 BESIDES = {"runner.resources": 0, "runner.__init__": 0, "runner.__main__": 5}
 
+# The rooms of each floor, from the lowest: a room imports those before it, late or for types too.
+# A module that lies beside the rooms counts as one.
+ROOMS = {
+    "domain": "data events git sizes text typed errors landing instance cache config detect "
+    "rendering",
+    "adapters": "failpoints engine files database host store git github",
+    "controller": "parallel project disk_watch operation volumes instance cache sync data "
+    "lifecycle observe cleanup landing onboarding",
+}
+
 # What each floor may import besides the standard library and the floors below it.
 OUTSIDE = {
     "domain": {"pydantic"},
@@ -35,6 +45,29 @@ def test_imports_point_down_only(path: Path) -> None:
     own = level(name_of(path))
     upwards = [name for name in imports(path) if name.startswith("runner.") and level(name) > own]
     assert upwards == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))
+def test_rooms_import_the_rooms_before_them_only(path: Path) -> None:
+    floor, room, *_ = [*name_of(path).removeprefix("runner.").split("."), ""]
+    order = ROOMS.get(floor, room).split()
+    if room in ("", "__init__") or floor not in ROOMS:
+        return
+    there = {name.split(".")[2] for name in imports(path) if name.startswith(f"runner.{floor}.")}
+    assert sorted(other for other in there if order.index(other) > order.index(room)) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    names = {name_of(path).removesuffix(".__init__"): path for path in MODULES}
+    rest = {
+        name: {found for one in imports(path) for found in (one, one.rpartition(".")[0])}
+        & (names.keys() - {name})
+        for name, path in names.items()
+    }
+    while free := [name for name, found in rest.items() if not found & rest.keys()]:
+        for name in free:
+            del rest[name]
+    assert sorted(rest) == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))

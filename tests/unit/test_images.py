@@ -15,7 +15,7 @@ import pytest
 from runner import resources
 from runner.adapters.engine.protocol import Engine
 from runner.controller.instance import images
-from runner.domain.config.model import Build, Image
+from runner.domain.config.sections import Build, Image
 from runner.domain.errors import ConfigError, EngineFailed
 from runner.domain.events import Event
 from runner.domain.instance.container import CA_BUNDLE

@@ -11,8 +11,8 @@ from runner.domain.cache.produces import (
     products_of,
     snapshot_key,
 )
-from runner.domain.config import model
-from runner.domain.config.model import Step
+from runner.domain.config.sections import Step
+from runner.domain.config.validate import validate
 from runner.domain.errors import ConfigError
 
 LOCKS = {
@@ -279,7 +279,7 @@ def test_of_two_steps_that_make_one_folder_the_first_counts() -> None:
 )
 def test_a_configuration_that_cannot_be_meant_is_refused(setup: list[dict[str, object]]) -> None:
     with pytest.raises(ConfigError, match="setup"):
-        model.validate({"setup": setup}, "treedock.yaml")
+        validate({"setup": setup}, "treedock.yaml")
 
 
 def test_a_step_is_to_be_run_again_when_its_line_or_its_lock_file_changes() -> None:

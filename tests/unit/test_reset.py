@@ -17,7 +17,7 @@ from runner.controller.instance.processes import run_folder, start_job
 from runner.controller.instance.worktree import Wish
 from runner.controller.lifecycle.up import up
 from runner.controller.operation import ProjectOperation
-from runner.domain.config.model import Database
+from runner.domain.config.sections import Database
 from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, NotFound, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop

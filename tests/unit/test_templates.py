@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import resources
-from runner.domain.config.model import Config
+from runner.domain.config.project import Config
 from runner.domain.detect import Database, Findings, Listing, Service, Step, detect
 from runner.domain.rendering.starter import render_starter
 

@@ -12,7 +12,8 @@ from typing import BinaryIO, Literal, Protocol, cast
 
 from runner.adapters.engine.protocol import Engine
 from runner.adapters.failpoints import step
-from runner.domain.config.model import Config, Database, Sidecar
+from runner.domain.config.project import Config
+from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import CommandFailed
 from runner.domain.instance.container import WORKSPACE
 from runner.domain.text import with_last_lines
@@ -93,6 +94,12 @@ def adapter_of(config: Config) -> Adapter | None:
     module = import_module(f"{__name__}.{database.engine}")
     made = module.Adapter(database, config.sidecars.get(database.beside))
     return cast(Adapter, made)
+
+
+def variables_of(config: Config) -> dict[str, str]:
+    """DATABASE_URL, and what the engine's clients read; empty where nothing is known."""
+    adapter = adapter_of(config)
+    return adapter.variables() if adapter else {}
 
 
 class _Printed:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runner.adapters.database import Kind, Site
-from runner.domain.config.model import Database, Sidecar
+from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import Refused
 
 

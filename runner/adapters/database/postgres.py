@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from runner.adapters.database import Kind, Site, run
 from runner.adapters.files import disk
-from runner.domain.config.model import Database, Sidecar
+from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import CommandFailed
 
 USER = "postgres"  # and with it database, where nothing else is named

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.adapters.database import Kind, Site, run
 from runner.adapters.files import disk
-from runner.domain.config.model import Database, Sidecar
+from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import CommandFailed, Refused
 from runner.domain.instance.container import RUN, WORKSPACE
 from runner.domain.text import sentences

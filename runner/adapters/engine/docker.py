@@ -19,8 +19,9 @@ from docker.types import LogConfig, Mount
 from docker.utils import kwargs_from_env
 
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
-from runner.adapters.engine.lazy import HINT, ICC
 from runner.adapters.engine.protocol import (
+    HINT,
+    ICC,
     NO_COMMAND,
     Container,
     EngineInfo,

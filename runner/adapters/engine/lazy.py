@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from runner.adapters.engine.protocol import Container, container_of
+from runner.adapters.engine.protocol import HINT, ICC, Container, container_of
 from runner.domain.errors import EngineFailed, EngineUnavailable, RunnerError
 from runner.domain.instance.container import LABEL, NETWORK
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 SOCKET = Path("/var/run/docker.sock")  # where docker-py looks unless DOCKER_HOST says otherwise
 TIMEOUT = 30.0  # seconds
 OK, NOT_FOUND = 200, 404
-ICC = "com.docker.network.bridge.enable_icc"
-
-HINT = "treedock doctor says why; treedock doctor --fix starts it where it can."
 
 
 def engine_socket(environment: Mapping[str, str]) -> Path | None:

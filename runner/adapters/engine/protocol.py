@@ -14,6 +14,10 @@ from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec
 from runner.domain.instance.record import ContainerStatus
 
+HINT = "treedock doctor says why; treedock doctor --fix starts it where it can."
+ICC = "com.docker.network.bridge.enable_icc"  # whether containers of a network reach each other
+
+
 NO_COMMAND = 127  # a shell's exit code for it
 
 

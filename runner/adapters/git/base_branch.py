@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping, 
 from pathlib import Path, PurePosixPath
 
 from runner.adapters.files import disk
+from runner.adapters.git.access import Worktree
 from runner.adapters.git.held_index import HeldIndex, held_index, require_unlocked
 from runner.adapters.git.rehearsal import rehearsal
-from runner.adapters.git.repository import Git, Worktree
+from runner.adapters.git.repository import Git
 from runner.domain.errors import BaseMoved, Refused
 from runner.domain.text import listed, shell_word
 

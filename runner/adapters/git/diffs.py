@@ -13,7 +13,8 @@ from typing import Literal
 
 from runner.adapters.files import disk
 from runner.adapters.git import status
-from runner.adapters.git.repository import Git, _flags, _spawn
+from runner.adapters.git.process import safe_flags, spawn
+from runner.adapters.git.repository import Git
 from runner.domain.errors import GitFailed
 from runner.domain.text import with_words
 
@@ -93,20 +94,20 @@ class Text:
 
 def fork_point(git: Git, base: str, head: str) -> str | None:
     """The merge base of two commits, or None where their histories are unrelated."""
-    done = git._run("merge-base", base, head, check=False)
+    done = git.run("merge-base", base, head, check=False)
     return done.stdout.decode().strip() if done.returncode == 0 else None
 
 
 def empty_tree(git: Git) -> str:
     """What to compare with where there is no merge base."""
-    return git._run("hash-object", "-t", "tree", "--stdin", stdin=b"").stdout.decode().strip()
+    return git.run("hash-object", "-t", "tree", "--stdin", stdin=b"").stdout.decode().strip()
 
 
 def commits(git: Git, base: str, head: str, limit: int = COMMITS) -> list[Commit]:
     """The commits of `head` that `base` lacks, the newest first, at most `limit`."""
     shape = [f"--format={_FIELDS}", "--encoding=UTF-8", "--no-show-signature", "--no-notes"]
     arguments = ["-z", f"--max-count={limit}", "--no-patch", "--no-color", *shape]
-    out = git._run("log", *arguments, f"{base}..{head}", "--").stdout
+    out = git.run("log", *arguments, f"{base}..{head}", "--").stdout
     fields = [part.decode(errors="replace") for part in out.split(b"\0")]
     groups = [fields[at : at + 6] for at in range(0, len(fields) - 5, 6)]
     return [Commit(i, who, mail, date, line, b.strip()) for i, who, mail, date, line, b in groups]
@@ -115,7 +116,7 @@ def commits(git: Git, base: str, head: str, limit: int = COMMITS) -> list[Commit
 def changes(git: Git, old: str, new: str) -> list[Change]:
     """What differs between two trees, submodules too (nothing looks into them)."""
     shape = ["-r", "-z", "-M", "--raw", "--numstat", "--ignore-submodules=none", *_SHAPE]
-    done = git._run("diff-tree", *shape, old, new, before=[*_BIG], timeout=TIMEOUT)
+    done = git.run("diff-tree", *shape, old, new, before=[*_BIG], timeout=TIMEOUT)
     entries = iter(os.fsdecode(done.stdout).split("\0"))
     found: dict[str, Change] = {}
     for entry in entries:
@@ -179,12 +180,12 @@ def loose_patch(git: Git, worktree: Path, found: list[UncommittedFile]) -> Text:
 def texts(git: Git, blobs: list[str]) -> dict[str, str | None]:
     """The texts of these blobs by id; None for one over TEXT_BOUND or that is not UTF-8."""
     asked = "".join(f"{blob}\n" for blob in dict.fromkeys(blobs)).encode()
-    sizes = git._run("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).stdout
+    sizes = git.run("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).stdout
     pairs = (line.split(" ") for line in sizes.decode().splitlines())
     small = [blob for blob, size in pairs if size.isdigit() and int(size) <= TEXT_BOUND]
     found: dict[str, str | None] = dict.fromkeys(blobs)
     for blob in small:
-        found[blob] = _utf8(git._run("cat-file", "blob", blob).stdout)
+        found[blob] = _utf8(git.run("cat-file", "blob", blob).stdout)
     return found
 
 
@@ -252,7 +253,7 @@ def _is_readable(one: UncommittedFile) -> bool:
 def _loose_counts(
     git: Git, worktree: Path, odd: list[UncommittedFile]
 ) -> dict[str, tuple[int | None, int | None]]:
-    out = git._run(
+    out = git.run(
         *_diff_of_files("--numstat", odd, "-z"), before=[*_BIG, *_no_filters(git)],
         git_dir=git.worktree_dir(worktree), work_tree=worktree, timeout=TIMEOUT,
     ).stdout  # fmt: skip
@@ -274,7 +275,7 @@ def _no_filters(git: Git) -> list[str]:
     """Options that turn every configured filter off: the branch's .gitattributes would decide
     which of them reads its files."""
     pattern = r"^filter\..*\.(clean|smudge|process|required)$"
-    out = git._run("config", "-z", "--name-only", "--get-regexp", pattern, check=False).stdout
+    out = git.run("config", "-z", "--name-only", "--get-regexp", pattern, check=False).stdout
     names = {key.rpartition(".")[0] for key in os.fsdecode(out).split("\0") if key}
     off = [
         f"{name}.{key}"
@@ -295,8 +296,8 @@ def _bounded(
     """At most DIFF_BOUND of what a command prints, up to the end of a line."""
     where = [] if cwd else [f"--git-dir={git.common_dir}"]
     cut = ["sh", "-c", _CUT, "sh", str(DIFF_BOUND + 1)]
-    command = [*cut, "git", *_flags(), *before, *where, *arguments]
-    done = _spawn(command, cwd=cwd or git.common_dir, timeout=TIMEOUT, env=env)
+    command = [*cut, "git", *safe_flags(), *before, *where, *arguments]
+    done = spawn(command, cwd=cwd or git.common_dir, timeout=TIMEOUT, env=env)
     if len(done.stdout) > DIFF_BOUND:
         whole = done.stdout[: done.stdout.rfind(b"\n") + 1]
         return Text(whole.decode(errors="replace"), cut=True)

@@ -12,11 +12,11 @@ AGE = 200  # commits that a branch may have moved on
 def before_changes(git: Git, head: str, files: Mapping[str, bytes]) -> list[str]:
     """The commits of the line, the newest first, behind which one of these files lost the content
     that is given: where the line last had all of them, if its head has not, is one of these."""
-    found = (git._run("hash-object", "--stdin", stdin=data) for data in files.values())
+    found = (git.run("hash-object", "--stdin", stdin=data) for data in files.values())
     lost = [f"--find-object={done.stdout.decode().strip()}" for done in found]
     shown = ["--first-parent", "-m", "--format=%P", f"--max-count={CHANGES}"]
     paths = [f":(top,literal){path}" for path in files]
-    out = git._run("log", *shown, *lost, head, "--", *paths).stdout.decode()
+    out = git.run("log", *shown, *lost, head, "--", *paths).stdout.decode()
     return [line.split()[0] for line in out.split("\n") if line]
 
 
@@ -24,11 +24,11 @@ def is_newest_of(git: Git, commit: str, head: str, patterns: Sequence[str]) -> b
     """Whether a commit is of the line of `head`, and no newer one of it has the same content in
     the files that `patterns` (globs) match; without any, in all files."""
     arguments = ["--first-parent", f"--max-count={AGE + 1}", head, f"^{commit}"]
-    newer = git._run("rev-list", *arguments).stdout.decode().split()
+    newer = git.run("rev-list", *arguments).stdout.decode().split()
     if len(newer) > AGE or (newer and git.commit(f"{newer[-1]}^1") != commit):
         return False
     globs = [f":(top,glob){pattern}" for pattern in patterns]
     return (bool(newer) or commit == head) and all(
-        git._run("diff-tree", "--quiet", commit, one, "--", *globs, check=False).returncode == 1
+        git.run("diff-tree", "--quiet", commit, one, "--", *globs, check=False).returncode == 1
         for one in newer
     )

@@ -34,7 +34,7 @@ class HeldIndex:
 
     def is_on(self, branch: str) -> bool:
         """Whether the branch is checked out there now."""
-        done = self._git._run("symbolic-ref", "--quiet", "HEAD", git_dir=self._git_dir, check=False)
+        done = self._git.run("symbolic-ref", "--quiet", "HEAD", git_dir=self._git_dir, check=False)
         return os.fsdecode(done.stdout).rstrip("\n") == f"refs/heads/{branch}"
 
     def fast_forward(self, branch: str, commit: str) -> None:
@@ -63,15 +63,15 @@ class HeldIndex:
     def restore(self, commit: str, path: str) -> None:
         """Write one file as it is in a commit, index and all."""
         arguments = ["restore", f"--source={commit}", "--staged", "--worktree"]
-        self._run(*arguments, "--", f":(top,literal){path}")
+        self.run(*arguments, "--", f":(top,literal){path}")
 
     def follow(self, old: str, new: str) -> None:
         """Bring the index from one commit to another, touching no file; where something is
         staged that differs from both, it stays as it is."""
-        self._run("read-tree", "-i", "-m", old, new, check=False)
+        self.run("read-tree", "-i", "-m", old, new, check=False)
 
     def _move(self, *arguments: str, to: str, before: list[str] | None = None) -> None:
-        done = self._run(*arguments, before=before, check=False)
+        done = self.run(*arguments, before=before, check=False)
         if not done.returncode:
             return
         said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
@@ -80,11 +80,11 @@ class HeldIndex:
             raise GitFailed(sentence, hint="Run the same command again.")
         raise Refused(sentence, hint="Fix what git names, then run the same command again.")
 
-    def _run(
+    def run(
         self, *arguments: str, before: list[str] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git on the copy."""
-        return self._git._run(
+        return self._git.run(
             *arguments, before=before, check=check,
             git_dir=self._git_dir, work_tree=self._checkout, env=self._env,
         )  # fmt: skip
@@ -95,7 +95,7 @@ def held_index(git: Git, checkout: Path) -> Iterator[HeldIndex]:
     """Lock the index of a checkout for the block; what git made of it counts when the block ends
     well. Repository lock. Raises Refused where another git is at work there.
     """
-    git_dir = git._git_dir(checkout)
+    git_dir = git.git_dir(checkout)
     git.require_safe_drivers(git_dir)
     index, copy = git_dir / "index", git_dir / "treedock-index"
     lock = git_dir / "index.lock"
@@ -115,7 +115,7 @@ def held_index(git: Git, checkout: Path) -> Iterator[HeldIndex]:
 
 def require_unlocked(git: Git, checkout: Path) -> None:
     """Raises Refused where another git is at work in the checkout."""
-    lock = git._git_dir(checkout) / "index.lock"
+    lock = git.git_dir(checkout) / "index.lock"
     deadline = time.monotonic() + PATIENCE
     while os.path.lexists(lock) and not _is_own(lock):
         _require_time(checkout, lock, deadline)

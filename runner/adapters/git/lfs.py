@@ -9,7 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from runner.adapters.git.repository import Git, _spawn
+from runner.adapters.git.process import spawn
+from runner.adapters.git.repository import Git
 from runner.domain.errors import Refused
 from runner.domain.text import listed, with_words
 
@@ -27,10 +28,10 @@ def pointers(git: Git, commit: str, remote: str) -> list[str]:
     """The ids of the LFS files in the history of `commit` that no branch of the remote has."""
     if not _is_used(git, commit):
         return []
-    listed = git._run("rev-list", "--objects", commit, "--not", f"--remotes={remote}").stdout
+    listed = git.run("rev-list", "--objects", commit, "--not", f"--remotes={remote}").stdout
     ids = [line.partition(b" ")[0] for line in listed.splitlines()]
     shape = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
-    sizes = git._run("cat-file", shape, stdin=b"".join(id_ + b"\n" for id_ in ids)).stdout
+    sizes = git.run("cat-file", shape, stdin=b"".join(id_ + b"\n" for id_ in ids)).stdout
     fields = (line.split(b" ") for line in sizes.splitlines())
     small = [
         name
@@ -39,7 +40,7 @@ def pointers(git: Git, commit: str, remote: str) -> list[str]:
     ]
     if not small:
         return []
-    texts = git._run("cat-file", "--batch", stdin=b"".join(id_ + b"\n" for id_ in small)).stdout
+    texts = git.run("cat-file", "--batch", stdin=b"".join(id_ + b"\n" for id_ in small)).stdout
     found = [match[1].decode() for match in _POINTER.finditer(texts)]
     return list(dict.fromkeys(found))
 
@@ -93,7 +94,7 @@ def _program(commit: str) -> str:
 def _is_used(git: Git, commit: str) -> bool:
     """Whether the attributes of a commit, or those of this machine, give files to Git LFS."""
     files = [":(glob)**/.gitattributes"]
-    done = git._run("grep", "-q", "filter=lfs", commit, "--", *files, check=False)
+    done = git.run("grep", "-q", "filter=lfs", commit, "--", *files, check=False)
     own = git.common_dir / "info/attributes"
     return done.returncode == 0 or (own.exists() and b"filter=lfs" in own.read_bytes())
 
@@ -116,4 +117,4 @@ def _run(git: Git, command: list[str]) -> subprocess.CompletedProcess[bytes]:
     place = {"GIT_DIR": str(git.common_dir)}
     if not main.bare:
         place["GIT_WORK_TREE"] = str(main.path)
-    return _spawn(command, cwd=main.path, env=place, timeout=TIMEOUT)
+    return spawn(command, cwd=main.path, env=place, timeout=TIMEOUT)

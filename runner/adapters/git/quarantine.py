@@ -18,7 +18,8 @@ from typing import BinaryIO
 
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk
-from runner.adapters.git.repository import Bounds, Git
+from runner.adapters.git.process import Bounds
+from runner.adapters.git.repository import Git
 from runner.domain.errors import GitFailed, Refused
 from runner.domain.text import with_words
 

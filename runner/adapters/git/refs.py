@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.git import status
-from runner.adapters.git.repository import LOOK_TIMEOUT, Git, _failed, _flags, _spawn
+from runner.adapters.git.process import LOOK_TIMEOUT, failed, safe_flags, spawn
+from runner.adapters.git.repository import Git
 from runner.domain.errors import GitFailed
 
 ARCHIVE = "refs/treedock-archive"
@@ -43,7 +44,7 @@ def below(git: Git, prefix: str) -> list[Ref]:
     fields = ("objectname", "objecttype", "*objectname", "*objecttype", "refname")
     shape = "%00".join(f"%({field})" for field in fields)
     found = []
-    out = git._out("for-each-ref", f"--format={shape}", "--", prefix)
+    out = git.output("for-each-ref", f"--format={shape}", "--", prefix)
     # Not splitlines(): a name may hold what Unicode, but not git, takes for the end of a line.
     for line in filter(None, out.split("\n")):
         id_, kind, inner, inner_kind, name = line.split("\0")
@@ -68,7 +69,7 @@ def _unheld(git: Git, commits: set[str], holders: Holders) -> list[str]:
     if not commits:
         return []
     lines = "".join(f"{commit}\n" for commit in sorted(commits)).encode()
-    done = git._run("rev-list", "--stdin", "--not", *holders.arguments, stdin=lines)
+    done = git.run("rev-list", "--stdin", "--not", *holders.arguments, stdin=lines)
     return done.stdout.decode().split()
 
 
@@ -78,14 +79,14 @@ def commits_at(
     """(id, subject) of what is reachable from `commit`, but not from `besides`, and nobody holds;
     the newest first."""
     shape = ["--no-commit-header", "--format=%H %s"]
-    out = git._out("rev-list", *shape, commit, "--not", *besides, *holders.arguments)
+    out = git.output("rev-list", *shape, commit, "--not", *besides, *holders.arguments)
     pairs = (line.partition(" ") for line in out.split("\n") if line)
     return [(id_, subject) for id_, _, subject in pairs]
 
 
 def committed_at(git: Git, commit: str) -> int:
     """When a commit was made, in seconds since 1970."""
-    return int(git._out("rev-list", "--no-commit-header", "--format=%ct", "-1", commit))
+    return int(git.output("rev-list", "--no-commit-header", "--format=%ct", "-1", commit))
 
 
 def put(git: Git, prefix: str, wanted: Mapping[str, str]) -> None:
@@ -107,7 +108,7 @@ def drop(git: Git, refs: Mapping[str, str]) -> None:
     for name in refs:
         branch = name.removeprefix("refs/heads/")
         if branch != name:
-            git._run("config", "--remove-section", f"branch.{branch}", check=False)
+            git.run("config", "--remove-section", f"branch.{branch}", check=False)
 
 
 def all_files(git: Git, worktree: Path, head: str | None, index: Path) -> list[str]:
@@ -141,15 +142,15 @@ def staged(git: Git, worktree: Path, index: Path) -> str | None:
         return None
     shutil.copy2(where / "index", index)
     env = {"GIT_INDEX_FILE": str(index)}
-    done = git._run("write-tree", git_dir=where, work_tree=worktree, env=env, check=False)
+    done = git.run("write-tree", git_dir=where, work_tree=worktree, env=env, check=False)
     return done.stdout.decode().strip() or None
 
 
 def _with_index(git: Git, worktree: Path, index: Path, arguments: list[str]) -> str:
     where = [f"--git-dir={git.common_dir}", f"--work-tree={worktree}"]
-    command = ["git", *_flags(), *where, *arguments]
+    command = ["git", *safe_flags(), *where, *arguments]
     own = {"GIT_INDEX_FILE": str(index)}
-    done = _spawn(command, cwd=worktree, env=own, looks_at=worktree, cpu=git.look_cpu)
+    done = spawn(command, cwd=worktree, env=own, looks_at=worktree, cpu=git.look_cpu)
     if done.returncode:
-        raise _failed(done)
+        raise failed(done)
     return done.stdout.decode(errors="surrogateescape")

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk
-from runner.adapters.git.repository import Git, Merged, _failed, _flags, _quoted_path, _spawn
+from runner.adapters.git.process import failed, quoted_path, safe_flags, spawn
+from runner.adapters.git.repository import Git, Merged
 
 TIMEOUT = 300  # seconds
 _FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"
@@ -154,13 +155,13 @@ class Rehearsal:
             first, second = (self._objects, self._large)[:: -1 if large else 1]
             behind = [second, self.git.common_dir / "objects"]
             own["GIT_OBJECT_DIRECTORY"] = str(first)
-            own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = ":".join(map(_quoted_path, behind))
-        done = _spawn(
-            ["git", *_flags(), *before, *where, *arguments],
+            own["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = ":".join(map(quoted_path, behind))
+        done = spawn(
+            ["git", *safe_flags(), *before, *where, *arguments],
             cwd=work_tree or self.git.common_dir, stdin=stdin, timeout=TIMEOUT, env=own,
         )  # fmt: skip
         if done.returncode not in codes:
-            raise _failed(done)
+            raise failed(done)
         return done.stdout
 
 
@@ -250,11 +251,11 @@ def _histories(commits: Sequence[str], walked: Sequence[str], oldest: str) -> Hi
 
 def write_attributes(git: Git, commit: str, folder: Path) -> None:
     """Write every .gitattributes of a commit below `folder`."""
-    listed = git._run("ls-tree", "-r", "-z", "--full-tree", commit).stdout
+    listed = git.run("ls-tree", "-r", "-z", "--full-tree", commit).stdout
     found = {}
     for entry in os.fsdecode(listed).split("\0"):
         facts, _, path = entry.partition("\t")
         if path.rpartition("/")[2] == _ATTRIBUTES and facts.startswith("100"):
             found[path] = facts.split(" ")[2]
     for path, blob in found.items():
-        disk.write_below(folder, path, git._run("cat-file", "blob", blob).stdout)
+        disk.write_below(folder, path, git.run("cat-file", "blob", blob).stdout)

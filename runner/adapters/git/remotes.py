@@ -1,6 +1,7 @@
 """Pushing to a remote: without hooks, without force, and never over a commit nobody named."""
 
-from runner.adapters.git.repository import Git, _failed
+from runner.adapters.git.process import failed
+from runner.adapters.git.repository import Git
 from runner.domain.errors import Refused
 
 TIMEOUT = 300.0  # seconds for a push; the network may be slow
@@ -11,8 +12,8 @@ WORDS = 500  # characters of what a remote's hooks say
 def urls(git: Git, remote: str = "origin") -> list[str]:
     """Where a remote is: as configured, then as git resolves it (url.*.insteadOf). Empty without
     such a remote. They may hold a password: not for printing."""
-    written = git._run("config", "--get", f"remote.{remote}.url", check=False)
-    meant = git._run("remote", "get-url", "--push", "--", remote, check=False)
+    written = git.run("config", "--get", f"remote.{remote}.url", check=False)
+    meant = git.run("remote", "get-url", "--push", "--", remote, check=False)
     found = [done.stdout.decode().strip() for done in (written, meant) if done.returncode == 0]
     return list(dict.fromkeys(url for url in found if url))
 
@@ -82,7 +83,7 @@ def _push(
     # 'flag \t from:to \t summary'
     flags = [line[0] for line in done.stdout.decode(errors="replace").split("\n") if "\t" in line]
     if done.returncode and flags[:1] != ["!"]:
-        raise _failed(done)
+        raise failed(done)
     lines = done.stderr.decode(errors="replace").splitlines()
     words = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     return flags[0] if flags else "=", " ".join(word for word in words if word)[:WORDS]

@@ -11,13 +11,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner.adapters.files import disk
+from runner.adapters.git.access import Access
 from runner.domain.errors import unavailable
-
-if TYPE_CHECKING:
-    from runner.adapters.git.repository import Git
 
 # The defaults of settings that keep git from looking, and none that write elsewhere.
 _LOOK = (
@@ -44,7 +41,7 @@ class Marked:
 
 
 def entries(
-    git: "Git",
+    git: Access,
     git_dir: Path,
     checkout: Path,
     marked: Marked,
@@ -55,7 +52,7 @@ def entries(
     """The entries of `git status --porcelain=v2 -z` of a checkout, each untracked file its own,
     without submodules. `marked` is what marks() gives; `before`: more options for git."""
     with unmarked(git, git_dir, checkout, marked) as env:
-        out = git._run(
+        out = git.run(
             "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
             "--ignore-submodules=all", before=[*_options(git), *before], timeout=timeout,
             git_dir=git_dir, work_tree=checkout, env=env,
@@ -63,7 +60,7 @@ def entries(
     return [entry for entry in os.fsdecode(out).split("\0") if entry]
 
 
-def marks(git: "Git", git_dir: Path, checkout: Path) -> Marked:
+def marks(git: Access, git_dir: Path, checkout: Path) -> Marked:
     """What the index of a checkout says beside the content of files."""
     skipped, assumed, links = list[str](), list[str](), list[str]()
     # 'H 100644 id 0\tpath': S for skip-worktree, small letters for assume-unchanged
@@ -77,7 +74,7 @@ def marks(git: "Git", git_dir: Path, checkout: Path) -> Marked:
     return Marked(tuple(skipped), tuple(assumed), tuple(links))
 
 
-def index_differs(git: "Git", git_dir: Path, checkout: Path, other: Path) -> list[str]:
+def index_differs(git: Access, git_dir: Path, checkout: Path, other: Path) -> list[str]:
     """Paths that the index in the file `other` has otherwise than that of a checkout."""
     with tempfile.TemporaryDirectory(prefix="treedock-index-") as folder:
         copy = Path(folder) / "index"
@@ -89,14 +86,16 @@ def index_differs(git: "Git", git_dir: Path, checkout: Path, other: Path) -> lis
     return sorted({entry.partition("\t")[2] for entry in entries[0] ^ entries[1]})
 
 
-def _listed(git: "Git", git_dir: Path, checkout: Path, env: dict[str, str]) -> str:
+def _listed(git: Access, git_dir: Path, checkout: Path, env: dict[str, str]) -> str:
     arguments = ["ls-files", "-s", "-v", "-z"]
-    done = git._run(*arguments, git_dir=git_dir, work_tree=checkout, env=env)
+    done = git.run(*arguments, git_dir=git_dir, work_tree=checkout, env=env)
     return os.fsdecode(done.stdout)
 
 
 @contextlib.contextmanager
-def unmarked(git: "Git", git_dir: Path, checkout: Path, marked: Marked) -> Iterator[dict[str, str]]:
+def unmarked(
+    git: Access, git_dir: Path, checkout: Path, marked: Marked
+) -> Iterator[dict[str, str]]:
     """The environment in which git reads an index without the marks of files that may differ. A
     file that is absent under skip-worktree is left out by a sparse checkout."""
     skipped = [path for path in marked.skipped if _is_there(checkout, path)]
@@ -114,7 +113,7 @@ def unmarked(git: "Git", git_dir: Path, checkout: Path, marked: Marked) -> Itera
                 ("--no-assume-unchanged", assumed),
             ):
                 if paths:
-                    git._run(
+                    git.run(
                         *("update-index", option, "-z", "--stdin"), before=_options(git), env=env,
                         stdin=b"".join(os.fsencode(path) + b"\0" for path in paths),
                         git_dir=git_dir, work_tree=checkout,
@@ -124,7 +123,7 @@ def unmarked(git: "Git", git_dir: Path, checkout: Path, marked: Marked) -> Itera
         raise unavailable(error) from error
 
 
-def _options(git: "Git") -> list[str]:
+def _options(git: Access) -> list[str]:
     look = [*_LOOK, *([] if (git.common_dir / "head").exists() else [_CASES])]
     return [part for setting in look for part in ("-c", setting)]
 

@@ -15,7 +15,7 @@ class Committed:
     """The paths of one commit, read once. Raises GitFailed for what is no commit."""
 
     def __init__(self, git: Git, commit: str) -> None:
-        listed = os.fsdecode(git._run("ls-tree", "-r", "-t", "-z", "--full-tree", commit).stdout)
+        listed = os.fsdecode(git.run("ls-tree", "-r", "-t", "-z", "--full-tree", commit).stdout)
         entries = (entry.partition("\t") for entry in listed.split("\0") if entry)
         self._kinds: dict[str, Kind] = {
             path: _KINDS.get(head.partition(" ")[0], "unknown") for head, _, path in entries

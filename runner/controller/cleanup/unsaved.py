@@ -8,9 +8,8 @@ from pathlib import Path
 
 from runner.adapters.files import disk
 from runner.adapters.git import nested, refs
+from runner.adapters.git.access import Worktree
 from runner.adapters.git.refs import Holders
-from runner.adapters.git.repository import Worktree
-from runner.controller.instance.env_files import PORTS_FILE
 from runner.controller.instance.private_git import instance_ref, own_git
 from runner.controller.operation import Operation
 from runner.controller.sync.sync import sync
@@ -22,7 +21,7 @@ from runner.domain.errors import (
     UnmergedCommits,
     unavailable,
 )
-from runner.domain.instance.environment import rewritten, without_block
+from runner.domain.instance.environment import PORTS_FILE, rewritten, without_block
 from runner.domain.text import below_each_other, listed, sentences, shell_word
 
 OWN_FOLDER = ".treedock/"

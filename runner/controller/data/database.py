@@ -11,7 +11,7 @@ from runner.adapters.database import Adapter, Site, adapter_of
 from runner.controller.disk_watch import space_watched
 from runner.controller.operation import Operation, ProjectOperation, require_running
 from runner.controller.project import Project
-from runner.domain.config.model import Config
+from runner.domain.config.project import Config
 from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.events import Emit
 from runner.domain.text import listed
@@ -28,12 +28,6 @@ class Snapshot:
     name: str
     size: int
     created_at: str
-
-
-def variables(config: Config) -> dict[str, str]:
-    """DATABASE_URL, and what the engine's clients read; empty where nothing is known."""
-    adapter = adapter_of(config)
-    return adapter.variables() if adapter else {}
 
 
 def url_of(project: Project, instance: str) -> str:

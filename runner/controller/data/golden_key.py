@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runner.adapters.files import disk
-from runner.controller.instance.env_files import ENV_FILE, env_file_values
 from runner.controller.instance.sidecars import sidecar_key
 from runner.controller.operation import ProjectOperation
-from runner.domain.config.model import Database
+from runner.domain.config.sections import Database
 from runner.domain.data.migrations import inputs_of, named_in, paths_in
-from runner.domain.instance.environment import values_of
+from runner.domain.instance.environment import ENV_FILE, values_of
 
 READ = 2**30  # bytes of all inputs together that are read; of the rest the last change counts
 SCRIPTS = 64  # files that are looked through
@@ -60,7 +59,7 @@ def _given(operation: ProjectOperation) -> Iterable[bytes]:
     """What `.env` and env.set say, without what differs in every instance, and the other files
     that it got a copy of, which git does not know."""
     own, worktree = _own(operation), Path(operation.record.worktree)
-    given = {**env_file_values(operation), **operation.config.env.set_}
+    given = {**operation.env_file(), **operation.config.env.set_}
     for key, value in sorted(given.items()):
         if key not in own:
             value = value.replace(str(worktree), "")  # env.rewrite put it there

@@ -25,7 +25,7 @@ from runner.controller.operation import ProjectOperation
 from runner.controller.volumes.layers import COPY, can_overlay, copying
 from runner.controller.volumes.snapshots import whole
 from runner.domain.cache.produces import products_of
-from runner.domain.config.model import Database
+from runner.domain.config.sections import Database
 from runner.domain.errors import CommandFailed, EngineFailed, Refused, RunnerError
 from runner.domain.git.hooks import installs_hooks
 from runner.domain.instance import container as names

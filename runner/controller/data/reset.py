@@ -15,7 +15,7 @@ from runner.controller.instance.processes import run_folder, run_job, stop_jobs
 from runner.controller.instance.services import await_ready, start_service
 from runner.controller.operation import ProjectOperation, require_running
 from runner.controller.project import Project
-from runner.domain.config.model import Database
+from runner.domain.config.sections import Database
 from runner.domain.errors import CommandFailed, ConfigError, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance.record import Failure

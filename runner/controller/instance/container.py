@@ -5,27 +5,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runner.adapters.database import variables_of
 from runner.adapters.engine.protocol import Container, ports_label
 from runner.adapters.files import disk
 from runner.adapters.host import sockets
 from runner.adapters.store.run_folder import RunFolder
-from runner.controller.data.database import variables
-from runner.controller.instance.env_files import env_file_values, write_files
-from runner.controller.instance.ports import holders_of, is_of
+from runner.controller.instance.env_files import write_values
+from runner.controller.instance.ports import choose_ports, ranges_of
 from runner.controller.instance.private_git import git_mounts, rules_mount
 from runner.controller.instance.sidecars import stop_sidecars
 from runner.controller.operation import Operation, ProjectOperation
 from runner.domain.cache import managers
 from runner.domain.cache.produces import below_home
-from runner.domain.errors import ConfigError, EngineFailed, NoFreeSlot, Refused, Stopped
+from runner.domain.errors import ConfigError, EngineFailed, Stopped
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Mount, VolumeMount
 from runner.domain.instance.container import Limits as ContainerLimits
-from runner.domain.instance.ports import choose_slot, ports_of_slot
-from runner.domain.text import sentences
+from runner.domain.instance.environment import ENV_FILE, PORTS_FILE
 
 _FIXED = frozenset(names.CA_VARIABLES)  # what the container was made with counts
+
+
 _WITH_IPV6 = frozenset({"0.0.0.0", "::", "::1"})
+
+
 STOP_TIMEOUT = 2  # seconds; the idle process needs less than one
 
 
@@ -36,42 +39,6 @@ class Running:
     id: str
     fresh: bool
     env: Mapping[str, str]
-
-
-def choose_ports(
-    operation: ProjectOperation, containers: list[Container], *, preferred: int | None = None
-) -> tuple[int | None, dict[str, int]]:
-    """A slot and its ports, or any free ports (slot None) when overflowing, which is said.
-    Repository lock. `containers` are all of this engine; `preferred` is the slot that it had.
-    """
-    config = operation.config
-    own = {
-        port
-        for one in containers
-        if is_of(operation.repository, one, operation.id)
-        for port in one.ports.values()
-    }
-    holders = holders_of(operation.repository, containers, but=operation.id)
-    try:
-        slot = choose_slot(
-            operation.project.name, operation.id, config.ports, holders,
-            lambda port: port in own or sockets.is_free(port), preferred,
-        )  # fmt: skip
-    except NoFreeSlot:
-        if config.overflow == "refuse":
-            raise
-        ports = _dynamic_ports(list(config.ports), holders)
-        named = ", ".join(map(str, ports.values()))
-        operation.say(
-            f"all {config.slots} slots are taken: it gets free ports, and keeps them: {named}"
-        )
-        return None, ports
-    return slot, ports_of_slot(config.ports, slot)
-
-
-def ranges_of(operation: ProjectOperation) -> dict[str, str]:
-    """The port ranges of today's configuration, as the record keeps them."""
-    return {name: str(ports) for name, ports in operation.config.ports.items()}
 
 
 def ensure_running(operation: ProjectOperation, image: str, authority: Path | None) -> Running:
@@ -108,22 +75,6 @@ def ensure_stopped(operation: Operation) -> bool:
     return True
 
 
-def require_cover(operation: Operation) -> None:
-    """The worktree's .git file has to be what git wrote: it is covered inside, and nothing on the
-    host renames over it. Where it is not, the cover is off: stops the container, raises Refused.
-    """
-    worktree = Path(operation.record.worktree)
-    if not os.path.lexists(worktree / ".git"):
-        return
-    try:
-        operation.git.worktree_dir(worktree)
-    except Refused as error:
-        stopped = "Its container was stopped." if ensure_stopped(operation) else ""
-        operation.note("tampered", message=error.message)
-        said = sentences(f"{operation.id}:", error.message, stopped)
-        raise Refused(said, hint=error.hint) from error
-
-
 def wanted(operation: ProjectOperation, image: str, authority: Path | None) -> ContainerSpec:
     """The container that today's configuration and the record ask for."""
     project, record, limits = operation.project, operation.record, operation.config.limits
@@ -146,7 +97,7 @@ def wanted(operation: ProjectOperation, image: str, authority: Path | None) -> C
     ]
     if operation.config.env.rewrite:
         mounts += _host_path(record.worktree, folder, [mount.target for mount in mounts])
-    given = env_file_values(operation)
+    given = operation.env_file()
     environment = _environment(operation, given)
     if authority:
         mounts.append(Mount(str(authority), names.CA_BUNDLE, read_only=True))
@@ -213,7 +164,10 @@ def _inside(path: str) -> str:
 def _environment(operation: ProjectOperation, given: Mapping[str, str]) -> dict[str, str]:
     """What treedock itself puts into the container's environment; where the database and a store
     of downloads are only as far as `.env`, which has `given`, does not say so itself."""
-    told = {**variables(operation.config), **managers.variables(operation.config.lines, names.HOME)}
+    told = {
+        **variables_of(operation.config),
+        **managers.variables(operation.config.lines, names.HOME),
+    }
     found = {k: v for k, v in told.items() if k not in given}
     own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
     own["GIT_ATTR_NOSYSTEM"] = "1"  # as on this side
@@ -223,7 +177,7 @@ def _environment(operation: ProjectOperation, given: Mapping[str, str]) -> dict[
 def exec_env(operation: ProjectOperation) -> dict[str, str]:
     """What a command inside gets today, whatever the container was made with: the values of
     `.env` as they are now, and treedock's own above them."""
-    given = env_file_values(operation)
+    given = operation.env_file()
     return {k: v for k, v in given.items() if k not in _FIXED} | _environment(operation, given)
 
 
@@ -290,7 +244,8 @@ def _start_or_move(operation: ProjectOperation, container: str) -> bool:
         operation.change(slot=slot, ports=ports, ranges=ranges_of(operation))
     where = "free ports" if slot is None else f"slot {slot}"
     operation.warn(f"port {taken[0]} is taken by another process; {operation.id} moved to {where}")
-    write_files(operation, operation.values())
+    tracked = operation.git.tracked(Path(operation.record.worktree), [PORTS_FILE, ENV_FILE])
+    write_values(operation, tracked)
     return False
 
 
@@ -313,16 +268,6 @@ def _warn_of_shadows(operation: ProjectOperation, spec: ContainerSpec) -> None:
                 f"another process listens on [::1]:{port}, so localhost:{port} shows that one; "
                 f"to move {operation.id}: treedock restart {operation.id}"
             )
-
-
-def _dynamic_ports(wanted: list[str], holders: Mapping[int, str]) -> dict[str, int]:
-    ports: dict[str, int] = {}
-    for name in wanted:
-        port = sockets.any_free()
-        while port in holders or port in ports.values():
-            port = sockets.any_free()
-        ports[name] = port
-    return ports
 
 
 def require_source(source: str, target: str) -> None:

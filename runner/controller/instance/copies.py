@@ -5,14 +5,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from runner.adapters.files import disk
+from runner.controller.project import Project
 from runner.domain.errors import ConfigError
 from runner.domain.text import below_each_other, listed
-
-if TYPE_CHECKING:
-    from runner.controller.project import Project
 
 INCLUDE_FILE = ".worktreeinclude"
 FOLDER_FILES = 2000  # ignored files of one folder in env.copy
@@ -55,7 +52,7 @@ def fault(message: str) -> ConfigError:
     )
 
 
-def copies_of(project: "Project") -> Copies:
+def copies_of(project: Project) -> Copies:
     """What instances of a project get a copy of today."""
     checkout, git = project.repository.checkout, project.repository.git
     wanted = project.config.env.copied

@@ -5,18 +5,15 @@ Nothing of it shows in `git status`, nothing follows a symlink, nothing tracked 
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
-from runner.adapters.files import disk, env_file
-from runner.controller.instance.copies import fault
+from runner.adapters.files import disk
+from runner.controller.instance.copies import Copies, fault
 from runner.controller.operation import ProjectOperation
 from runner.domain.cache.produces import folders_of
 from runner.domain.instance import environment
-from runner.domain.instance.environment import require_one_argument
-
-PORTS_FILE = ".ports.env"
-ENV_FILE = ".env"
+from runner.domain.instance.environment import ENV_FILE, PORTS_FILE
 
 
 def exclude_patterns(operation: ProjectOperation) -> list[str]:
@@ -43,44 +40,34 @@ def _literal(path: str) -> str:
     return re.sub(r"([*?\[\\])", r"\\\1", path)
 
 
-def write_files(operation: ProjectOperation, values: Mapping[str, str]) -> None:
+def write_files(operation: ProjectOperation, copies: Copies) -> None:
     """Copy the ignored files once, and write .ports.env and .env with today's values."""
     worktree = Path(operation.record.worktree)
     tracked = operation.git.tracked(worktree, [PORTS_FILE, ENV_FILE, *operation.config.env.copied])
-    copies = operation.project.copies
     copied = [*copies.files, *copies.links]
     for name in (*copied, *(copies.faults or ())):
-        _copy(operation, worktree, name)
-    _say_what_is_left(operation)
+        _copy(operation, worktree, name, copies)
+    for remark in () if operation.record.ready else copies.remarks:  # once, when it is new
+        operation.warn(remark)
     known = tuple(sorted({*operation.record.copied, *copied, ENV_FILE} - tracked))
     if known != operation.record.copied:
         operation.change(copied=known)
+    write_values(operation, tracked)
+
+
+def write_values(operation: ProjectOperation, tracked: Collection[str]) -> None:
+    """Write .ports.env and .env with today's values, but neither where it is `tracked`."""
+    worktree, values = Path(operation.record.worktree), operation.values()
     _write(operation, worktree, PORTS_FILE, environment.render_ports_env(values), tracked)
     kept = (disk.read_untrusted(worktree / ENV_FILE) or b"").decode(errors="surrogateescape")
     _write(operation, worktree, ENV_FILE, environment.with_block(kept, values), tracked)
 
 
-def env_file_values(operation: ProjectOperation) -> dict[str, str]:
-    """What the instance's .env holds, for the container's environment. Raises ConfigError for a
-    value that no program can get."""
-    data = disk.read_untrusted(Path(operation.record.worktree) / ENV_FILE, 2**20) or b""
-    values = operation.admitted(env_file.values(data.decode(errors="replace")))
-    for key, value in values.items():
-        require_one_argument(f"{ENV_FILE} of {operation.id}: {key}", value)
-    return values
-
-
-def _say_what_is_left(operation: ProjectOperation) -> None:
-    """What looks as if it were copied and is not; once, when the instance is new."""
-    for remark in () if operation.record.ready else operation.project.copies.remarks:
-        operation.warn(remark)
-
-
-def _copy(operation: ProjectOperation, worktree: Path, name: str) -> None:
+def _copy(operation: ProjectOperation, worktree: Path, name: str, copies: Copies) -> None:
     """Copy one file unless something is there already: an instance's own edits stay. Raises
     ConfigError where it cannot be copied."""
     kind = disk.entry_kind(worktree, name)
-    copies, source = operation.project.copies, operation.project.repository.checkout / name
+    source = operation.project.repository.checkout / name
     if kind == "symlink" and name not in copies.links:
         operation.warn(f"{name} is, or lies behind, a symlink in this branch; it was left alone")
     if kind != "absent":
@@ -99,7 +86,7 @@ def _copy(operation: ProjectOperation, worktree: Path, name: str) -> None:
 
 
 def _write(
-    operation: ProjectOperation, worktree: Path, name: str, text: str, tracked: set[str]
+    operation: ProjectOperation, worktree: Path, name: str, text: str, tracked: Collection[str]
 ) -> None:
     """Write a generated file, but never over a tracked one or through a symlink."""
     data = text.encode(errors="surrogateescape")

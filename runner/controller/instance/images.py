@@ -21,7 +21,7 @@ from runner.adapters.files import disk
 from runner.adapters.host import debian
 from runner.adapters.store import locks
 from runner.controller.project import Project
-from runner.domain.config.model import Build, Image, Sidecar
+from runner.domain.config.sections import Build, Image, Sidecar
 from runner.domain.errors import ConfigError, EngineFailed, LimitReached
 from runner.domain.events import Emit, Output, Said
 from runner.domain.instance.container import CA_VARIABLES, project_repository

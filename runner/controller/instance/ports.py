@@ -1,17 +1,27 @@
 """Who holds which port of this machine's slots, and how many slots are free."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runner.adapters.engine.protocol import Container
 from runner.adapters.host import sockets
+from runner.controller.operation import ProjectOperation
 from runner.controller.project import Repository
 from runner.domain.errors import NoFreeSlot
 from runner.domain.instance.container import LABEL_REPOSITORY
-from runner.domain.instance.ports import NO_SLOT, PortRange, Ranges, Slots, free_slots, who_holds
+from runner.domain.instance.ports import (
+    NO_SLOT,
+    PortRange,
+    Ranges,
+    Slots,
+    choose_slot,
+    free_slots,
+    ports_of_slot,
+    who_holds,
+)
 
 if TYPE_CHECKING:
-    from runner.domain.config.model import Config
+    from runner.domain.config.project import Config
 
 
 def holders_of(
@@ -82,3 +92,49 @@ def require_slots(
             f"{who_holds(config.ports, holders, sockets.is_free)}.",
             hint=NO_SLOT,
         )
+
+
+def choose_ports(
+    operation: ProjectOperation, containers: list[Container], *, preferred: int | None = None
+) -> tuple[int | None, dict[str, int]]:
+    """A slot and its ports, or any free ports (slot None) when overflowing, which is said.
+    Repository lock. `containers` are all of this engine; `preferred` is the slot that it had.
+    """
+    config = operation.config
+    own = {
+        port
+        for one in containers
+        if is_of(operation.repository, one, operation.id)
+        for port in one.ports.values()
+    }
+    holders = holders_of(operation.repository, containers, but=operation.id)
+    try:
+        slot = choose_slot(
+            operation.project.name, operation.id, config.ports, holders,
+            lambda port: port in own or sockets.is_free(port), preferred,
+        )  # fmt: skip
+    except NoFreeSlot:
+        if config.overflow == "refuse":
+            raise
+        ports = _dynamic_ports(list(config.ports), holders)
+        named = ", ".join(map(str, ports.values()))
+        operation.say(
+            f"all {config.slots} slots are taken: it gets free ports, and keeps them: {named}"
+        )
+        return None, ports
+    return slot, ports_of_slot(config.ports, slot)
+
+
+def ranges_of(operation: ProjectOperation) -> dict[str, str]:
+    """The port ranges of today's configuration, as the record keeps them."""
+    return {name: str(ports) for name, ports in operation.config.ports.items()}
+
+
+def _dynamic_ports(wanted: list[str], holders: Mapping[int, str]) -> dict[str, int]:
+    ports: dict[str, int] = {}
+    for name in wanted:
+        port = sockets.any_free()
+        while port in holders or port in ports.values():
+            port = sockets.any_free()
+        ports[name] = port
+    return ports

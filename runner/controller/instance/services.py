@@ -9,7 +9,7 @@ from runner.adapters.host import sockets
 from runner.controller.instance.container import Running
 from runner.controller.instance.processes import failed_job, run_folder, start_job, stop_jobs
 from runner.controller.operation import ProjectOperation
-from runner.domain.config.model import Service
+from runner.domain.config.sections import Service
 from runner.domain.errors import CommandFailed
 from runner.domain.instance.environment import port_variable
 from runner.domain.instance.listening import listening_ports, only_on_loopback

@@ -7,7 +7,7 @@ from runner.adapters.files import disk
 from runner.controller.instance.processes import run_job
 from runner.controller.operation import ProjectOperation
 from runner.domain.cache.produces import Read, done_keys, products_of
-from runner.domain.config.model import Step
+from runner.domain.config.sections import Step
 
 
 def ensure_setup(

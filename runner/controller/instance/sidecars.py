@@ -19,7 +19,7 @@ from runner.controller.operation import Operation, ProjectOperation
 from runner.controller.parallel import map_parallel
 from runner.controller.volumes.layers import claim_data, data_mounts, make_data_layer
 from runner.controller.volumes.snapshots import whole
-from runner.domain.config.model import Sidecar
+from runner.domain.config.sections import Sidecar
 from runner.domain.errors import CommandFailed, EngineFailed, Refused
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, VolumeMount

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from runner.adapters.store import locks
 from runner.adapters.store.records import Records, now
 from runner.controller.instance.container import prepare_folder
+from runner.controller.instance.copies import copies_of
 from runner.controller.instance.env_files import exclude_patterns, write_files
 from runner.controller.instance.private_git import ensure_own_git
 from runner.controller.instance.sidecars import remove_sidecars
@@ -94,5 +95,5 @@ def lay_out(operation: GateOperation, commit: str) -> None:
         fill(operation)
         operation.git.shield_hooks(worktree)
     prepare_folder(operation)
-    write_files(operation, operation.values())
+    write_files(operation, copies_of(project))
     ensure_own_git(operation, head=commit)

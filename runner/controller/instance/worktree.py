@@ -5,8 +5,8 @@ from pathlib import Path
 
 from runner.adapters.engine.protocol import Container
 from runner.adapters.store.records import now
-from runner.controller.instance.container import choose_ports, ranges_of
 from runner.controller.instance.env_files import exclude_patterns
+from runner.controller.instance.ports import choose_ports, ranges_of
 from runner.controller.instance.private_git import require_no_submodules
 from runner.controller.instance.sidecars import require_nothing_left
 from runner.controller.operation import ProjectOperation, require_not_moved

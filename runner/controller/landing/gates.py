@@ -16,7 +16,6 @@ from runner.controller.data.reset import ensure_reset
 from runner.controller.instance import images
 from runner.controller.instance.container import ensure_running
 from runner.controller.instance.container import wanted as wanted_container
-from runner.controller.instance.env_files import ENV_FILE
 from runner.controller.instance.private_git import own_git
 from runner.controller.instance.processes import run_attached, run_folder
 from runner.controller.instance.services import ensure_services
@@ -24,10 +23,11 @@ from runner.controller.instance.setup import ensure_setup, ensure_verified
 from runner.controller.instance.sidecars import ensure_sidecars
 from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
 from runner.controller.project import Project
-from runner.domain.config.model import Gate
+from runner.domain.config.sections import Gate
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
 from runner.domain.events import Emit
 from runner.domain.instance.container import GATE_PREFIX, HOME
+from runner.domain.instance.environment import ENV_FILE
 from runner.domain.instance.service import job_of
 from runner.domain.text import listed
 

@@ -15,7 +15,7 @@ from runner.controller.landing.land import land
 from runner.controller.landing.recovery import PINS
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import CONFIG_FILE, Project
-from runner.domain.config.model import Gate
+from runner.domain.config.sections import Gate
 from runner.domain.errors import BaseMoved, GitFailed, LimitReached, Refused, RunnerError
 from runner.domain.events import Emit, Event, Said, Warned
 from runner.domain.landing import queue as trains
@@ -372,11 +372,11 @@ def at_base(project: Project, commit: str) -> Project:
     """The project with the configuration that base's commit holds: a candidate cannot weaken its
     own gates."""
     from runner.adapters.files import yaml_file
-    from runner.domain.config import model
+    from runner.domain.config.validate import validate
 
     data = project.repository.git.blob(commit, CONFIG_FILE)
     found = project.config
     if data is not None:
-        found = model.validate(yaml_file.parse(data, CONFIG_FILE), f"{CONFIG_FILE} of base")
+        found = validate(yaml_file.parse(data, CONFIG_FILE), f"{CONFIG_FILE} of base")
     found = found.model_copy(update={"base": project.base})
     return Project(project.repository, found, project.user)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from runner.adapters.git.private import require_complete
 from runner.controller.instance.container import require_source
+from runner.controller.instance.copies import Copies, copies_of
 from runner.controller.instance.private_git import require_no_submodules
 from runner.controller.project import Project
 from runner.domain.errors import RunnerError, UncommittedChanges
@@ -13,24 +14,24 @@ from runner.domain.text import listed
 Check = Callable[[], None]
 
 
-def require_possible(project: Project) -> None:
+def require_possible(project: Project, copies: Copies) -> None:
     """Raises ConfigError for a partial clone, files that cannot be copied and mounts without a
     source, Refused for files that git-crypt cannot read here."""
-    for check in _checks(project):
+    for check in _checks(project, copies):
         check()
 
 
-def uncommitted(project: Project) -> list[str]:
+def uncommitted(project: Project, copies: Copies) -> list[str]:
     """Paths of the main checkout with changes that no instance sees; what instances get a copy of
     is none."""
-    copied = {*project.copies.files, *project.copies.links}
+    copied = {*copies.files, *copies.links}
     found = project.repository.git.uncommitted(project.repository.checkout)
     return [name for name in found if name not in copied]
 
 
-def require_clean(project: Project) -> None:
+def require_clean(project: Project, copies: Copies) -> None:
     """Raises UncommittedChanges where anything is uncommitted in the main checkout."""
-    names = uncommitted(project)
+    names = uncommitted(project, copies)
     if names:
         raise UncommittedChanges(
             f"{project.repository.checkout} has uncommitted changes, which new instances would not "
@@ -43,7 +44,10 @@ def obstacles(project: Project) -> Iterator[RunnerError]:
     """Every reason for which `up` would refuse new instances of base."""
     git, base = project.repository.git, project.base
     start = git.newest(base)[0] or base
-    checks: list[Check] = [*_checks(project), lambda: require_no_submodules(git, start, base)]
+    checks: list[Check] = [
+        *_checks(project, copies_of(project)),
+        lambda: require_no_submodules(git, start, base),
+    ]
     for check in checks:
         try:
             check()
@@ -51,12 +55,12 @@ def obstacles(project: Project) -> Iterator[RunnerError]:
             yield error
 
 
-def _checks(project: Project) -> list[Check]:
+def _checks(project: Project, copies: Copies) -> list[Check]:
     git = project.repository.git
     return [
         lambda: require_complete(git.settings()),
         git.require_unlocked,
-        project.copies.require_possible,
+        copies.require_possible,
         lambda: _require_mounts(project),
     ]
 

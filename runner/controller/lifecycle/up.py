@@ -12,6 +12,7 @@ from runner.controller.data.reset import ensure_reset
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance import images
 from runner.controller.instance.container import ensure_running, ensure_stopped, prepare_folder
+from runner.controller.instance.copies import Copies, copies_of
 from runner.controller.instance.env_files import write_files
 from runner.controller.instance.hooks import copy_hooks, hooks_left_out, reinstall_hooks
 from runner.controller.instance.lost_data import forget_lost_data
@@ -55,6 +56,7 @@ class UpResult:
 class _SharedInputs:
     """What all instances of one `up` stand on."""
 
+    copies: Copies
     image: str
     authority: Path | None
     containers: list[Container]
@@ -84,14 +86,15 @@ def up(
     repository.git.require_safe_drivers()
     known = repository.records.ids()
     new = [wish for wish in wishes if wish.id not in known]
+    copies = copies_of(project)
     if require_clean:
-        preflight.require_clean(project)
+        preflight.require_clean(project, copies)
     if new:
-        preflight.require_possible(project)
+        preflight.require_possible(project, copies)
         noexec = disk.noexec_mount(project.worktrees)
         if noexec:
             emit(Warned("", noexec_sentence(noexec)))
-        _say_what_is_uncommitted(project, emit)
+        _say_what_is_uncommitted(project, copies, emit)
         left_out = hooks_left_out(project)
         if left_out:
             emit(Warned("", sentences(*left_out)))
@@ -110,14 +113,14 @@ def up(
         images.ensure_sidecar_image(repository.engine, sidecar, authority, emit)
     _prepare_git(project, emit)
     repository.engine.ensure_network()
-    shared = _SharedInputs(image, authority, containers, fresh)
+    shared = _SharedInputs(copies, image, authority, containers, fresh)
     with space_watched(project, emit):
         return map_parallel(lambda wish: _bring_up(project, wish, shared, emit), wishes)
 
 
-def _say_what_is_uncommitted(project: Project, emit: Emit) -> None:
+def _say_what_is_uncommitted(project: Project, copies: Copies, emit: Emit) -> None:
     try:
-        names = preflight.uncommitted(project)
+        names = preflight.uncommitted(project, copies)
     except RunnerError as error:  # it only informs
         unknown = "what is uncommitted in the main checkout is not known:"
         emit(Warned("", sentences(unknown, error.message)))
@@ -165,7 +168,7 @@ def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> 
             ensure_stopped(operation)
             drop_layers(operation)
         prepare_folder(operation)
-        write_files(operation, operation.values())
+        write_files(operation, shared.copies)
         if ensure_own_git(operation):
             ensure_stopped(operation)
             reinstall_hooks(operation)

@@ -6,11 +6,11 @@ from runner import resources
 from runner.adapters.files import disk
 from runner.controller.instance import images
 from runner.controller.instance.container import wanted
-from runner.controller.instance.env_files import ENV_FILE
 from runner.controller.instance.sidecars import wanted_sidecar
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project
 from runner.domain.errors import Refused
+from runner.domain.instance.environment import ENV_FILE
 from runner.domain.rendering.compose_file import Beside, Instance, render_compose
 
 TEMPLATE = "instance.yaml"

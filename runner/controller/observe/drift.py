@@ -7,7 +7,8 @@ from runner.controller.data.reset import reset_key
 from runner.controller.instance.services import service_key
 from runner.controller.instance.setup import setup_keys
 from runner.controller.instance.sidecars import sidecar_key
-from runner.domain.config.model import Config, Image
+from runner.domain.config.project import Config
+from runner.domain.config.sections import Image
 from runner.domain.instance.container import project_repository
 from runner.domain.instance.record import Record
 

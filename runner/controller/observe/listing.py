@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.adapters.engine.protocol import Container
 from runner.adapters.files import disk
-from runner.adapters.git.repository import Worktree
+from runner.adapters.git.access import Worktree
 from runner.adapters.host import sockets
 from runner.controller.instance.ports import is_ours, last_ranges, slots_of
 from runner.controller.instance.private_git import instance_ref, own_git

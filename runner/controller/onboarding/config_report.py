@@ -7,6 +7,7 @@ from typing import Any
 
 from runner.adapters.files import disk, yaml_file
 from runner.adapters.git.tree import Committed
+from runner.controller.instance.copies import copies_of
 from runner.controller.lifecycle.preflight import obstacles
 from runner.controller.project import CONFIG_FILE, Project, user_config_path
 from runner.domain.cache.produces import products_of
@@ -90,7 +91,7 @@ def _doubted_files(project: Project, committed: Committed) -> list[str]:
 
 def _doubted_copies(project: Project) -> list[str]:
     """Files to rewrite that are not copied at all, and links that are left out."""
-    env, copies = project.config.env, project.copies
+    env, copies = project.config.env, copies_of(project)
     checkout = project.repository.checkout
     tracked = project.repository.git.tracked_here(checkout, env.rewrite)
     where = f"{CONFIG_FILE}: env.rewrite"

@@ -8,7 +8,7 @@ from pathlib import Path
 from runner.adapters.engine import lazy
 from runner.adapters.engine.protocol import Engine, EngineInfo
 from runner.adapters.files import disk
-from runner.adapters.git import repository
+from runner.adapters.git.process import version
 from runner.adapters.host import machine as host
 from runner.adapters.host import sockets
 from runner.adapters.store import locks
@@ -62,7 +62,7 @@ def examine(project: Project | None, *, fix: bool, emit: Emit) -> list[Finding]:
 
 def _git() -> Finding:
     try:
-        return health.git_finding(repository.version())
+        return health.git_finding(version())
     except RunnerError as error:
         return _failed("git", error)
 
@@ -168,7 +168,7 @@ def _base_image(engine: Engine, *, fix: bool, emit: Emit) -> Finding:
 
 def _disk(project: Project | None, info: EngineInfo | None) -> Finding:
     """The disk of the repository and, where it is another one on this host, the engine's."""
-    from runner.domain.config.model import Limits
+    from runner.domain.config.sections import Limits
 
     here = project.repository.checkout if project else Path.cwd()
     places = {here: str(here)}
@@ -219,7 +219,7 @@ def _slots(project: Project, engine: Engine) -> Finding:
 
 
 def _ports(project: Project | None) -> Finding:
-    from runner.domain.config.model import Config
+    from runner.domain.config.project import Config
 
     ranges = (project.config if project else Config()).ports
     return health.ports_finding(ranges, health.parse_ephemeral(host.ephemeral_range()))

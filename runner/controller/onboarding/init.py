@@ -42,7 +42,7 @@ def init(checkout: Path, *, force: bool) -> Found:
 
     Raises Refused where there is one, unless `force`; NotFound outside of a repository.
     """
-    from runner.domain.config.model import project_name
+    from runner.domain.config.project import project_name
 
     repository = open_repository(checkout)
     path = repository.checkout / CONFIG_FILE
@@ -67,7 +67,7 @@ def _require_free(path: Path, force: bool) -> None:
 
 def _require_loads(path: Path) -> None:
     """What init wrote has to be right; where it is not, that is a bug and looks like one."""
-    from runner.domain.config.model import Config
+    from runner.domain.config.project import Config
 
     Config.model_validate(yaml_file.load(path))
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal, cast
 
 from runner.adapters.git import quarantine
 from runner.adapters.git.private import Inside
-from runner.controller.instance.container import require_cover
+from runner.controller.instance.gitfile import require_cover
 from runner.controller.instance.private_git import hand_in_rules, instance_ref, own_git
 from runner.controller.operation import Operation, ProjectOperation
 from runner.controller.sync.filtered import ensure_filtered

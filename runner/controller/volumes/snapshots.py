@@ -9,7 +9,6 @@ from pathlib import Path
 from runner.adapters.files import disk
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
-from runner.controller.instance.env_files import env_file_values
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import Repository
 from runner.controller.volumes.layers import claim, copy_into, ensure_layers
@@ -23,7 +22,7 @@ from runner.domain.cache.produces import (
     products_of,
     snapshot_key,
 )
-from runner.domain.config.model import Step
+from runner.domain.config.sections import Step
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def steps_read(operation: ProjectOperation, image: str, read: Read) -> Steps:
     given = sorted(operation.config.env.set_.items())
     shared = f"{operation.engine.image(image)} {platform.machine()} {user} {given}"
     products = products_of(steps, read)
-    if lead_here({**env_file_values(operation), **operation.config.env.set_}):
+    if lead_here({**operation.env_file(), **operation.config.env.set_}):
         named = (step.produces is not None for step in steps)
         products = [one if it else None for one, it in zip(products, named, strict=True)]
     return Steps(steps, products, read, shared)

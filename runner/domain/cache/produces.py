@@ -6,19 +6,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from runner.domain.cache import managers
 from runner.domain.data.migrations import paths_in
-
-if TYPE_CHECKING:
-    from runner.domain.config.model import Step
 
 Read = Callable[[str], bytes | None]
 """A file of the checkout by its path there; None for what is no regular file."""
 
 
 _HOME = "~/"
+
+
+class Step(Protocol):
+    """A set-up step, as treedock.yaml has it: see `runner.domain.config.sections.Step`."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def produces(self) -> Sequence[str] | None: ...
+    @property
+    def key(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Product:
     key: tuple[str, ...]
 
 
-def product_of(step: "Step", read: Read) -> Product | None:
+def product_of(step: Step, read: Read) -> Product | None:
     """What a step makes; None for one of which nothing can be kept: nothing is named and its run
     line is no plain call of a known manager, a file of its key is not there, or the manager copies
     something else of the checkout too, such as a dependency that is a folder there.
@@ -41,7 +51,7 @@ def product_of(step: "Step", read: Read) -> Product | None:
     return known if closed else None
 
 
-def _known(step: "Step", read: Read) -> tuple[Product | None, bool]:
+def _known(step: Step, read: Read) -> tuple[Product | None, bool]:
     """What a step makes, and whether its key files decide all of that."""
     known = managers.Inferred(tuple(step.produces or ()), tuple(step.key))
     if step.produces is None:
@@ -54,7 +64,7 @@ def _known(step: "Step", read: Read) -> tuple[Product | None, bool]:
     return Product(paths, (*key, *more)), known.closed
 
 
-def products_of(steps: Sequence["Step"], read: Read) -> list[Product | None]:
+def products_of(steps: Sequence[Step], read: Read) -> list[Product | None]:
     """The same for all steps; of two that make the same folder only the first counts."""
     found: list[Product | None] = []
     taken: list[str] = []
@@ -67,7 +77,7 @@ def products_of(steps: Sequence["Step"], read: Read) -> list[Product | None]:
     return found
 
 
-def downloads_of(step: "Step") -> tuple[str, ...]:
+def downloads_of(step: Step) -> tuple[str, ...]:
     """The download caches of what a step calls, each as '~/.npm'."""
     return tuple(f"{_HOME}{path}" for path in managers.downloads(step.run))
 
@@ -77,7 +87,7 @@ def below_home(path: str) -> str | None:
     return path.removeprefix(_HOME) if path.startswith(_HOME) else None
 
 
-def folders_of(step: "Step") -> tuple[str, ...]:
+def folders_of(step: Step) -> tuple[str, ...]:
     """The folders that a step makes as far as its words tell, whatever lock files there are."""
     if step.produces is not None:
         return _all_below(step.folder, step.produces)
@@ -90,7 +100,7 @@ def overlap(one: str, other: str) -> bool:
     return first.is_relative_to(second) or second.is_relative_to(first)
 
 
-def done_key(step: "Step", product: Product | None, read: Read) -> str:
+def done_key(step: Step, product: Product | None, read: Read) -> str:
     """Changes exactly when a step has to run again, be its product shared or not."""
     text = f"{step.folder}\0{step.run}"
     product = product or _known(step, read)[0]
@@ -99,14 +109,14 @@ def done_key(step: "Step", product: Product | None, read: Read) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def done_keys(steps: Sequence["Step"], read: Read) -> list[str]:
+def done_keys(steps: Sequence[Step], read: Read) -> list[str]:
     """The same for all steps."""
     found = zip(steps, products_of(steps, read), strict=True)
     return [done_key(step, product, read) for step, product in found]
 
 
 def snapshot_key(
-    steps: Sequence["Step"],
+    steps: Sequence[Step],
     number: int,
     products: Sequence[Product | None],
     read: Read,
@@ -123,7 +133,7 @@ def snapshot_key(
     return sha256(json.dumps(what).encode()).hexdigest()[:24]
 
 
-def kin_key(step: "Step", product: Product, shared: str) -> str:
+def kin_key(step: Step, product: Product, shared: str) -> str:
     """The same for all snapshots that differ in the content of key files only."""
     what = [step.folder, step.run, product.paths, shared]
     return sha256(json.dumps(what).encode()).hexdigest()[:24]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from runner.domain.errors import ConfigError
 from runner.domain.sizes import shown_size
 
+PORTS_FILE = ".ports.env"
+ENV_FILE = ".env"
 LONGEST = 120 * 2**10  # bytes
 BLOCK_START = "# >>> treedock: generated, replaced by every `treedock up` >>>"
 BLOCK_END = "# <<< treedock <<<"

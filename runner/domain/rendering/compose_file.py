@@ -13,7 +13,7 @@ from runner.domain.instance.container import WORKSPACE, ContainerSpec
 from runner.domain.rendering.yaml_text import block, flow
 
 if TYPE_CHECKING:
-    from runner.domain.config.model import Service
+    from runner.domain.config.sections import Service
 
 READY = {"test": ["CMD", "treedock-ready"], "interval": "1s", "timeout": "5s", "retries": 60}
 
