@@ -28,6 +28,7 @@ from runner.domain.text import printable
 
 # By these a worktree's configuration can be another than the repository's.
 _ELSEWHERE = r"includeif\..*\.path$|extensions\.worktreeconfig$"
+_OF_WORKTREE = "config.worktree"
 _DRIVERS = (
     rf"^({_ELSEWHERE}|filter\..*\.(clean|smudge|process)|diff\..*\.(command|textconv)|diff\.external"
     r"|merge\..*\.driver|lfs\.extension\..*\.(clean|smudge)|lfs\.customtransfer\..*\.path)$"
@@ -36,12 +37,12 @@ _DRIVERS = (
 
 @dataclass(frozen=True)
 class Worktree:
-    """One entry of `git worktree list`. `branch` is the short name, None when detached."""
+    """A worktree of a repository: on `branch`, a short name, or at the commit `detached`."""
 
     path: Path
-    head: str | None
     branch: str | None
-    bare: bool
+    detached: str | None
+    bare: bool = False
 
 
 class Access:
@@ -53,32 +54,43 @@ class Access:
         self._safe_for: set[Path] = set()  # git directories whose drivers no branch steers
         self._differs = False  # whether worktrees can have configuration of their own
         self._gitlinks: dict[str, bool] = {}
+        self._configurations: dict[Path, tuple[object, list[tuple[str, str]]]] = {}
         self.look_cpu = LOOK_CPU
 
     def worktrees(self) -> list[Worktree]:
-        """The main worktree (or the bare repository) first, then the linked ones."""
-        found = []
-        for entry in self.output("worktree", "list", "--porcelain", "-z").split("\0\0"):
-            fields = dict(line.partition(" ")[::2] for line in entry.split("\0") if line)
-            if "worktree" in fields:
-                branch = fields.get("branch")
-                found.append(
-                    Worktree(
-                        path=Path(fields["worktree"]),
-                        head=fields.get("HEAD"),
-                        branch=branch.removeprefix("refs/heads/") if branch else None,
-                        bare="bare" in fields,
-                    )
-                )
-        return found
+        """The main worktree (or the bare repository) first, then the linked ones.
+
+        Read where git keeps them (gitrepository-layout: HEAD, worktrees/<id>/gitdir and HEAD):
+        a verb asks this often, and a process for each time takes longer than all else it does.
+        """
+        is_bare = self.settings().get("core.bare") == "true"
+        top = self.common_dir.parent if self.common_dir.name == ".git" else self.common_dir
+        linked = (_linked_worktree(file.parent) for file in sorted(self._linked.glob("*/gitdir")))
+        main = Worktree(top, *_head_in(self.common_dir), bare=is_bare)
+        return [main, *(found for found in linked if found)]
+
+    def configuration(self, git_dir: Path | None = None) -> list[tuple[str, str]]:
+        """Every key and value as they count in a git directory, by default the repository's own:
+        keys in lower case except their middle; a key without a value is true.
+
+        Kept until one of git's own files changes; read each time where it includes others.
+        """
+        where = git_dir or self.common_dir
+        stamp = _stamp_of([*_personal_files(), self.common_dir / "config", where / _OF_WORKTREE])
+        known = self._configurations.get(where)
+        if known and known[0] == stamp:
+            return known[1]
+        out = os.fsdecode(self.run("config", "-z", "--list", git_dir=where).stdout)
+        parts = (entry.partition("\n") for entry in out.split("\0") if entry)
+        pairs = [(key, value if between else "true") for key, between, value in parts]
+        if not any(key.startswith(("include.", "includeif.")) for key, _ in pairs):
+            self._configurations[where] = (stamp, pairs)
+        return pairs
 
     def settings(self, worktree: Path | None = None) -> dict[str, str]:
-        """The whole configuration as it counts in a linked worktree, or in the repository: keys in
-        lower case except their middle, the last value of each; a key without a value is true."""
-        git_dir = self.worktree_dir(worktree) if worktree else self.common_dir
-        out = os.fsdecode(self.run("config", "-z", "--list", git_dir=git_dir).stdout)
-        pairs = (entry.partition("\n") for entry in out.split("\0") if entry)
-        return {key: value if between else "true" for key, between, value in pairs}
+        """The same as it counts in a linked worktree, or in the repository: the last value of each
+        key."""
+        return dict(self.configuration(self.worktree_dir(worktree) if worktree else None))
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """The ids of all refs with these full names or below them, by full name."""
@@ -149,9 +161,9 @@ class Access:
         where = git_dir if git_dir and self._differs else self.common_dir
         if where in self._safe_for:
             return
-        done = self.run("config", "-z", "--get-regexp", _DRIVERS, git_dir=where, check=False)
-        for entry in os.fsdecode(done.stdout).split("\0"):
-            key, _, command = entry.partition("\n")
+        for key, command in self.configuration(where):
+            if not re.match(_DRIVERS, key):
+                continue
             if re.match(_ELSEWHERE, key):
                 self._differs = True
                 continue
@@ -282,3 +294,42 @@ def _leads_back(git_dir: Path, worktree: Path) -> bool:
     text = os.fsdecode(disk.read_untrusted(git_dir / "gitdir", 4096) or b"")
     back = git_dir / text.removesuffix("\n")
     return back.name == ".git" and back.parent.resolve() == worktree.resolve()
+
+
+def _head_in(git_dir: Path) -> tuple[str | None, str | None]:
+    """(branch, commit where there is none), as HEAD of a git directory says."""
+    try:
+        head = (git_dir / "HEAD").read_text(errors="surrogateescape").strip()
+    except OSError:
+        return None, None
+    if head.startswith("ref: "):
+        return head.removeprefix("ref: ").removeprefix("refs/heads/"), None
+    return None, head or None
+
+
+def _linked_worktree(entry: Path) -> Worktree | None:
+    """The worktree of a folder below worktrees/; None for one that git is about to remove."""
+    try:
+        named = (entry / "gitdir").read_bytes().rstrip(b"\n")
+    except OSError:
+        return None
+    path = Path(os.path.normpath(entry / os.fsdecode(named)))
+    return Worktree(path.parent if path.name == ".git" else path, *_head_in(entry))
+
+
+def _personal_files() -> list[Path]:
+    """Where git finds configuration beside the repository's own."""
+    home = os.environ.get("HOME", "")
+    more = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    named = [os.environ.get(name, "") for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")]
+    return [Path(p) for p in (f"{home}/.gitconfig", f"{more}/git/config", "/etc/gitconfig", *named)]
+
+
+def _stamp_of(files: list[Path]) -> object:
+    """What tells whether a file was written since."""
+    found = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            seen = file.stat()
+            found.append((str(file), seen.st_ino, seen.st_mtime_ns, seen.st_size))
+    return found

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -151,10 +152,12 @@ class Checkout(Access):
     def personal_rules(self, worktree: Path) -> Rules:
         """The attributes and ignore rules that the person's configuration names for a linked
         worktree, or that lie where git looks by itself."""
-        arguments = ["-z", "--type=path", "--get-regexp", _RULES]
         where = self.worktree_dir(worktree)
-        out = os.fsdecode(self.run("config", *arguments, git_dir=where, check=False).stdout)
-        named = dict(entry.partition("\n")[::2] for entry in out.split("\0") if entry)
+        named = {}
+        if any(re.match(_RULES, key) for key, _ in self.configuration(where)):
+            arguments = ["-z", "--type=path", "--get-regexp", _RULES]
+            out = os.fsdecode(self.run("config", *arguments, git_dir=where, check=False).stdout)
+            named = dict(entry.partition("\n")[::2] for entry in out.split("\0") if entry)
         home = os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '')}/.config"
         attributes = named.pop("core.attributesfile", f"{home}/git/attributes")
         ignore = named.pop("core.excludesfile", f"{home}/git/ignore")
@@ -289,21 +292,22 @@ class Checkout(Access):
 
     def relative_hooks(self) -> str | None:
         """core.hooksPath where it names a folder of the work tree, else None."""
-        # The last value is the one that safe_flags() gives on the command line.
-        values = self.output("config", "-z", "--get-all", "core.hooksPath").split("\0")[:-2]
+        values = self._hooks_paths()
         path = values[-1] if values else ""
         return None if not path or Path(path).is_absolute() or path.startswith("~") else path
+
+    def _hooks_paths(self) -> list[str]:
+        """What core.hooksPath is set to. The last value is what safe_flags() gives."""
+        return [value for key, value in self.configuration() if key == "core.hookspath"][:-1]
 
     def hooks(self, checkout: Path) -> Hooks:
         """The hooks that git runs for the person in their own checkout and that no branch brings:
         executable ones that are not git-lfs's."""
         relative = self.relative_hooks()
-        # The last value is the one that safe_flags() gives on the command line.
-        named = self.output("config", "-z", "--type=path", "--get-all", "core.hooksPath").split(
-            "\0"
-        )
-        path = named[-3] if len(named) > 2 else ""
-        folder = checkout / path if path else self.common_dir / "hooks"
+        folder = self.common_dir / "hooks"
+        if self._hooks_paths():
+            asked = ("config", "-z", "--type=path", "--get-all", "core.hooksPath")
+            folder = checkout / self.output(*asked).split("\0")[-3]
         if relative and self.files(checkout, [f"{relative.strip('/')}/*"]):
             return Hooks(str(folder), (), relative=True)
         names = sorted(entry.name for entry in entries(folder) if _is_hook(Path(entry)))

@@ -3,7 +3,6 @@
 import os
 import subprocess
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -116,19 +115,17 @@ class Git(Worktrees):
         """Where a branch stood at its remote when that was asked last: 'upstream/main'."""
         return f"{self.remote_of(branch) or 'origin'}/{branch}"
 
-    @cached_property
+    @property
     def _remotes(self) -> tuple[list[str], dict[str, str]]:
         """(the remotes, the one of each branch that has one of its own)."""
-        wanted = r"^(remote\..*\.url|branch\..*\.remote)$"
-        out = self.run("config", "-z", "--get-regexp", wanted, check=False).stdout
         known: list[str] = []
         of_branch: dict[str, str] = {}
-        for entry in os.fsdecode(out).split("\0"):
-            key, _, value = entry.partition("\n")
-            if key.startswith("remote."):
-                known.append(key.removeprefix("remote.").removesuffix(".url"))
-            elif key:
-                of_branch[key.removeprefix("branch.").removesuffix(".remote")] = value
+        for key, value in self.configuration():
+            kind, _, name = key.partition(".")
+            if kind == "remote" and name.endswith(".url"):
+                known.append(name.removesuffix(".url"))
+            if kind == "branch" and name.endswith(".remote"):
+                of_branch[name.removesuffix(".remote")] = value
         return list(dict.fromkeys(known)), of_branch
 
     def heads(self, branch: str) -> tuple[str | None, str | None]:

@@ -218,8 +218,10 @@ def _up_again(operation: Operation, at_risk: AtRisk) -> str | None:
 
 def _commit_of(operation: Operation) -> str:
     """The commit that the worktree is on, whose branch may have another name by now."""
-    found = (w.head for w in operation.git.worktrees() if str(w.path) == operation.record.worktree)
-    return next(filter(None, found), operation.record.base_commit)
+    git, record = operation.git, operation.record
+    own = next((w for w in git.worktrees() if str(w.path) == record.worktree), None)
+    commit = own and (own.detached or (own.branch and git.branch(own.branch)))
+    return commit or record.base_commit
 
 
 def _free(operation: Operation, where: str, wanted: str, taken: set[str]) -> str:

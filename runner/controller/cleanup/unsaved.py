@@ -272,10 +272,10 @@ def _candidates(operation: Operation) -> list[Place]:
         name = "was/synced" if there else "head"
         found.append(Place(name, synced.id, synced.commit, counts=not there))
     for worktree in operation.git.worktrees():
-        if str(worktree.path) == record.worktree and worktree.branch is None and worktree.head:
-            found.append(Place("detached", worktree.head, worktree.head, counts=True))
+        if str(worktree.path) == record.worktree and worktree.detached:
+            found.append(Place("detached", worktree.detached, worktree.detached, counts=True))
     if _going_worktree(operation):
-        heads = (one.head for one in _worktrees_below(operation) if one.branch is None)
+        heads = (one.detached for one in _worktrees_below(operation))
         for at, head in enumerate(filter(None, heads)):
             found.append(Place(f"detached-{at}", head, head, counts=True))
     kept.pop("base", None)
