@@ -195,7 +195,7 @@ def test_db_reset_makes_the_database_anew_and_brings_the_services_back(app: App)
     app.up("auth")
     app.inside("auth", "sqlite3 app.db 'insert into t values (77)'")
     assert app.cli("db", "reset", "auth").exit_code == 0
-    assert "77" not in app.inside("auth", "sqlite3 app.db 'select * from t'").stdout
+    assert "77" not in app.inside("auth", "sqlite3 app.db 'select * from t'").stdout.split()
     assert {service["state"] for service in app.services("auth").values()} == {"running"}
 
 

@@ -76,6 +76,8 @@ class Access:
         Kept until one of git's own files changes; read each time where it includes others.
         """
         where = git_dir or self.common_dir
+        if where != self.common_dir and not self._differs_elsewhere():
+            where = self.common_dir
         stamp = _stamp_of([*_personal_files(), self.common_dir / "config", where / _OF_WORKTREE])
         known = self._configurations.get(where)
         if known and known[0] == stamp:
@@ -86,6 +88,10 @@ class Access:
         if not any(key.startswith(("include.", "includeif.")) for key, _ in pairs):
             self._configurations[where] = (stamp, pairs)
         return pairs
+
+    def _differs_elsewhere(self) -> bool:
+        """Whether a linked worktree can have configuration of its own."""
+        return any(re.match(_ELSEWHERE, key) for key, _ in self.configuration())
 
     def settings(self, worktree: Path | None = None) -> dict[str, str]:
         """The same as it counts in a linked worktree, or in the repository: the last value of each

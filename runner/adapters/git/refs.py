@@ -39,12 +39,12 @@ class Holders:
         return [*excluded, "--branches", "--remotes", *archived]
 
 
-def below(git: Git, prefix: str) -> list[Ref]:
-    """The refs below `prefix`, by name."""
+def below(git: Git, prefix: str, *others: str) -> list[Ref]:
+    """The refs below `prefix`, by name; `others` too, by their full names."""
     fields = ("objectname", "objecttype", "*objectname", "*objecttype", "refname")
     shape = "%00".join(f"%({field})" for field in fields)
     found = []
-    out = git.output("for-each-ref", f"--format={shape}", "--", prefix)
+    out = git.output("for-each-ref", f"--format={shape}", "--", prefix, *others)
     # Not splitlines(): a name may hold what Unicode, but not git, takes for the end of a line.
     for line in filter(None, out.split("\n")):
         id_, kind, inner, inner_kind, name = line.split("\0")
@@ -108,7 +108,7 @@ def drop(git: Git, refs: Mapping[str, str]) -> None:
     for name in refs:
         branch = name.removeprefix("refs/heads/")
         if branch != name:
-            git.run("config", "--remove-section", f"branch.{branch}", check=False)
+            git.forget_branch(branch)
 
 
 def all_files(git: Git, worktree: Path, head: str | None, index: Path) -> list[str]:

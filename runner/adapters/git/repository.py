@@ -298,6 +298,8 @@ class Git(Worktrees):
     def is_lfs_of(self, worktree: Path, base: str | None) -> bool:
         """Whether the addresses that git-lfs finds in a worktree's .lfsconfig are those of the
         commit `base`: else a branch decides where this machine sends requests, and as who."""
+        if not any(key.startswith("filter.lfs.") for key in self.settings(worktree)):
+            return True  # nothing is downloaded without it
         head, name = self.head_of(worktree), LFS_CONFIG
         there = os.path.lexists(worktree / name)
         found = disk.read_untrusted(worktree / name) if there else self.blob(head, name)
@@ -322,12 +324,20 @@ class Git(Worktrees):
     def delete_branch(self, branch: str, commit: str) -> None:
         """Delete a local branch if it still is at `commit`. Repository lock."""
         self.run("update-ref", "-d", f"refs/heads/{branch}", commit)
-        self.run("config", "--remove-section", f"branch.{branch}", check=False)
+        self.forget_branch(branch)
+
+    def forget_branch(self, branch: str) -> None:
+        """Remove the settings of a branch, if it has any."""
+        if any(key.startswith(f"branch.{branch}.") for key, _ in self.configuration()):
+            self.run("config", "--remove-section", f"branch.{branch}", check=False)
 
     def newest(self, branch: str) -> tuple[str | None, bool]:
         """(commit, diverged): where work on a branch starts from, which is the origin's head when
         that is ahead of ours; `diverged` when neither holds the other."""
-        local, remote = self.heads(branch)
+        return self.newer(*self.heads(branch))
+
+    def newer(self, local: str | None, remote: str | None) -> tuple[str | None, bool]:
+        """The same of the heads of a branch here and at its remote."""
         if not local or not remote or local == remote or self.is_ancestor(remote, local):
             return local or remote, False
         return (remote, False) if self.is_ancestor(local, remote) else (local, True)

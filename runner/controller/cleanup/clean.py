@@ -16,7 +16,6 @@ from runner.controller.cleanup import archive as archives
 from runner.controller.cleanup import unsaved
 from runner.controller.cleanup.archive import Archive, AtRisk
 from runner.controller.cleanup.archive_writer import require_room, write
-from runner.controller.cleanup.unsaved import doomed_branch
 from runner.controller.data.database import snapshots_of
 from runner.controller.instance.container import ensure_stopped
 from runner.controller.instance.private_git import instance_ref
@@ -260,7 +259,7 @@ def _parts(operation: Operation) -> list[str]:
         parts.append(f"the snapshots of its database: {', '.join(named)}")
     if operation.git.owns(Path(record.worktree)):
         parts.append(f"worktree {record.worktree}")
-    if doomed_branch(operation):
+    if unsaved.goes_too(operation) and operation.git.branch(record.branch):
         parts.append(f"branch {record.branch}")
     return [*parts, f"record {operation.records.folder(operation.id)}"]
 
@@ -294,10 +293,10 @@ def _remove(operation: Operation, kept: list[Archive]) -> None:
     for archive in kept:
         archives.keep_git(operation, archive)
     with operation.step("removing the worktree"), operation.repository_locked():
-        refs = operation.git.refs(instance_ref(operation, "")[:-1])
-        branch, holder = doomed_branch(operation), unsaved.holder(operation)
-        if branch:
-            refs[f"refs/heads/{record.branch}"] = branch
+        branch, holder = f"refs/heads/{record.branch}", unsaved.holder(operation)
+        refs = operation.git.refs(branch, instance_ref(operation, "")[:-1])
+        if not unsaved.goes_too(operation):
+            refs.pop(branch, None)
         operation.git.remove_worktree(Path(record.worktree))
         for folder in {record.worktree, str(operation.repository.here_of(record))}:
             if os.path.lexists(folder):

@@ -48,8 +48,8 @@ def bring_out(operation: Operation) -> RunnerError | None:
         operation.repository.require_own(record)
     except Refused as error:
         return error
-    gone = git.branch(record.branch) is None and not git.refs(instance_ref(operation, "")[:-1])
-    if gone and (record.cleaning or not own_git(operation).folder.exists()):
+    begun = record.cleaning or not own_git(operation).folder.exists()
+    if begun and not git.refs(f"refs/heads/{record.branch}", instance_ref(operation, "")[:-1]):
         return None  # a clean that was cut off had removed both, or there never was any
     try:
         sync(operation)
@@ -133,8 +133,12 @@ def _own(data: bytes) -> str:
 
 def places(operation: Operation, *, archive: str | None = None) -> list[Place]:
     """Where commits are that would become unreachable; the prefix `archive` holds some already."""
-    holders = Holders(_going(operation), archive)
-    found = _candidates(operation)
+    branch, prefix = f"refs/heads/{operation.record.branch}", instance_ref(operation, "")[:-1]
+    known = {ref.name: ref for ref in refs.below(operation.git, prefix, branch)}
+    head = known.pop(branch, None)
+    doomed = head.id if head and goes_too(operation) else None
+    holders = Holders(_going(operation, is_doomed=doomed is not None), archive)
+    found = _candidates(operation, known, doomed, is_here=head is not None)
     unheld = refs.unheld(operation.git, [p.commit for p in found if p.commit], holders)
     lost = [p for p in found if p.commit is None or p.commit in unheld]
     return [
@@ -147,9 +151,12 @@ def places(operation: Operation, *, archive: str | None = None) -> list[Place]:
 def doomed_branch(operation: Operation) -> str | None:
     """The commit of the instance's branch, where that goes with it. A branch that was there
     before stays, and one that is checked out elsewhere."""
-    if not operation.record.created_branch or holder(operation):
-        return None
-    return operation.git.branch(operation.record.branch)
+    return operation.git.branch(operation.record.branch) if goes_too(operation) else None
+
+
+def goes_too(operation: Operation) -> bool:
+    """Whether the instance's branch, if there is one, goes with it."""
+    return operation.record.created_branch and holder(operation) is None
 
 
 def holder(operation: Operation) -> Path | None:
@@ -232,7 +239,7 @@ def require_merged(operation: Operation, found: list[Place], *, archive: str | N
     counting = [place for place in found if place.counts]
     if not counting:
         return
-    holders = Holders(_going(operation), archive)
+    holders = Holders(_going(operation, is_doomed=doomed_branch(operation) is not None), archive)
     names, seen = list[str](), list[str]()
     for place in counting[:NAMED]:
         assert place.commit, "only commits count"
@@ -253,24 +260,25 @@ def require_merged(operation: Operation, found: list[Place], *, archive: str | N
 def bases(operation: Operation) -> list[str]:
     """Base here and base at its remote, as far as they exist: a squash merge may be in either."""
     name, git = operation.record.base, operation.git
-    here = [] if name in _going(operation) else [f"refs/heads/{name}"]
+    going = _going(operation, is_doomed=goes_too(operation))
+    here = [] if name in going else [f"refs/heads/{name}"]
     found = (git.commit(ref) for ref in [*here, f"refs/remotes/{git.tracking(name)}"])
     return [commit for commit in found if commit]
 
 
-def _candidates(operation: Operation) -> list[Place]:
-    """Everything that could be lost, the branch first."""
+def _candidates(
+    operation: Operation, kept: dict[str, refs.Ref], doomed: str | None, *, is_here: bool
+) -> list[Place]:
+    """Everything that could be lost, the branch first, which is `doomed` if it goes too; `is_here`
+    says whether there is one. `kept` are the instance's own refs."""
     record, found = operation.record, []
-    prefix = instance_ref(operation, "")[:-1]
-    kept = {ref.name: ref for ref in refs.below(operation.git, prefix)}
-    branch, synced = doomed_branch(operation), kept.pop("head", None)
-    if branch:
-        found.append(Place("head", branch, branch, counts=True))
-    if synced and synced.commit != branch:
+    synced = kept.pop("head", None)
+    if doomed:
+        found.append(Place("head", doomed, doomed, counts=True))
+    if synced and synced.commit != doomed:
         # Where there is a branch, it was rewritten here since.
-        there = operation.git.branch(record.branch) is not None
-        name = "was/synced" if there else "head"
-        found.append(Place(name, synced.id, synced.commit, counts=not there))
+        name = "was/synced" if is_here else "head"
+        found.append(Place(name, synced.id, synced.commit, counts=not is_here))
     for worktree in operation.git.worktrees():
         if str(worktree.path) == record.worktree and worktree.detached:
             found.append(Place("detached", worktree.detached, worktree.detached, counts=True))
@@ -285,9 +293,9 @@ def _candidates(operation: Operation) -> list[Place]:
     return found
 
 
-def _going(operation: Operation) -> list[str]:
-    """Branches that are about to be deleted: they hold nothing for anybody."""
-    own = [operation.record.branch] if doomed_branch(operation) else []
+def _going(operation: Operation, *, is_doomed: bool) -> list[str]:
+    """Branches that are about to be deleted: they hold nothing for any other."""
+    own = [operation.record.branch] if is_doomed else []
     going = (r for r in operation.records.all() if r.cleaning or r.id in operation.together)
     others = [record for record in going if record.created_branch and record.id != operation.id]
     return own + [record.branch for record in others]

@@ -63,7 +63,7 @@ def ensure_own_git(operation: ProjectOperation, *, head: str | None = None) -> b
     made = not own.is_whole()
     if made:
         with operation.step("making its own git directory"):
-            _make(operation, own, head or operation.git.branch(operation.record.branch))
+            _make(operation, own, head)
     hand_in_rules(operation)
     return made
 
@@ -123,14 +123,18 @@ def rules_mount(operation: Operation) -> Mount:
 
 def _make(operation: ProjectOperation, own: OwnGit, head: str | None) -> None:
     record, git = operation.record, operation.git
-    base = git.newest(record.base)[0] or record.base_commit
+    branch, base = f"refs/heads/{record.branch}", f"refs/heads/{record.base}"
+    there = f"refs/remotes/{git.tracking(record.base)}"
+    own_refs = {kind: instance_ref(operation, kind) for kind in ("base", "head")}
+    known = git.refs(branch, base, there, *own_refs.values())
+    head = head or known.get(branch)
+    base = git.newer(known.get(base), known.get(there))[0] or record.base_commit
     if head is None:
         raise NotFound(f"{operation.id}: there is no branch {record.branch}.")
     require_no_submodules(git, head, record.branch)
     with operation.repository_locked():
-        kept = git.refs(instance_ref(operation, "base"), instance_ref(operation, "head"))
-        wanted = {instance_ref(operation, "base"): base, instance_ref(operation, "head"): head}
-        git.update_refs({name: (new, kept.get(name)) for name, new in wanted.items()})
+        wanted = {own_refs["base"]: base, own_refs["head"]: head}
+        git.update_refs({name: (new, known.get(name)) for name, new in wanted.items()})
     start = Start(record.branch, head, record.base, base)
     places = Places(names.WORKSPACE, names.OBJECTS, names.RULES)
     for sentence in own.make(start, Path(record.worktree), places):

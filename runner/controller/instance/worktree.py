@@ -1,5 +1,6 @@
 """The branch and worktree of an instance: made once, mended when an `up` was killed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
         _require_room(operation)
         base, commit = _start_point(operation, wish)
         branch = project.config.branch.replace("{id}", wish.id)
-        existing = _require_free_branch(operation, branch, attach=wish.attach)
+        existing, is_here = _require_free_branch(operation, branch, attach=wish.attach)
         require_no_submodules(operation.git, existing or commit, branch if existing else base)
         worktree = project.worktrees / wish.id
         if worktree.exists() or worktree.is_symlink():
@@ -81,7 +82,7 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
                 slot=slot,
                 ranges=ranges_of(operation),
                 task=wish.task,
-                created_branch=project.repository.git.branch(branch) is None,
+                created_branch=not is_here,
             )
         )
         operation.note("created", branch=branch, base=base, commit=commit, slot=slot, ports=ports)
@@ -196,17 +197,22 @@ def _require_room(operation: ProjectOperation) -> None:
         )
 
 
-def _require_free_branch(operation: ProjectOperation, branch: str, *, attach: bool) -> str | None:
-    """The head of the branch to attach to, or None where one is to be made."""
-    local, remote = operation.git.heads(branch)
-    head = local or remote
+def _require_free_branch(
+    operation: ProjectOperation, branch: str, *, attach: bool
+) -> tuple[str | None, bool]:
+    """The head of the branch to attach to, or None where one is to be made; and whether there is
+    such a branch here, and not only at its remote."""
+    there = f"refs/remotes/{operation.git.tracking(branch)}"
+    known = operation.git.refs("refs/heads", there)
+    local = known.get(f"refs/heads/{branch}")
+    head = local or known.get(there)
     if attach and head is None:
         raise Refused(
             f"There is no branch {branch} to attach to.", hint="Leave out --attach to create it."
         )
     if head is None:
-        _require_possible(operation, branch)
-        return None
+        _require_possible(branch, known)
+        return None, False
     if not attach:
         where = "" if local else f" at {operation.git.remote_of(branch)}"
         raise BranchExists(
@@ -219,12 +225,13 @@ def _require_free_branch(operation: ProjectOperation, branch: str, *, attach: bo
             f"The branch {branch} is checked out in {holder}.",
             hint="Switch that checkout to another branch first.",
         )
-    return head
+    return head, local is not None
 
 
-def _require_possible(operation: ProjectOperation, branch: str) -> None:
-    """git keeps branches as files: where there is `a`, there cannot be `a/b`."""
-    branches = operation.git.branches()[0]
+def _require_possible(branch: str, known: Iterable[str]) -> None:
+    """git keeps branches as files: where there is `a`, there cannot be `a/b`. `known` are the
+    full names of refs."""
+    branches = [name.removeprefix("refs/heads/") for name in known]
     in_the_way = [b for b in branches if branch.startswith(f"{b}/") or b.startswith(f"{branch}/")]
     if in_the_way:
         raise BranchExists(
@@ -238,7 +245,8 @@ def _start_point(operation: ProjectOperation, wish: Wish) -> tuple[str, str]:
     which is said."""
     git = operation.git
     name = wish.base or operation.project.base
-    start, diverged = git.newest(name)
+    local, remote = git.heads(name)
+    start, diverged = git.newer(local, remote)
     if wish.base and start is None:
         commit = None if wish.base.startswith("-") else git.commit(wish.base)
         if commit is None:
@@ -254,7 +262,6 @@ def _start_point(operation: ProjectOperation, wish: Wish) -> tuple[str, str]:
         )
     if start is None:
         raise ConfigError(f"There is no branch {name!r}.", hint="Set `base:` in treedock.yaml.")
-    local = git.branch(name)
     if local and not diverged and local != start:
         behind = git.ahead_behind(local, start)[1]
         operation.say(f"{name} is {behind} behind {there}; {operation.id} starts from {there}")
