@@ -242,6 +242,13 @@ class Project:
         config = self.config.model_copy(update={"base": base})
         return Project(self.repository, config, self.user)
 
+    def within(self, repository: Repository, base: str) -> "Project":
+        """The same project with its instances in `repository`, and a base that is known to be a
+        branch."""
+        made = Project(repository, self.config.model_copy(update={"base": base}), self.user)
+        made.__dict__["base"] = base
+        return made
+
     @property
     def worktrees(self) -> Path:
         """The folder that holds the worktrees: the person's own choice counts first."""

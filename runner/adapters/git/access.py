@@ -45,6 +45,16 @@ class Worktree:
     bare: bool = False
 
 
+@dataclass(frozen=True)
+class Marked:
+    """Paths of an index. `skipped`: marked skip-worktree; `assumed`: marked assume-unchanged;
+    `links`: submodules."""
+
+    skipped: tuple[str, ...]
+    assumed: tuple[str, ...]
+    links: tuple[str, ...]
+
+
 class Access:
     """The repository with this common git directory. Methods raise GitFailed unless said."""
 
@@ -54,6 +64,8 @@ class Access:
         self._safe_for: set[Path] = set()  # git directories whose drivers no branch steers
         self._differs = False  # whether worktrees can have configuration of their own
         self._gitlinks: dict[str, bool] = {}
+        self._changed: dict[tuple[str, str], dict[str, str]] = {}
+        self.marks: dict[Path, tuple[object, Marked]] = {}
         self._configurations: dict[Path, tuple[object, list[tuple[str, str]]]] = {}
         self.look_cpu = LOOK_CPU
 

@@ -229,10 +229,13 @@ class Git(Worktrees):
         return {name.removeprefix("refs/heads/") for name in found}
 
     def changed_between(self, old: str, new: str) -> dict[str, str]:
-        """Path -> 'A', 'M', 'D' or 'T' for every file that differs between two commits."""
-        arguments = ["-r", "--name-status", "-z", "--no-renames", "--no-commit-id"]
-        fields = os.fsdecode(self.run("diff-tree", *arguments, old, new).stdout).split("\0")
-        return dict(zip(fields[1::2], fields[::2], strict=False))
+        """Path -> 'A', 'M', 'D' or 'T' for every file that differs between two commits, by their
+        ids."""
+        if (old, new) not in self._changed:
+            arguments = ["-r", "--name-status", "-z", "--no-renames", "--no-commit-id"]
+            fields = os.fsdecode(self.run("diff-tree", *arguments, old, new).stdout).split("\0")
+            self._changed[old, new] = dict(zip(fields[1::2], fields[::2], strict=False))
+        return self._changed[old, new]
 
     def missing(self, ids: list[str]) -> list[str]:
         """Which of these objects are not here."""

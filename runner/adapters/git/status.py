@@ -9,11 +9,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.files import disk
-from runner.adapters.git.access import Access
+from runner.adapters.git.access import Access, Marked
 from runner.domain.errors import unavailable
 
 # The defaults of settings that keep git from looking, and none that write elsewhere.
@@ -28,16 +27,6 @@ _LOOK = (
 _CASES = "core.ignoreCase=false"  # `true` hides README beside readme, where both can be
 _GITLINK = "160000"
 INDEX = 2**28  # bytes of an index that is read; one of 500,000 files has 50 MB
-
-
-@dataclass(frozen=True)
-class Marked:
-    """Paths of an index. `skipped`: marked skip-worktree; `assumed`: marked assume-unchanged;
-    `links`: submodules."""
-
-    skipped: tuple[str, ...]
-    assumed: tuple[str, ...]
-    links: tuple[str, ...]
 
 
 def entries(
@@ -61,7 +50,19 @@ def entries(
 
 
 def marks(git: Access, git_dir: Path, checkout: Path) -> Marked:
-    """What the index of a checkout says beside the content of files."""
+    """What the index of a checkout says beside the content of files. Kept until it is written."""
+    try:
+        seen = (git_dir / "index").stat()
+        stamp = (seen.st_ino, seen.st_mtime_ns, seen.st_size)
+    except OSError:
+        return _read_marks(git, git_dir, checkout)
+    known = git.marks.get(git_dir)
+    if known is None or known[0] != stamp:
+        known = git.marks[git_dir] = (stamp, _read_marks(git, git_dir, checkout))
+    return known[1]
+
+
+def _read_marks(git: Access, git_dir: Path, checkout: Path) -> Marked:
     skipped, assumed, links = list[str](), list[str](), list[str]()
     # 'H 100644 id 0\tpath': S for skip-worktree, small letters for assume-unchanged
     for entry in _listed(git, git_dir, checkout, {}).split("\0"):

@@ -66,9 +66,9 @@ def gate_project(project: Project) -> Project:
     whole = project.repository
     repository = Repository(whole.checkout, whole.common_dir, connect=lambda: whole.engine)
     repository.records = Records(whole.common_dir, "gates")
+    repository.git = whole.git
     # Said outright: their own records are on base's branch, which then looks like an instance's.
-    config = project.config.model_copy(update={"base": project.base})
-    return Project(repository, config, project.user)
+    return project.within(repository, project.base)
 
 
 def lay_out(operation: GateOperation, commit: str) -> None:

@@ -88,7 +88,8 @@ def _ready(operation: ProjectOperation, base: str) -> str | None:
     record, git = operation.record, operation.git
     begun = {record.base_commit, *git.refs(instance_ref(operation, "base")).values()}
     said = (record.merge or {}).get("state") == "landed"
-    in_base = synced.head not in begun and git.is_ancestor(synced.head, base)
+    is_held = git.is_ancestor(synced.head, base)
+    in_base = is_held and synced.head not in begun
     if in_base and (said or not git.is_on_main_line(synced.head, base)):
         return None
     inside = synced.inside
@@ -114,7 +115,7 @@ def _ready(operation: ProjectOperation, base: str) -> str | None:
                 f"Commit or stash them: treedock shell {operation.id}",
             ),
         )
-    if git.is_ancestor(synced.head, base):
+    if is_held:
         raise NothingNew(
             f"{operation.id} has nothing that {operation.project.base} lacks.",
             hint=f"Commit something in it, or remove it: treedock clean {operation.id}",

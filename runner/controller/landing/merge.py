@@ -104,7 +104,7 @@ def _merge_into(
 ) -> Merged:
     """One queue, into `base`."""
     _require_base(project, base, ids)
-    repository, project = project.repository, project.on(base)
+    repository, project = project.repository, project.within(project.repository, base)
     git = repository.git
     remote, not_pushed = _remote(project, wanted)
     operations = {id_: ProjectOperation(project, id_, emit) for id_ in ids}
