@@ -13,39 +13,54 @@ from runner.cli import output
 from runner.cli.process import interrupted
 from runner.domain.errors import RunnerError, unavailable
 
-# Command -> module; the function has the command's name, '-' as '_', and an underscore behind
-# it where Python has a word of that name.
-_COMMANDS = {
-    "init": "onboarding",
-    "up": "lifecycle",
-    "down": "lifecycle",
-    "restart": "lifecycle",
-    "sync": "sync",
-    "update": "sync",
-    "rebase": "sync",
-    "merge": "landing",
-    "clean": "lifecycle",
-    "list": "observe",
-    "status": "observe",
-    "logs": "observe",
-    "path": "observe",
-    "open": "observe",
-    "review": "review",
-    "conflicts": "conflicts",
-    "pr": "review",
-    "exec": "inside",
-    "shell": "inside",
-    "db": "inside",
-    "compose": "compose_export",
-    "cache": "cache",
-    "warm": "cache",
-    "doctor": "onboarding",
-    "config": "onboarding",
-    "demo": "onboarding",
-    "shell-init": "shells",
-    "completion": "shells",
-    "version": "onboarding",
+# What --help shows, in groups. Command -> module; the function has the command's name, '-' as '_',
+# and an underscore behind it where Python has a word of that name.
+_GROUPS = {
+    "Set a repository up": {
+        "init": "onboarding",
+        "demo": "onboarding",
+        "doctor": "onboarding",
+        "config": "onboarding",
+    },
+    "Run instances": {
+        "up": "lifecycle",
+        "down": "lifecycle",
+        "restart": "lifecycle",
+        "clean": "lifecycle",
+    },
+    "See them": {
+        "list": "observe",
+        "status": "observe",
+        "logs": "observe",
+        "path": "observe",
+        "open": "observe",
+        "compose": "compose_export",
+    },
+    "Work inside": {
+        "exec": "inside",
+        "shell": "inside",
+        "db": "inside",
+    },
+    "Bring branches back": {
+        "sync": "sync",
+        "update": "sync",
+        "rebase": "sync",
+        "review": "review",
+        "conflicts": "conflicts",
+        "merge": "landing",
+        "pr": "review",
+    },
+    "Save time and disk": {
+        "warm": "cache",
+        "cache": "cache",
+    },
+    "Your shell": {
+        "shell-init": "shells",
+        "completion": "shells",
+        "version": "onboarding",
+    },
 }
+_COMMANDS = {name: module for group in _GROUPS.values() for name, module in group.items()}
 
 # What other tools call it, by what it is called here.
 _ELSEWHERE = {
@@ -57,6 +72,22 @@ _ELSEWHERE = {
     "run": "exec",
     "log": "logs",
 }
+
+
+_WIDEST = max(map(len, _COMMANDS))
+
+
+def _summary(command: click.Command) -> str:
+    """The first sentence of its help, whole."""
+    return command.get_short_help_str(limit=1000)
+
+
+def _go_there(ctx: click.Context, param: click.Parameter, folders: tuple[str, ...]) -> None:
+    for folder in folders:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise click.BadParameter(f"{folder}: {error.strerror}.", ctx, param) from error
 
 
 class _ReaderGone(Exception):
@@ -76,6 +107,13 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in _GROUPS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [(name, _summary(command)) for name, command in commands if command]
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(_WIDEST), summary) for name, summary in rows])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
@@ -100,6 +138,17 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "-C",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(),
+    expose_value=False,
+    is_eager=True,
+    callback=_go_there,
+    help="Run as if started in DIR, as git does.",
 )
 @click.version_option(__version__, prog_name="treedock", message="%(prog)s %(version)s")
 def treedock() -> None:

@@ -57,6 +57,9 @@ def show_views(views: Sequence[View], *, json_: bool) -> None:
         show_json({"instances": [view.to_json() for view in views]})
     elif views:
         rows = [_row(view) for view in views]
+        if any(view.here for view in views):  # as `git branch` marks the one you are on
+            for view, row in zip(views, rows, strict=True):
+                row[0] = f"{'*' if view.here else ' '} {row[0]}"
         show_table(["ID", "STATE", "BRANCH", "MERGE", "PORTS", "URL", "AGE", "TASK"], rows)
     else:
         click.echo("There are no instances. Start one with: treedock up ID", err=True)

@@ -1,6 +1,11 @@
 """The names of the commands."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
+from click import Context
 from click.testing import CliRunner
 
 from runner.cli.main import treedock
@@ -39,3 +44,35 @@ def test_inside_the_git_directory_the_way_to_the_checkout_is_told(shop: Shop) ->
     done = Cli(shop.repo)("list", cwd=shop.repo / ".git")
     assert done.exit_code == 4
     assert f"cd {shop.repo}" in done.stderr
+
+
+def test_help_names_every_command_once_and_whole() -> None:
+    shown = CliRunner().invoke(treedock, ["--help"], terminal_width=80).output
+    assert max(map(len, shown.splitlines())) <= 80
+    assert not [line for line in shown.splitlines()[1:] if line.endswith("...")]
+    for command in treedock.list_commands(Context(treedock)):
+        assert len(re.findall(rf"^  {command} ", shown, re.MULTILINE)) == 1, command
+
+
+def test_a_verb_is_run_as_if_started_in_another_folder(shop: Shop, tmp_path: Path) -> None:
+    shop.up("auth")
+    folders = ["-C", str(shop.repo.parent), "-C", shop.repo.name]
+    done = Cli(tmp_path)(*folders, "path", "auth")
+    assert done.stdout == f"{shop.tree('auth')}\n"
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = Cli(tmp_path)("-C", str(tmp_path / "gone"), "list")
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'gone'}: No such file or directory." in done.stderr
+
+
+def test_list_marks_the_instance_you_stand_in(shop: Shop) -> None:
+    shop.up("auth")
+    shop.up("payments")
+    there, cli = shop.tree("auth"), Cli(shop.repo)
+    shown = cli("list", cwd=there).stdout.splitlines()
+    assert [line[:6] for line in shown[1:]] == ["* auth", "  paym"]
+    seen = json.loads(cli("list", "--json", cwd=there).stdout)["instances"]
+    assert {one["id"]: one["here"] for one in seen} == {"auth": True, "payments": False}
+    assert "*" not in cli("list").stdout

@@ -45,7 +45,13 @@ def look(repository: Repository, emit: Emit) -> Listing:
         return Listing([], None)
     everywhere = _containers(repository, emit)
     containers = [one for one in everywhere or () if is_ours(repository, one)]
-    views = [view(repository.records, record, *_parts(containers, record.id)) for record in records]
+    views = [
+        replace(
+            view(repository.records, record, *_parts(containers, record.id)),
+            here=record.id == repository.here,
+        )
+        for record in records
+    ]
     views = _with_standing(repository, records, views, emit)
     if everywhere is None:
         return Listing([replace(v, state=None) for v in views], None)
@@ -90,6 +96,7 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
         seen = _ask_git(repository, record, seen, base, registered, heads, tips)
         seen = replace(
             seen,
+            here=record.id == repository.here,
             limits_reached=_limits(project, record, container),
             out_of_date=out_of_date(project.config, project.name, record, container),
         )

@@ -179,6 +179,8 @@ class View:
     created_at: str
     task: str | None
     container: str | None
+    here: bool = False
+    """Whether the command was given in its worktree."""
     limits_reached: list[str] | None = None
     sidecars: list[ServiceView] = field(default_factory=list)
     out_of_date: list[str] | None = None
