@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters.engine.docker import DockerEngine
 from runner.adapters.engine.protocol import Engine, ports_label
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount
@@ -28,12 +29,19 @@ def real(docker_engine: Engine) -> Iterator[Engine]:
     docker_engine.remove_image(IMAGE)
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.engine)])
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("docker-py", marks=pytest.mark.engine),
+        pytest.param("socket", marks=pytest.mark.engine),
+    ]
+)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """One engine after the other; what a test made is gone after it."""
-    if request.param == "real":
+    """One engine after the other, the real one by docker-py and, as far as treedock speaks to it
+    by itself, over its socket; what a test made is gone after it."""
+    if request.param != "fake":
         real: Engine = request.getfixturevalue("real")
-        yield real
+        yield real if request.param == "socket" else DockerEngine()
         real.remove_image(NEW_IMAGE)
     else:
         fake = FakeEngine()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from runner.adapters.engine.docker import _Connection, _frames
+from runner.adapters.engine.execs import Connection, frames
 from runner.domain.errors import EngineFailed
 
 
@@ -22,7 +22,7 @@ class Flood(io.BytesIO):
 def test_what_never_pauses_ends_at_its_time_limit() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        frames = _frames(_Connection(ours, Flood()), 0.05)
+        found = frames(Connection(ours, Flood()), 0.05)
         begun = time.monotonic()
         with pytest.raises(EngineFailed, match="did not end within"):
-            list(itertools.takewhile(lambda _: time.monotonic() < begun + 5, frames))
+            list(itertools.takewhile(lambda _: time.monotonic() < begun + 5, found))

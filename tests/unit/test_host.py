@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.engine import lazy
+from runner.adapters.engine import unix
 from runner.adapters.host import machine
 from runner.domain.errors import EngineUnavailable, Unavailable
 
@@ -90,7 +90,7 @@ def test_the_engines_socket_is_where_docker_host_says(
     docker_host: str | None, wanted: Path | None
 ) -> None:
     environment = {} if docker_host is None else {"DOCKER_HOST": docker_host}
-    assert lazy.engine_socket(environment) == wanted
+    assert unix.engine_socket(environment) == wanted
 
 
 def test_the_process_of_a_listening_socket_is_named() -> None:

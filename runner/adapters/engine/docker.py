@@ -1,13 +1,8 @@
 """Docker through docker-py. Nothing else imports docker-py; this module is imported late."""
 
 import contextlib
-import os
-import socket
-import struct
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,16 +13,13 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Mount
 from docker.utils import kwargs_from_env
 
-from runner.adapters.engine.ending import MARK, end_marked, new_mark
+from runner.adapters.engine.execs import Connection, ExecCalls, Execs
 from runner.adapters.engine.protocol import (
     HINT,
     ICC,
-    NO_COMMAND,
     Container,
     EngineInfo,
-    Finished,
     container_of,
-    not_started,
     require_own_volume,
 )
 from runner.adapters.failpoints import step
@@ -45,19 +37,22 @@ BUILD_MEMORY = 4 * 2**30
 BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
 STAGE = "treedock.stage"  # label of stages that nobody needs once the image is made
-EXEC_TIMEOUT = 10.0  # seconds, and
-EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
 
 # An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
 _GONE = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
 
 
-class DockerEngine:
+class DockerEngine(Execs):
     """The engine that `docker` on this host talks to. Raises EngineUnavailable if none answers."""
 
     def __init__(self) -> None:
         self._api = _connect(CALL_TIMEOUT)
         self._info: EngineInfo | None = None
+        self._exec_calls = _ExecCalls(self._api)
+
+    @property
+    def exec_calls(self) -> ExecCalls:
+        return self._exec_calls
 
     def prepare(self) -> None:
         """It is."""
@@ -300,105 +295,6 @@ class DockerEngine:
             self._api.remove_volume(name)
         step("engine remove volume")
 
-    def exec_detached(
-        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
-    ) -> None:
-        with _translated():
-            made = self._api.exec_create(
-                container, list(argv), environment=dict(env), workdir=workdir, stdout=False,
-                stderr=False,
-            )  # fmt: skip
-            self._api.exec_start(made["Id"], detach=True)
-        step("engine exec")
-
-    def exec(
-        self,
-        container: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        workdir: str = "/",
-    ) -> Finished:
-        with _translated():
-            made = self._api.exec_create(
-                container, list(argv), environment=dict(env or {}), workdir=workdir
-            )
-            output = bytearray()
-            with self._started(made["Id"]) as connection:
-                for _, part in _frames(connection, EXEC_TIMEOUT):
-                    output += part
-                    if len(output) > EXEC_OUTPUT:
-                        raise EngineFailed(f"{argv[0]} inside did not come to an end.")
-            code = self._api.exec_inspect(made["Id"])["ExitCode"]
-        step("engine exec")
-        return Finished(exit_code=code, output=bytes(output))
-
-    def exec_attached(
-        self,
-        container: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        workdir: str,
-        stdin: BinaryIO | None,
-        stdout: BinaryIO,
-        stderr: BinaryIO,
-        timeout: float | None = None,
-    ) -> int:
-        with _translated():
-            # The caller may have set a mark, to find the command itself.
-            marked = {MARK: new_mark(), **env}
-            made = self._api.exec_create(
-                container, list(argv), environment=marked, workdir=workdir,
-                stdin=stdin is not None,
-            )  # fmt: skip
-            try:
-                self._join_streams(made["Id"], argv[0], workdir, (stdin, stdout, stderr), timeout)
-            except BaseException as why:
-                end_marked(self, container, marked[MARK], why)
-                raise
-            ended = self._api.exec_inspect(made["Id"])
-            return NO_COMMAND if _never_started(ended) else cast(int, ended["ExitCode"])
-
-    def _join_streams(
-        self,
-        made: str,
-        command: str,
-        workdir: str,
-        streams: tuple[BinaryIO | None, BinaryIO, BinaryIO],
-        timeout: float | None,
-    ) -> None:
-        """Run what exec_create made to its end."""
-        stdin, stdout, stderr = streams
-        with self._started(made) as connection:
-            if stdin is not None:
-                pump = threading.Thread(target=_pump, args=(stdin, connection.socket), daemon=True)
-                pump.start()
-            frames = _frames(connection, timeout)
-            for kind, data in self._if_started(made, frames, command, workdir):
-                target = stderr if kind == 2 else stdout
-                target.write(data)
-                target.flush()
-
-    def _if_started(
-        self, made: str, frames: Iterator[tuple[int, bytes]], command: str, workdir: str
-    ) -> Iterator[tuple[int, bytes]]:
-        """What a command says; of one that cannot start the engine speaks, which is translated."""
-        for number, (kind, data) in enumerate(frames):
-            if number == 0 and _never_started(self._api.exec_inspect(made)):
-                text = data.decode(errors="replace")
-                yield 2, f"{not_started(command, workdir, text)}\n".encode()
-                return
-            yield kind, data
-
-    @contextlib.contextmanager
-    def _started(self, command: str) -> Iterator["_Connection"]:
-        """Start `command`, which exec_create made; its connection, closed afterwards."""
-        raw: Any = self._api.exec_start(command, socket=True)
-        # docker-py closes neither, and each of the two keeps the connection open.
-        with contextlib.closing(raw._sock), contextlib.closing(raw._response):
-            yield _Connection(raw._sock, raw._response.raw._fp.fp)
-
     def image(self, name: str) -> str | None:
         with _translated():
             try:
@@ -492,37 +388,37 @@ class DockerEngine:
                     raise
 
 
-@dataclass(frozen=True)
-class _Connection:
-    """An upgraded connection. `reader` holds what arrived together with the answer's head, which
-    docker-py's own reader of frames loses."""
+class _ExecCalls:
+    """ExecCalls by docker-py."""
 
-    socket: socket.socket
-    reader: BinaryIO
+    def __init__(self, api: docker.APIClient) -> None:
+        self._api = api
 
+    def create(self, container: str, wanted: Mapping[str, Any]) -> str:
+        with _translated():
+            made = self._api.exec_create(
+                container, wanted["Cmd"], environment=wanted["Env"], workdir=wanted["WorkingDir"],
+                stdin=wanted["AttachStdin"], stdout=wanted["AttachStdout"],
+                stderr=wanted["AttachStderr"],
+            )  # fmt: skip
+        return cast(str, made["Id"])
 
-def _never_started(command: Mapping[str, Any]) -> bool:
-    """Whether an exec is over and never had a process. While it runs the id may come late."""
-    return not command["Running"] and not command["Pid"]
+    @contextlib.contextmanager
+    def started(self, made: str) -> Iterator[Connection]:
+        with _translated():
+            raw: Any = self._api.exec_start(made, socket=True)
+        # docker-py closes neither, and each of the two keeps the connection open; its own reader
+        # of frames loses what arrived together with the answer's head.
+        with contextlib.closing(raw._sock), contextlib.closing(raw._response):
+            yield Connection(raw._sock, raw._response.raw._fp.fp)
 
+    def start_detached(self, made: str) -> None:
+        with _translated():
+            self._api.exec_start(made, detach=True)
 
-def _frames(connection: _Connection, timeout: float | None) -> Iterator[tuple[int, bytes]]:
-    """(stream, data) of each frame until the end: 8 bytes of head, then as many as it says
-    (Docker's API: ContainerAttach). Raises EngineFailed after `timeout` seconds."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    try:
-        while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:  # it never is silent
-                raise TimeoutError
-            connection.socket.settimeout(left)  # without one a command may be silent for hours
-            head = connection.reader.read(8)
-            if len(head) < 8:
-                return
-            kind, size = struct.unpack(">BxxxL", head)
-            yield kind, connection.reader.read(size)
-    except TimeoutError as error:
-        raise EngineFailed(f"A command inside did not end within {timeout:g} seconds.") from error
+    def inspect(self, made: str) -> Mapping[str, Any]:
+        with _translated():
+            return cast(Mapping[str, Any], self._api.exec_inspect(made))
 
 
 def _connect(timeout: float) -> docker.APIClient:
@@ -560,14 +456,6 @@ def _require_isolating(network: Mapping[str, Any]) -> None:
         )
 
 
-def _pump(source: BinaryIO, sink: Any) -> None:
-    """Copy `source` into the socket `sink` until it ends, then close that direction."""
-    with contextlib.suppress(OSError):
-        while data := os.read(source.fileno(), 65536):
-            sink.sendall(data)
-        sink.shutdown(1)
-
-
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """docker-py's errors as treedock's, by type."""
@@ -580,10 +468,7 @@ def _translated() -> Iterator[None]:
 
 
 def _unavailable() -> EngineUnavailable:
-    return EngineUnavailable(
-        "The container engine does not answer.",
-        hint=HINT,
-    )
+    return EngineUnavailable("The container engine does not answer.", hint=HINT)
 
 
 def _build_failed(name: str, lines: list[str]) -> ImageBuildFailed:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
-from runner.adapters.engine.lazy import SOCKET
+from runner.adapters.engine.unix import SOCKET
 
 PATIENCE = 5.0  # seconds for the docker command to notice that its command has ended
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.adapters.engine.lazy import SOCKET
+from runner.adapters.engine.unix import SOCKET
 from runner.adapters.files import disk
 from runner.domain.errors import EngineUnavailable, Unavailable
 from runner.domain.instance.health import Machine, SocketState

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from runner.adapters.engine import lazy
+from runner.adapters.engine import unix
 from runner.adapters.engine.protocol import Engine, EngineInfo
 from runner.adapters.files import disk
 from runner.adapters.git.process import version
@@ -88,13 +88,13 @@ def _engine(
         else:
             more = health.rootless_findings(info.rootless) + _docker_command()
             return engine, info, [_version(info, fixed=fixed), *more]
-    address = os.environ.get("DOCKER_HOST") or str(lazy.SOCKET)
+    address = os.environ.get("DOCKER_HOST") or str(unix.SOCKET)
     return None, None, [health.engine_finding(ailment, host.machine(), address)]
 
 
 def _ailment() -> Ailment | None:
     """What keeps us from the engine's socket; None when it answers, or is not a local one."""
-    socket = lazy.engine_socket(os.environ)
+    socket = unix.engine_socket(os.environ)
     state = host.socket_state(socket) if socket else "answers"
     if state == "answers":
         return None
@@ -103,7 +103,7 @@ def _ailment() -> Ailment | None:
 
 
 def _is_own_socket() -> bool:
-    return lazy.engine_socket(os.environ) == lazy.SOCKET
+    return unix.engine_socket(os.environ) == unix.SOCKET
 
 
 def _mend_engine(emit: Emit) -> None:

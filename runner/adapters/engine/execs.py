@@ -1,0 +1,187 @@
+"""Commands inside a container, whatever carries the requests to the engine.
+
+The protocol: ContainerExec, ExecStart, ExecInspect and ContainerAttach of Docker's API.
+"""
+
+import contextlib
+import os
+import struct
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from socket import socket
+from typing import Any, BinaryIO, Protocol, cast
+
+from runner.adapters.engine.ending import MARK, end_marked, new_mark
+from runner.adapters.engine.protocol import NO_COMMAND, Engine, Finished, not_started
+from runner.adapters.failpoints import step
+from runner.domain.errors import EngineFailed
+
+EXEC_TIMEOUT = 10.0  # seconds, and
+EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An upgraded connection. `reader` holds what arrived together with the answer's head."""
+
+    socket: socket
+    reader: BinaryIO
+
+
+class ExecCalls(Protocol):
+    """The requests that it takes. Each raises EngineUnavailable and EngineFailed."""
+
+    def create(self, container: str, wanted: Mapping[str, Any]) -> str:
+        """Make an exec as the body `wanted` says; returns its id."""
+
+    def started(self, made: str) -> AbstractContextManager[Connection]:
+        """Start it; the connection to its streams, closed afterwards."""
+
+    def start_detached(self, made: str) -> None:
+        """Start it, and have nothing of its streams."""
+
+    def inspect(self, made: str) -> Mapping[str, Any]:
+        """What became of it."""
+
+
+class Execs:
+    """The exec methods of an Engine."""
+
+    @property
+    def exec_calls(self) -> ExecCalls:
+        raise NotImplementedError
+
+    def exec_detached(
+        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
+    ) -> None:
+        made = self.exec_calls.create(container, _wanted(argv, env, workdir))
+        self.exec_calls.start_detached(made)
+        step("engine exec")
+
+    def exec(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str = "/",
+    ) -> Finished:
+        made = self.exec_calls.create(container, _wanted(argv, env or {}, workdir, joined=True))
+        output = bytearray()
+        with self.exec_calls.started(made) as connection:
+            for _, part in frames(connection, EXEC_TIMEOUT):
+                output += part
+                if len(output) > EXEC_OUTPUT:
+                    raise EngineFailed(f"{argv[0]} inside did not come to an end.")
+        code = self.exec_calls.inspect(made)["ExitCode"]
+        step("engine exec")
+        return Finished(exit_code=code, output=bytes(output))
+
+    def exec_attached(
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        workdir: str,
+        stdin: BinaryIO | None,
+        stdout: BinaryIO,
+        stderr: BinaryIO,
+        timeout: float | None = None,
+    ) -> int:
+        # The caller may have set a mark, to find the command itself.
+        marked = {MARK: new_mark(), **env}
+        wanted = _wanted(argv, marked, workdir, joined=True, stdin=stdin is not None)
+        made = self.exec_calls.create(container, wanted)
+        try:
+            self._join_streams(made, argv[0], workdir, (stdin, stdout, stderr), timeout)
+        except BaseException as why:
+            end_marked(cast(Engine, self), container, marked[MARK], why)
+            raise
+        ended = self.exec_calls.inspect(made)
+        return NO_COMMAND if _never_started(ended) else cast(int, ended["ExitCode"])
+
+    def _join_streams(
+        self,
+        made: str,
+        command: str,
+        workdir: str,
+        streams: tuple[BinaryIO | None, BinaryIO, BinaryIO],
+        timeout: float | None,
+    ) -> None:
+        """Run an exec that was made to its end."""
+        stdin, stdout, stderr = streams
+        with self.exec_calls.started(made) as connection:
+            if stdin is not None:
+                pump = threading.Thread(target=_pump, args=(stdin, connection.socket), daemon=True)
+                pump.start()
+            found = frames(connection, timeout)
+            for kind, data in self._if_started(made, found, command, workdir):
+                target = stderr if kind == 2 else stdout
+                target.write(data)
+                target.flush()
+
+    def _if_started(
+        self, made: str, found: Iterator[tuple[int, bytes]], command: str, workdir: str
+    ) -> Iterator[tuple[int, bytes]]:
+        """What a command says; of one that cannot start the engine speaks, which is translated."""
+        for number, (kind, data) in enumerate(found):
+            if number == 0 and _never_started(self.exec_calls.inspect(made)):
+                text = data.decode(errors="replace")
+                yield 2, f"{not_started(command, workdir, text)}\n".encode()
+                return
+            yield kind, data
+
+
+def frames(connection: Connection, timeout: float | None) -> Iterator[tuple[int, bytes]]:
+    """(stream, data) of each frame until the end: 8 bytes of head, then as many as it says
+    (Docker's API: ContainerAttach). Raises EngineFailed after `timeout` seconds."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:  # it never is silent
+                raise TimeoutError
+            connection.socket.settimeout(left)  # without one a command may be silent for hours
+            head = connection.reader.read(8)
+            if len(head) < 8:
+                return
+            kind, size = struct.unpack(">BxxxL", head)
+            yield kind, connection.reader.read(size)
+    except TimeoutError as error:
+        raise EngineFailed(f"A command inside did not end within {timeout:g} seconds.") from error
+
+
+def _wanted(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    workdir: str,
+    *,
+    joined: bool = False,
+    stdin: bool = False,
+) -> dict[str, Any]:
+    """The body of ContainerExec."""
+    return {
+        "Cmd": list(argv),
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "WorkingDir": workdir,
+        "AttachStdin": stdin,
+        "AttachStdout": joined,
+        "AttachStderr": joined,
+    }
+
+
+def _never_started(command: Mapping[str, Any]) -> bool:
+    """Whether an exec is over and never had a process. While it runs the id may come late."""
+    return not command["Running"] and not command["Pid"]
+
+
+def _pump(source: BinaryIO, sink: socket) -> None:
+    """Copy `source` into the socket `sink` until it ends, then close that direction."""
+    with contextlib.suppress(OSError):
+        while data := os.read(source.fileno(), 65536):
+            sink.sendall(data)
+        sink.shutdown(1)
