@@ -38,14 +38,15 @@ demo: venv
 check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	PYTEST_DEBUG_TEMPROOT=$(RAM) $(PYTEST) -q -n 2 -m "not engine and not browser and not deep and not long"
+	@$(BIN)/mypy & types=$$!; \
+	  PYTEST_DEBUG_TEMPROOT=$(RAM) $(PYTEST) -q -n 2 -m "not engine and not browser and not deep and not long"; \
+	  tests=$$?; wait $$types && exit $$tests
 
 test: venv
 	@tests/install-browser
 	@tests/install-compose
 	@tests/install-lfs
-	$(PYTEST) -q -n 2 -m "not engine and not browser and not long"
+	$(PYTEST) -q -n 2 --dist worksteal -m "not engine and not browser and not long"
 	TREEDOCK_TEST_ENGINE=1 $(ENGINE) $(PYTEST) -n 2 --dist loadfile -m "(engine or browser) and not long"
 
 long: venv

@@ -31,6 +31,7 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nobody's own configuration takes part, and git has an identity."""
     home = tmp_path_factory.mktemp("home")
     own = "[user]\nname = Ada\nemail = ada@example.com\n[maintenance]\nauto = false\n"
+    own += "[core]\nfsync = none\n"  # no test pulls the plug
     (home / "gitconfig").write_text(own)
     before = dict(os.environ)
     os.environ |= {

@@ -23,8 +23,6 @@ from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
-pytestmark = pytest.mark.deep
-
 SOON = 10.0  # seconds
 
 
@@ -83,6 +81,7 @@ def test_git_of_the_instance_holds_up_neither_down_nor_clean(shop: Shop, tmp_pat
     assert shop.repository.records.ids() == []
 
 
+@pytest.mark.deep
 def test_commits_that_git_cannot_read_stay_and_it_is_stopped_all_the_same(auth: Inside) -> None:
     made = auth.commit({"login.txt": "x\n"})
     os.mkfifo(auth.own_git / "objects/info/commit-graph")
@@ -155,6 +154,7 @@ def test_a_damaged_identity_keeps_nothing_running(shop: Shop, key: str | None) -
     assert not runs(shop)
 
 
+@pytest.mark.deep
 def test_a_merge_ends_where_one_of_its_instances_is_stopped(
     shop: Shop, eventually: Callable[..., object]
 ) -> None:
@@ -181,6 +181,7 @@ def test_a_merge_ends_where_one_of_its_instances_is_stopped(
     assert shop.repository.records.ids() == ["auth", "pay"]
 
 
+@pytest.mark.deep
 def test_an_up_that_does_not_end_is_stopped_and_says_by_whom(
     shop: Shop, eventually: Callable[..., object]
 ) -> None:
@@ -199,6 +200,7 @@ def test_an_up_that_does_not_end_is_stopped_and_says_by_whom(
     shop.up("auth")
 
 
+@pytest.mark.deep
 def test_an_up_cannot_start_what_was_stopped_under_it(
     auth: Inside, eventually: Callable[..., object]
 ) -> None:
@@ -226,6 +228,7 @@ def test_an_up_cannot_start_what_was_stopped_under_it(
     assert runs(shop)
 
 
+@pytest.mark.deep
 def test_an_operation_that_goes_on_without_the_container_is_named(auth: Inside) -> None:
     auth.commit({"login.txt": "x\n"})
     with auth.operation.locked(), pytest.raises(NotSynced) as caught:
@@ -238,6 +241,7 @@ def test_an_operation_that_goes_on_without_the_container_is_named(auth: Inside) 
     assert auth.shop.repository.records.ids() == []
 
 
+@pytest.mark.deep
 def test_clean_keeps_the_git_directory_that_git_cannot_read(auth: Inside) -> None:
     made = auth.commit({"login.txt": "x\n"})
     os.mkfifo(auth.own_git / "objects/info/commit-graph")

@@ -14,8 +14,6 @@ from runner.domain.errors import GitFailed, Refused
 from tests.real_git import commit, git
 from tests.shop import Shop
 
-pytestmark = pytest.mark.deep
-
 KILLED = """
 import sys
 from runner.adapters.store.runs import Landing
@@ -78,6 +76,7 @@ def is_whole(shop: Shop, candidate: str) -> None:
     assert not journal(shop).exists()
 
 
+@pytest.mark.deep
 def test_a_commit_that_is_being_written_keeps_its_lock_and_goes_through(
     shop: Shop, candidate: str, tmp_path: Path, eventually: Callable[..., object]
 ) -> None:
@@ -104,6 +103,7 @@ def test_a_commit_that_is_being_written_keeps_its_lock_and_goes_through(
     assert git(shop.repo, "status", "--porcelain") == ""
 
 
+@pytest.mark.deep
 def test_a_lock_that_appears_between_look_and_landing_is_left_alone(
     shop: Shop, candidate: str, just_before: Callable[[str, str], None]
 ) -> None:
@@ -158,6 +158,7 @@ def test_no_git_of_the_person_gets_between_the_look_at_head_and_the_move(
     assert "index.lock" in said.read_text()
 
 
+@pytest.mark.deep
 def test_a_kill_at_any_step_leaves_old_or_new_and_the_next_one_completes_it(
     shop: Shop, candidate: str
 ) -> None:

@@ -12,8 +12,6 @@ from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
 from runner.domain.instance.service import job_of
 from tests.shop import Shop
 
-pytestmark = pytest.mark.deep
-
 TWO = {"one": {"run": "exec sleep 60"}, "two": {"run": "exec sleep 60"}}
 
 
