@@ -24,8 +24,6 @@ from tests.free_ports import free_block
 from tests.real_git import git
 from tests.shop import Shop
 
-pytestmark = pytest.mark.deep
-
 CACHE = {"image": "tiny:1", "command": "sh -c 'echo begun; exec sleep 60'", "volume": "/data"}
 Eventually = Callable[..., object]
 
