@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.controller.instance import images
 from runner.controller.project import Repository, connect
 from runner.domain.errors import EngineUnavailable
@@ -103,9 +103,9 @@ def repo(tmp_path: Path, request: pytest.FixtureRequest, _first_commit: Path) ->
     engine = _engine() if request.node.get_closest_marker("engine") else None
     if engine:
         key = Repository(folder, folder / ".git").key
-        for container in engine.containers(repository=key):
+        for container in engine.containers(Filter(repository=key)):
             engine.remove(container.id)
-        for volume in engine.volumes(repository=key):
+        for volume in engine.volumes(Filter(repository=key)):
             engine.remove_volume(volume)
 
 

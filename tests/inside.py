@@ -4,6 +4,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.adapters.engine.protocol import Filter
 from runner.controller.instance.private_git import ENVIRONMENT
 from runner.controller.operation import Operation
 from runner.controller.sync.sync import Side, Synced, sync
@@ -25,7 +26,7 @@ class Inside:
     def run(self, script: str) -> "Ended":
         """Run a shell script from the top of the worktree, as it runs in the container."""
         (container,) = self.shop.engine.containers(
-            repository=self.shop.repository.key, instance=self.id
+            Filter(repository=self.shop.repository.key, instance=self.id)
         )
         out, err = io.BytesIO(), io.BytesIO()
         code = self.shop.engine.exec_attached(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.engine import cgroups
-from runner.adapters.engine.protocol import Container
+from runner.adapters.engine.protocol import Container, Filter
 from runner.adapters.files import disk
 from runner.adapters.store.records import Records
 from runner.controller.project import Project
@@ -102,7 +102,7 @@ def written_by_instances(project: Project) -> Written:
     the size of all that an instance can write to."""
     engine, key = project.repository.engine, project.repository.key
     running: dict[str, list[Container]] = {}
-    for container in engine.containers(repository=key):
+    for container in engine.containers(Filter(repository=key)):
         if container.owner and container.status == "running":
             running.setdefault(container.owner, []).append(container)
     counts = {name: [cgroups.written(c.id) for c in its] for name, its in running.items()}
@@ -121,7 +121,7 @@ def _size(
 ) -> int | None:
     """Bytes of the worktree, treedock's folder, the layers and the volumes of an instance."""
     repository = project.repository
-    own = repository.engine.volumes(repository=repository.key, beside=instance)
+    own = repository.engine.volumes(Filter(repository=repository.key, beside=instance))
     files = disk.used_bytes(_folders(project, instance), PATIENCE)
     if files is None:
         return None
@@ -141,7 +141,7 @@ def _pause(project: Project, emit: Emit, blame: Blame, free: int) -> None:
     for name in blame.instances:
         with contextlib.suppress(RunnerError, OSError):
             both = {"instance": name}, {"beside": name}
-            found = [one for by in both for one in engine.containers(repository=key, **by)]
+            found = [one for by in both for one in engine.containers(Filter(repository=key, **by))]
             for container in found:
                 if name.startswith(GATE_PREFIX):
                     engine.remove(container.id)  # of a test: who waits for it sees the end

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.engine.protocol import Container, Engine, Filter
 from runner.adapters.files import disk
 from runner.adapters.git.repository import Git
 from runner.adapters.store import locks
@@ -92,12 +92,12 @@ class Operation:
 
     def container(self) -> Container | None:
         """The instance's container as the engine knows it now."""
-        found = self.engine.containers(repository=self.repository.key, instance=self.id)
+        found = self.engine.containers(Filter(repository=self.repository.key, instance=self.id))
         return found[0] if found else None
 
     def sidecars(self) -> dict[str, Container]:
         """The containers beside it as the engine knows them now, by the sidecar's name."""
-        found = self.engine.containers(repository=self.repository.key, beside=self.id)
+        found = self.engine.containers(Filter(repository=self.repository.key, beside=self.id))
         return {one.labels.get(LABEL_SIDECAR, ""): one for one in found}
 
     @contextlib.contextmanager

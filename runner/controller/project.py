@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from runner.adapters.engine.lazy import LazyEngine
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.files import disk
 from runner.adapters.git import owners
 from runner.adapters.git import repository as git
@@ -36,7 +36,7 @@ is shown under a further path (a bind mount)."""
 
 def connect() -> Engine:
     """The engine of this host; it is asked, and may be missing, at the first call."""
-    return cast(Engine, LazyEngine())
+    return LazyEngine()
 
 
 class Repository:
@@ -180,7 +180,9 @@ class Repository:
 
     def _is_used(self, key: str) -> bool:
         engine = self.engine
-        return bool(engine.containers(repository=key) or engine.volumes(repository=key))
+        return bool(
+            engine.containers(Filter(repository=key)) or engine.volumes(Filter(repository=key))
+        )
 
 
 def _salts() -> Iterator[str]:

@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runner.adapters.engine.protocol import (
+    EVERYTHING,
     NO_COMMAND,
     Container,
     EngineInfo,
+    Filter,
     Finished,
     not_started,
     require_own_volume,
@@ -112,11 +114,11 @@ class FakeEngine:
         self._answer("info")
         return EngineInfo("20.10.24", "1.41", data_root=None, rootless=False)
 
-    def containers(self, **labels: str) -> list[Container]:
+    def containers(self, wanted: Filter = EVERYTHING) -> list[Container]:
         self._answer("containers")
-        wanted = {f"treedock.{key}": value for key, value in labels.items()}.items()
+        labels = wanted.labels.items()
         found = [self._shown(made) for made in list(self._containers.values())]
-        return [one for one in found if names.LABEL in one.labels and wanted <= one.labels.items()]
+        return [one for one in found if names.LABEL in one.labels and labels <= one.labels.items()]
 
     def has_network(self) -> bool:
         self._answer("has_network")
@@ -286,10 +288,10 @@ class FakeEngine:
                 place = Path(made.outside(f"{folder.rstrip('/')}/{member.name}"))
                 opened.extract(member.replace(name=place.name), place.parent)
 
-    def volumes(self, **labels: str) -> list[str]:
+    def volumes(self, wanted: Filter = EVERYTHING) -> list[str]:
         self._answer("volumes")
-        wanted = {f"treedock.{key}": value for key, value in labels.items()}.items()
-        return [name for name, own in list(self._volumes.items()) if wanted <= own.labels.items()]
+        labels = wanted.labels.items()
+        return [name for name, own in list(self._volumes.items()) if labels <= own.labels.items()]
 
     def volume_sizes(self) -> dict[str, int]:
         self._answer("volume_sizes")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.engine.protocol import Container, Engine, Filter
 from runner.adapters.host import sockets
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed, Refused
 from runner.domain.instance import container as names
@@ -23,7 +23,7 @@ from tests.waiting import eventually
 
 
 def own(engine: Engine, spec: ContainerSpec) -> list[Container]:
-    return engine.containers(repository=spec.labels[names.LABEL_REPOSITORY])
+    return engine.containers(Filter(repository=spec.labels[names.LABEL_REPOSITORY]))
 
 
 def test_the_engine_tells_its_versions(engine: Engine) -> None:
@@ -38,7 +38,9 @@ def test_a_container_is_created_stopped_and_found_by_its_labels(
     made = create(spec)
     other = replace(spec, name=f"{spec.name}-2", ports=())
     create(replace(other, labels={**spec.labels, names.LABEL_INSTANCE: "pay"}))
-    (found,) = engine.containers(repository=spec.labels[names.LABEL_REPOSITORY], instance="auth")
+    (found,) = engine.containers(
+        Filter(repository=spec.labels[names.LABEL_REPOSITORY], instance="auth")
+    )
     assert (found.id, found.name, found.status) == (made, spec.name, "created")
     assert (found.instance, found.holder) == ("auth", "shop/auth")
     assert tuple(found.ports.values()) == spec.ports
@@ -46,7 +48,7 @@ def test_a_container_is_created_stopped_and_found_by_its_labels(
     assert found.image == spec.image
     assert {c.instance for c in own(engine, spec)} == {"auth", "pay"}
     assert made in {c.id for c in engine.containers()}
-    assert engine.containers(repository="nobody's") == []
+    assert engine.containers(Filter(repository="nobody's")) == []
 
 
 def test_it_starts_stops_and_goes(engine: Engine, spec: ContainerSpec, create: Create) -> None:
@@ -262,8 +264,8 @@ def test_a_volume_is_made_once_found_by_its_labels_and_stays_while_it_is_used(
     name, labels = f"{spec.name}.data", {names.LABEL: "sidecar", names.LABEL_REPOSITORY: key}
     engine.ensure_volume(name, labels)
     engine.ensure_volume(name, labels)
-    assert engine.volumes(repository=key) == [name]
-    assert engine.volumes(repository="nobody's") == []
+    assert engine.volumes(Filter(repository=key)) == [name]
+    assert engine.volumes(Filter(repository="nobody's")) == []
     made = create(replace(spec, volumes=(VolumeMount(name, "/data"),)))
     assert engine.users(name) == []
     engine.start(made)
@@ -274,10 +276,10 @@ def test_a_volume_is_made_once_found_by_its_labels_and_stays_while_it_is_used(
     with pytest.raises(Refused, match=f"volume {name} that treedock did not make"):
         engine.ensure_volume(name, {**labels, names.LABEL_REPOSITORY: "another"})
     engine.remove(made)
-    assert engine.volumes(repository=key) == [name]
+    assert engine.volumes(Filter(repository=key)) == [name]
     engine.remove_volume(name)
     engine.remove_volume(name)
-    assert engine.volumes(repository=key) == []
+    assert engine.volumes(Filter(repository=key)) == []
 
 
 def test_a_command_inside_has_exit_code_output_environment_and_folder(
@@ -387,10 +389,10 @@ def test_a_paused_container_is_seen_as_such_and_can_be_stopped(
     engine.start(made)
     engine.exec_detached(made, ["sleep", "60"], env={}, workdir="/")
     engine.pause(made)
-    (found,) = engine.containers(repository=spec.labels[names.LABEL_REPOSITORY])
+    (found,) = engine.containers(Filter(repository=spec.labels[names.LABEL_REPOSITORY]))
     assert found.status == "paused"
     engine.stop(made, 0)
-    (found,) = engine.containers(repository=spec.labels[names.LABEL_REPOSITORY])
+    (found,) = engine.containers(Filter(repository=spec.labels[names.LABEL_REPOSITORY]))
     assert found.status == "exited"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.engine.tar import folders
 from runner.domain.errors import EngineFailed
 from runner.domain.instance import container as names
@@ -64,9 +64,9 @@ class Layers:
 @pytest.fixture
 def layers(engine: Engine, spec: ContainerSpec, create: Create) -> Iterator[Layers]:
     yield Layers(engine, spec, create)
-    for container in engine.containers(repository=spec.labels[names.LABEL_REPOSITORY]):
+    for container in engine.containers(Filter(repository=spec.labels[names.LABEL_REPOSITORY])):
         engine.remove(container.id)
-    for volume in engine.volumes(repository=spec.labels[names.LABEL_REPOSITORY]):
+    for volume in engine.volumes(Filter(repository=spec.labels[names.LABEL_REPOSITORY])):
         engine.remove_volume(volume)
 
 
@@ -114,10 +114,10 @@ def test_all_go_in_any_order_once_nobody_uses_them(layers: Layers) -> None:
     made = layers.run(layers.above(lower, "auth"))
     layers.engine.remove(made)
     key = layers.spec.labels[names.LABEL_REPOSITORY]
-    assert len(layers.engine.volumes(repository=key)) == 3
-    for volume in layers.engine.volumes(repository=key):
+    assert len(layers.engine.volumes(Filter(repository=key))) == 3
+    for volume in layers.engine.volumes(Filter(repository=key)):
         layers.engine.remove_volume(volume)
-    assert layers.engine.volumes(repository=key) == []
+    assert layers.engine.volumes(Filter(repository=key)) == []
 
 
 def test_the_size_of_volumes_is_told(layers: Layers) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from runner.adapters.engine.protocol import Filter
 from runner.controller.cache.prune import cached, prune
 from runner.controller.landing.recovery import clear_up
 from runner.controller.project import Project, open_project, open_repository
@@ -147,7 +148,7 @@ def test_a_snapshot_is_whole_or_counts_for_nothing(world: World, visible: bool, 
         assert app.cli("clean", f"s{n}").exit_code == 0
         clear_up(project, lambda event: None)
         prune(project.repository, max_size=-1)
-        assert app.engine.volumes(repository=project.repository.key) == []
+        assert app.engine.volumes(Filter(repository=project.repository.key)) == []
 
     points = kill_points(world, prepare, finish, every=every)
     world.check_nothing_is_left()
@@ -187,7 +188,7 @@ def test_a_golden_state_is_whole_or_counts_for_nothing(
         assert app.cli("clean", f"g{n}", f"h{n}").exit_code == 0
         clear_up(project, lambda event: None)
         prune(project.repository, max_size=-1)
-        assert app.engine.volumes(repository=project.repository.key) == []
+        assert app.engine.volumes(Filter(repository=project.repository.key)) == []
 
     points = kill_points(world, prepare, finish, every=every)
     world.check_nothing_is_left()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters.engine.protocol import Filter
 from runner.controller.cache.prune import cached, prune
 from runner.controller.instance.throwaway import abandoned
 from runner.controller.instance.worktree import Wish
@@ -46,11 +47,11 @@ def prune_all(shop: Shop) -> None:
 
 
 def volumes(shop: Shop, **labels: str) -> list[str]:
-    return shop.engine.volumes(repository=shop.repository.key, **labels)
+    return shop.engine.volumes(Filter(repository=shop.repository.key, **labels))
 
 
 def mounted(shop: Shop, instance: str) -> dict[str, str]:
-    (container,) = shop.engine.containers(repository=shop.repository.key, instance=instance)
+    (container,) = shop.engine.containers(Filter(repository=shop.repository.key, instance=instance))
     spec = shop.engine._find(container.id).spec
     return {volume.target: volume.name for volume in spec.volumes}
 

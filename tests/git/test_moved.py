@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import identity
 from runner.adapters.store.records import now
 from runner.adapters.store.snapshots import Snapshot
@@ -121,7 +122,7 @@ def test_a_copy_neither_uses_nor_removes_the_snapshots_of_the_original(shop: Sho
     copy = copy_of(shop)
     assert whole(copy.repository, "k") is None
     assert [one.key for one in prune(copy.repository, max_size=0)] == ["k"]
-    assert shop.engine.volumes(snapshot="k") == ["made"]
+    assert shop.engine.volumes(Filter(snapshot="k")) == ["made"]
     assert whole(shop.repository, "k") is not None
 
 
@@ -172,7 +173,7 @@ def test_data_stays_with_a_repository_that_is_moved_twice(shop: Shop) -> None:
     shop.configure(sidecars={"cache": {**image, "ready": {"timeout": 1}}})
     shop.engine._add("tiny:1")
     shop.up("auth")
-    before = shop.engine.volumes(beside="auth")
+    before = shop.engine.volumes(Filter(beside="auth"))
     assert len(before) == 1
     first = move(shop)
     repair(first)
@@ -180,9 +181,9 @@ def test_data_stays_with_a_repository_that_is_moved_twice(shop: Shop) -> None:
     second = move(first, "third")
     repair(second)
     second.up("auth")
-    assert second.engine.volumes(beside="auth") == before
+    assert second.engine.volumes(Filter(beside="auth")) == before
     second.clean("auth")
-    assert second.engine.volumes(beside="auth") == []
+    assert second.engine.volumes(Filter(beside="auth")) == []
 
 
 def test_a_new_clone_at_the_old_place_takes_nothing_of_the_moved_one(shop: Shop) -> None:

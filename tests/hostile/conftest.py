@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.controller.instance import images
 from runner.controller.project import Repository
 from tests.free_ports import free_block
@@ -108,5 +108,5 @@ def house(build: Callable[..., House]) -> Iterator[House]:
 
 def _remove_containers(house: House, engine: Engine) -> None:
     key = Repository(house.folder, house.folder / ".git").key
-    for container in engine.containers(repository=key):
+    for container in engine.containers(Filter(repository=key)):
         engine.remove(container.id)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from runner.adapters.engine.protocol import Filter
 from runner.controller.landing import gates
 from runner.controller.project import open_project, open_repository
 from tests.real_git import commit, git
@@ -65,7 +66,7 @@ def test_a_candidate_does_not_steer_the_gates_that_judge_it(repo: Path, tmp_path
     assert "gate-2 failed" in from_outside.message
     assert not (from_outside.log / "setup-1.log").exists()
     assert "after set-up this is not what would land any more: a.txt" in rewritten.message
-    assert project.repository.engine.containers(repository=project.repository.key) == []
+    assert project.repository.engine.containers(Filter(repository=project.repository.key)) == []
 
 
 LEFT = """\

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.controller.instance import images
 from runner.controller.project import open_repository
 from tests.hostile.layouts import House, Naive
@@ -122,7 +122,7 @@ def test_a_sibling_s_processes_are_out_of_sight_and_cannot_be_traced(house: Hous
     assert "TREEDOCK_ID=auth" in seen.stdout
     assert "TREEDOCK_ID=search" not in seen.stdout
     (container,) = house.engine.containers(
-        repository=open_repository(house.folder).key, instance="search"
+        Filter(repository=open_repository(house.folder).key, instance="search")
     )
     pids = " ".join(_pids(container.id))
     assert pids

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from runner.adapters.engine.protocol import Filter
 from runner.controller.project import open_repository
 from tests.hostile.layouts import House, Naive
 
@@ -101,7 +102,7 @@ def test_who_fills_the_disk_is_paused_and_said_and_the_others_go_on(house: House
         assert "auth: warning: paused: only" in answer.stderr
         assert search["state"] == "running"
         (container,) = house.engine.containers(
-            repository=open_repository(house.folder).key, instance="auth"
+            Filter(repository=open_repository(house.folder).key, instance="auth")
         )
         assert container.status == "paused"
         assert "is paused" in house.cli("status", "auth").stdout

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from runner.adapters.engine.protocol import Filter
 from runner.controller.project import Repository
 from tests.hostile.layouts import House
 
@@ -25,7 +26,7 @@ SOON = 30.0  # seconds for all of them, the interpreter's start on a busy machin
 
 def running(house: House) -> set[str]:
     key = Repository(house.folder, house.folder / ".git").key
-    return {one.owner for one in house.engine.containers(repository=key) if one.is_up}
+    return {one.owner for one in house.engine.containers(Filter(repository=key)) if one.is_up}
 
 
 def resist(house: House) -> dict[str, str]:

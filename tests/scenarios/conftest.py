@@ -8,7 +8,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.controller.project import open_repository
 from tests.free_ports import free_block
 from tests.real_git import commit
@@ -56,7 +56,7 @@ class App:
 
     def containers(self) -> list[str]:
         """The ids of this repository's containers."""
-        found = self.engine.containers(repository=open_repository(self.folder).key)
+        found = self.engine.containers(Filter(repository=open_repository(self.folder).key))
         return sorted(container.id for container in found)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runner.adapters.engine.protocol import Filter
 from runner.controller.project import open_repository
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
@@ -64,7 +65,7 @@ def ok(app: App, *words: str) -> dict[str, Any]:
 
 
 def volumes(app: App) -> set[str]:
-    return set(app.engine.volumes(repository=open_repository(app.folder).key))
+    return set(app.engine.volumes(Filter(repository=open_repository(app.folder).key)))
 
 
 def test_the_command_runs_once_for_all_new_instances_and_each_has_its_own_data(shop: App) -> None:
@@ -106,7 +107,7 @@ def test_that_somebody_removed_what_its_data_lies_above_is_said(shop: App) -> No
     shop.up("pay")
     ok(shop, "down", "pay")
     key = open_repository(shop.folder).key
-    for container in shop.engine.containers(repository=key, beside="pay"):
+    for container in shop.engine.containers(Filter(repository=key, beside="pay")):
         shop.engine.remove(container.id)
     (golden,) = (name for name in volumes(shop) if "-snapshot-" in name)
     shop.engine.remove_volume(golden)
@@ -118,7 +119,7 @@ def test_that_somebody_removed_what_its_data_lies_above_is_said(shop: App) -> No
     assert ask(shop, "SELECT count(*) FROM item", "pay") == "1000"
     ask(shop, "DELETE FROM item", "pay")
     ok(shop, "down", "pay")
-    for container in shop.engine.containers(repository=key, beside="pay"):
+    for container in shop.engine.containers(Filter(repository=key, beside="pay")):
         shop.engine.remove(container.id)
     gone = [name for name in volumes(shop) if "-pay-" in name]
     for name in gone:  # as `docker system prune --volumes` does

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.controller.project import Repository, open_repository
 from runner.controller.volumes.layers import engine_name
 from tests.real_git import commit, git
@@ -44,7 +44,7 @@ def snapshots(app: App) -> list[dict[str, Any]]:
 
 
 def volumes(app: App, **labels: str) -> list[str]:
-    return app.engine.volumes(repository=open_repository(app.folder).key, **labels)
+    return app.engine.volumes(Filter(repository=open_repository(app.folder).key, **labels))
 
 
 def read(app: App, instance: str) -> str:
@@ -169,9 +169,9 @@ def theirs(shared: App) -> Iterator[Path]:
         shutil.chown(path, PERSON, PERSON)
     yield folder
     key = Repository(folder, folder / ".git").key
-    for container in shared.engine.containers(repository=key):
+    for container in shared.engine.containers(Filter(repository=key)):
         shared.engine.remove(container.id)
-    for volume in shared.engine.volumes(repository=key):
+    for volume in shared.engine.volumes(Filter(repository=key)):
         shared.engine.remove_volume(volume)
     shutil.rmtree(top)
 

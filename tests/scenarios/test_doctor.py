@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.engine.docker import DockerEngine
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.git import repository as git
 from runner.adapters.store import locks
 from runner.controller.cleanup.orphans import leftovers, stale_locks
@@ -123,7 +123,7 @@ class Workshop:
 
     def has_container(self, instance: str) -> bool:
         key = self.project.repository.key
-        return bool(self.engine.containers(repository=key, instance=instance))
+        return bool(self.engine.containers(Filter(repository=key, instance=instance)))
 
     def has_record(self, instance: str) -> bool:
         return self.project.repository.records.read(instance) is not None
@@ -134,7 +134,7 @@ def workshop(project: Project, engine: Engine) -> Iterator[Workshop]:
     made = Workshop(project, engine)
     yield made
     for repository in (project.repository.key, "0123456789ab"):
-        for container in engine.containers(repository=repository):
+        for container in engine.containers(Filter(repository=repository)):
             engine.remove(container.id)
 
 
@@ -275,7 +275,7 @@ def test_a_container_of_another_repository_is_left_alone(workshop: Workshop) -> 
     workshop.container("ghost", repository="0123456789ab")
     (finding,) = workshop.examine(fix=True)
     assert finding.status == "ok"
-    assert workshop.engine.containers(repository="0123456789ab")
+    assert workshop.engine.containers(Filter(repository="0123456789ab"))
 
 
 @pytest.mark.engine

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from runner.adapters.engine.protocol import Container
+from runner.adapters.engine.protocol import Container, Filter
 from runner.controller.project import open_repository
 from tests.free_ports import free_block
 from tests.scenarios.conftest import SLOTS, App
@@ -31,11 +31,13 @@ def beside(app: App) -> App:
 
 
 def sidecars(app: App, instance: str = "auth") -> list[Container]:
-    return app.engine.containers(repository=open_repository(app.folder).key, beside=instance)
+    return app.engine.containers(
+        Filter(repository=open_repository(app.folder).key, beside=instance)
+    )
 
 
 def volumes(app: App) -> list[str]:
-    return app.engine.volumes(repository=open_repository(app.folder).key)
+    return app.engine.volumes(Filter(repository=open_repository(app.folder).key))
 
 
 def redis(app: App, instance: str, script: str, **values: str) -> str:
@@ -100,7 +102,7 @@ def test_data_and_life_follow_the_instance(beside: App) -> None:
 def test_a_namespace_that_starts_anew_takes_its_sidecars_along(beside: App) -> None:
     beside.up("auth")
     (own,) = beside.engine.containers(
-        repository=open_repository(beside.folder).key, instance="auth"
+        Filter(repository=open_repository(beside.folder).key, instance="auth")
     )
     beside.engine.stop(own.id, 2)
     assert beside.up("auth")["auth"]["state"] == "running"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import resources
+from runner.adapters.engine.protocol import Filter
 from runner.controller.observe.compose_export import compose_file
 from runner.domain.errors import NotFound, Refused
 from runner.domain.instance.container import ContainerSpec, Limits
@@ -60,7 +61,7 @@ def test_a_dollar_sign_is_none_for_compose_to_replace(beside: Shop) -> None:
 
 def test_data_is_in_the_instances_own_volumes_which_compose_may_not_remove(beside: Shop) -> None:
     document = printed(beside)
-    (volume,) = beside.engine.volumes(beside="auth")
+    (volume,) = beside.engine.volumes(Filter(beside="auth"))
     assert document["volumes"] == {volume: {"external": True}}
     mount = {"type": "volume", "source": volume, "target": "/data"}
     assert document["services"]["cache"]["volumes"] == [mount]

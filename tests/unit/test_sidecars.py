@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from runner.adapters.engine.protocol import Filter
 from runner.controller.cleanup.orphans import leftovers
 from runner.controller.instance import throwaway
 from runner.controller.landing import gates
@@ -14,6 +15,7 @@ from runner.controller.observe.listing import status
 from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, Refused
 from runner.domain.instance.container import (
     LABEL_BESIDE,
+    LABEL_CACHE,
     LABEL_REPOSITORY,
     ContainerSpec,
     Limits,
@@ -39,7 +41,7 @@ def beside(shop: Shop) -> Shop:
 def statuses(shop: Shop, instance: str = "auth") -> dict[str, str]:
     return {
         one.labels["treedock.sidecar"]: one.status
-        for one in shop.engine.containers(beside=instance)
+        for one in shop.engine.containers(Filter(beside=instance))
     }
 
 
@@ -58,30 +60,30 @@ def test_it_comes_goes_and_is_cleaned_with_its_instance(beside: Shop) -> None:
 
 def test_a_second_up_changes_nothing(beside: Shop) -> None:
     beside.up("auth")
-    before = beside.engine.containers(beside="auth")
+    before = beside.engine.containers(Filter(beside="auth"))
     assert not beside.bring("auth")[0].changed
-    assert beside.engine.containers(beside="auth") == before
+    assert beside.engine.containers(Filter(beside="auth")) == before
 
 
 def test_a_changed_one_is_made_anew_with_its_data_and_a_removed_one_goes(beside: Shop) -> None:
     beside.up("auth")
-    (before,) = beside.engine.containers(beside="auth")
+    (before,) = beside.engine.containers(Filter(beside="auth"))
     beside.configure(sidecars={"cache": CACHE | {"env": {"LEVEL": "2"}}})
     (seen,) = status(beside.project, ["auth"], beside.events.append)
     assert seen.out_of_date == ["sidecars.cache"]
     beside.up("auth")
-    (after,) = beside.engine.containers(beside="auth")
+    (after,) = beside.engine.containers(Filter(beside="auth"))
     assert before.id != after.id
-    assert len(beside.engine.volumes(beside="auth")) == 1
+    assert len(beside.engine.volumes(Filter(beside="auth"))) == 1
     beside.configure(sidecars={})
     beside.up("auth")
     assert statuses(beside) == {}
-    assert len(beside.engine.volumes(beside="auth")) == 1, "the data stays until clean"
+    assert len(beside.engine.volumes(Filter(beside="auth"))) == 1, "the data stays until clean"
 
 
 def test_data_that_another_container_runs_on_is_left_to_it(beside: Shop) -> None:
     before = beside.up("auth").ports
-    (own,) = beside.engine.containers(beside="auth")
+    (own,) = beside.engine.containers(Filter(beside="auth"))
     beside.down("auth")
     mount = VolumeMount(own.name, "/data")
     stranger = ContainerSpec(
@@ -97,10 +99,10 @@ def test_data_that_another_container_runs_on_is_left_to_it(beside: Shop) -> None
 
 def test_the_container_it_joins_is_made_anew_and_it_too(beside: Shop) -> None:
     beside.up("auth")
-    (before,) = beside.engine.containers(beside="auth")
+    (before,) = beside.engine.containers(Filter(beside="auth"))
     beside.configure(limits={"memory": "300m", "disk_free": 0})
     beside.up("auth")
-    (after,) = beside.engine.containers(beside="auth")
+    (after,) = beside.engine.containers(Filter(beside="auth"))
     assert before.id != after.id
     assert after.status == "running"
 
@@ -166,7 +168,7 @@ def test_an_engine_that_goes_away_anywhere_is_mended_by_the_next_up(beside: Shop
         if "auth" in beside.repository.records.ids():
             beside.clean("auth")
         assert statuses(beside) == {}
-        assert beside.engine.volumes(beside="auth") == []
+        assert beside.engine.volumes(Filter(beside="auth")) == []
 
 
 def test_a_throwaway_instance_has_its_own(beside: Shop) -> None:
@@ -183,7 +185,7 @@ def test_a_throwaway_instance_has_its_own(beside: Shop) -> None:
 
 def test_what_is_left_of_one_without_a_record_is_removed_by_doctor(beside: Shop) -> None:
     beside.up("auth")
-    (own,) = beside.engine.containers(instance="auth")
+    (own,) = beside.engine.containers(Filter(instance="auth"))
     beside.engine.remove(own.id)
     beside.repository.git.remove_worktree(beside.tree("auth"))
     shutil.rmtree(beside.repository.records.folder("auth"))
@@ -221,19 +223,19 @@ def test_another_range_moves_nobody(beside: Shop) -> None:
 
 def test_data_that_a_clean_could_not_remove_is_not_taken_for_ones_own(beside: Shop) -> None:
     beside.up("auth")
-    (volume,) = beside.engine.volumes(repository=beside.repository.key, beside="auth")
+    (volume,) = beside.engine.volumes(Filter(repository=beside.repository.key, beside="auth"))
     beside.clean("auth")
     labels = {LABEL_REPOSITORY: beside.repository.key, LABEL_BESIDE: "auth"}
-    beside.engine.ensure_volume(volume, {**labels, "treedock.left": "over"})
+    beside.engine.ensure_volume(volume, {**labels, LABEL_CACHE: "over"})
     beside.up("auth")
-    assert beside.engine.volumes(left="over") == []
+    assert beside.engine.volumes(Filter(cache="over")) == []
 
 
 def take_away(shop: Shop, instance: str = "auth") -> str:
     """What `docker system prune --volumes` does to an instance that is down. Returns the volume."""
     shop.down(instance)
-    (volume,) = shop.engine.volumes(repository=shop.repository.key, beside=instance)
-    for one in shop.engine.containers(beside=instance):
+    (volume,) = shop.engine.volumes(Filter(repository=shop.repository.key, beside=instance))
+    for one in shop.engine.containers(Filter(beside=instance)):
         shop.engine.remove(one.id)
     shop.engine.remove_volume(volume)
     return volume
@@ -278,7 +280,7 @@ def test_a_volume_that_treedock_did_not_make_is_never_taken(beside: Shop) -> Non
 
 def test_a_sidecar_that_is_missing_is_shown(beside: Shop) -> None:
     beside.up("auth")
-    for one in beside.engine.containers(beside="auth"):
+    for one in beside.engine.containers(Filter(beside="auth")):
         beside.engine.remove(one.id)
     (listed,), (seen,) = beside.list(), status(beside.project, ["auth"], beside.events.append)
     for view in (listed, seen):
@@ -291,7 +293,7 @@ def test_a_sidecar_that_is_missing_is_shown(beside: Shop) -> None:
 
 def test_clean_refuses_while_another_container_runs_on_the_data(beside: Shop) -> None:
     beside.up("auth")
-    (volume,) = beside.engine.volumes(repository=beside.repository.key, beside="auth")
+    (volume,) = beside.engine.volumes(Filter(repository=beside.repository.key, beside="auth"))
     limits = Limits(memory=2**26, cpus=1, pids=20)
     spec = ContainerSpec(
         name="compose-db", image="tiny:1", user="0:0", hostname="", ports=(), mounts=(),

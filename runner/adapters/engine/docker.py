@@ -15,10 +15,12 @@ from docker.utils import kwargs_from_env
 
 from runner.adapters.engine.execs import Connection, ExecCalls, Execs
 from runner.adapters.engine.protocol import (
+    EVERYTHING,
     HINT,
     ICC,
     Container,
     EngineInfo,
+    Filter,
     container_of,
     require_own_volume,
 )
@@ -75,10 +77,10 @@ class DockerEngine(Execs):
             rootless="rootless" in security,
         )
 
-    def containers(self, **labels: str) -> list[Container]:
-        wanted = [f"treedock.{key}={value}" for key, value in labels.items()]
+    def containers(self, wanted: Filter = EVERYTHING) -> list[Container]:
+        labels = [f"{name}={value}" for name, value in wanted.labels.items()]
         with _translated():
-            found = self._api.containers(all=True, filters={"label": [names.LABEL, *wanted]})
+            found = self._api.containers(all=True, filters={"label": [names.LABEL, *labels]})
         return [container_of(item) for item in found]
 
     def has_network(self) -> bool:
@@ -252,10 +254,10 @@ class DockerEngine(Execs):
             self._api.put_archive(container, folder, tar)
         step("engine put")
 
-    def volumes(self, **labels: str) -> list[str]:
-        wanted = [f"treedock.{key}={value}" for key, value in labels.items()]
+    def volumes(self, wanted: Filter = EVERYTHING) -> list[str]:
+        labels = [f"{name}={value}" for name, value in wanted.labels.items()]
         with _translated():
-            found = self._api.volumes(filters={"label": [names.LABEL, *wanted]})
+            found = self._api.volumes(filters={"label": [names.LABEL, *labels]})
         return [item["Name"] for item in found["Volumes"] or ()]
 
     def users(self, volume: str) -> list[str]:

@@ -2,12 +2,10 @@
 
 import contextlib
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 from runner.domain.errors import RunnerError
-
-if TYPE_CHECKING:
-    from runner.adapters.engine.protocol import Engine
 
 MARK = "TREEDOCK_EXEC"
 """The variable by which the processes of one command are found inside."""
@@ -48,12 +46,18 @@ class Signalled(BaseException):
         self.number = number
 
 
+class Runs(Protocol):
+    """What runs short commands inside: an Engine."""
+
+    def exec(self, container: str, argv: Sequence[str]) -> object: ...
+
+
 def new_mark() -> str:
     """A value for MARK that no other command has."""
     return secrets.token_hex(8)
 
 
-def end_marked(engine: "Engine", container: str, mark: str, why: BaseException) -> None:
+def end_marked(engine: Runs, container: str, mark: str, why: BaseException) -> None:
     """End the command that runs with this MARK, and everything it started that still has it:
     with the signal that is the reason, else with TERM, and with KILL 5 seconds later. Where the
     engine does not answer it goes on."""

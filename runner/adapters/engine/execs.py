@@ -15,7 +15,7 @@ from socket import socket
 from typing import Any, BinaryIO, Protocol, cast
 
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
-from runner.adapters.engine.protocol import NO_COMMAND, Engine, Finished, not_started
+from runner.adapters.engine.protocol import NO_COMMAND, Finished, not_started
 from runner.adapters.failpoints import step
 from runner.domain.errors import EngineFailed
 
@@ -99,7 +99,7 @@ class Execs:
         try:
             self._join_streams(made, argv[0], workdir, (stdin, stdout, stderr), timeout)
         except BaseException as why:
-            end_marked(cast(Engine, self), container, marked[MARK], why)
+            end_marked(self, container, marked[MARK], why)
             raise
         ended = self.exec_calls.inspect(made)
         return NO_COMMAND if _never_started(ended) else cast(int, ended["ExitCode"])

@@ -113,6 +113,28 @@ def ports_label(ports: Mapping[str, int]) -> str:
 
 
 @dataclass(frozen=True)
+class Filter:
+    """Which of treedock's containers or volumes: those that carry all labels given here."""
+
+    repository: str | None = None
+    instance: str | None = None
+    beside: str | None = None
+    helps: str | None = None
+    cache: str | None = None
+    snapshot: str | None = None
+    lower: str | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels as they stand on containers and volumes."""
+        named = {f"{names.LABEL}.{field}": value for field, value in vars(self).items()}
+        return {label: value for label, value in named.items() if value is not None}
+
+
+EVERYTHING = Filter()
+
+
+@dataclass(frozen=True)
 class Finished:
     """The end of a command that ran inside; `output` is stdout and stderr in their order."""
 
@@ -144,9 +166,8 @@ class Engine(Protocol):
 
     def info(self) -> EngineInfo: ...
 
-    def containers(self, **labels: str) -> list[Container]:
-        """All containers, running or not, that carry these labels ('repository' is
-        'treedock.repository'); without arguments every container of treedock's."""
+    def containers(self, wanted: Filter = EVERYTHING) -> list[Container]:
+        """All containers of treedock's, running or not, that are wanted."""
 
     def has_network(self) -> bool:
         """Whether the shared network is there."""
@@ -191,8 +212,8 @@ class Engine(Protocol):
         """Unpack a tar below `folder` of a container that need not run, into its volumes too;
         owners and modes are those in the tar."""
 
-    def volumes(self, **labels: str) -> list[str]:
-        """The names of all volumes that carry these labels, as for `containers`."""
+    def volumes(self, wanted: Filter = EVERYTHING) -> list[str]:
+        """The names of all volumes of treedock's that are wanted."""
 
     def users(self, volume: str) -> list[str]:
         """The names of the running containers that have this volume, whoever made them."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.files import disk
 from runner.adapters.git.first_parents import before_changes
 from runner.adapters.store import locks
@@ -176,7 +177,7 @@ def _make_volumes(inner: GateOperation, volumes: list[str], key: str, image: str
 
 
 def _remove_volumes(operation: ProjectOperation, key: str, prefix: str) -> None:
-    for name in operation.engine.volumes(snapshot=key):
+    for name in operation.engine.volumes(Filter(snapshot=key)):
         if name.startswith(prefix):
             with suppress(EngineFailed):  # doctor finds what is left
                 operation.engine.remove_volume(name)

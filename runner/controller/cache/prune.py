@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.project import Repository
@@ -58,7 +59,7 @@ def prune(
 
 def left_behind(repository: Repository) -> list[str]:
     """Volumes of snapshots that were never finished, or half removed, and that nobody is at."""
-    found = repository.engine.volumes(repository=repository.key, cache="snapshot")
+    found = repository.engine.volumes(Filter(repository=repository.key, cache="snapshot"))
     # In this order: whoever makes one writes its record before it lets go of the lock.
     free = [name for name in sorted(found) if not _is_made(repository, name)]
     named = {v for one in repository.snapshots.all() for v in one.volumes.values()}
@@ -91,7 +92,7 @@ def _cached(repository: Repository, snapshot: Snapshot, sizes: dict[str, int]) -
 
 def _users(repository: Repository, key: str) -> set[str]:
     """The containers, running or not, for which it is claimed; a container has several folders."""
-    found = repository.engine.volumes(repository=repository.key, lower=key)
+    found = repository.engine.volumes(Filter(repository=repository.key, lower=key))
     return {re.sub(r"\.[0-9a-f]{8}\.own$", "", name) for name in found}
 
 
@@ -105,7 +106,7 @@ def _remove(repository: Repository, key: str) -> bool:
         if snapshot is None or _users(repository, key):
             return False
         snapshots.remove(key)
-        for volume in repository.engine.volumes(repository=repository.key, snapshot=key):
+        for volume in repository.engine.volumes(Filter(repository=repository.key, snapshot=key)):
             with suppress(EngineFailed):  # doctor finds what is left
                 repository.engine.remove_volume(volume)
     return True

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.engine.protocol import Container, Engine, Filter
 from runner.adapters.files import disk
 from runner.adapters.store import locks
 from runner.controller.cleanup.clean import clean
@@ -88,7 +88,7 @@ def leftovers(project: Project, engine: Engine | None, *, fix: bool, emit: Emit)
 def network(project: Project, engine: Engine, *, fix: bool) -> list[Finding]:
     """A finding where instances have lost their network; `up` and `restart` make it again too."""
     try:
-        needed = engine.containers(repository=project.repository.key)
+        needed = engine.containers(Filter(repository=project.repository.key))
         if not needed or engine.has_network():
             return []
         if fix:
@@ -119,7 +119,7 @@ def _observe(project: Project, engine: Engine | None) -> _World:
     repository = project.repository
     return _World(
         worktrees={worktree.path for worktree in repository.git.worktrees()},
-        containers=engine.containers(repository=repository.key) if engine else None,
+        containers=engine.containers(Filter(repository=repository.key)) if engine else None,
     )
 
 
@@ -179,7 +179,7 @@ def _remove_unrecorded(operation: Operation) -> list[str]:
     with operation.locked():
         if not operation.has_record():
             for container in operation.engine.containers(
-                repository=operation.repository.key, instance=operation.id
+                Filter(repository=operation.repository.key, instance=operation.id)
             ):
                 operation.engine.remove(container.id)
                 removed.append(f"container {container.name}")

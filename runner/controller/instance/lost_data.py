@@ -4,6 +4,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.files import disk
 from runner.controller.instance.sidecars import data_of, sidecar_key, unreadable
 from runner.controller.operation import ProjectOperation
@@ -23,7 +24,7 @@ def forget_lost_data(operation: ProjectOperation) -> None:
         if operation.record.sidecars.get(name) == sidecar_key(operation.config.sidecars[name])
     }
     known = sorted(volume for volume in was if volume)
-    there = operation.engine.volumes(repository=operation.repository.key) if known else []
+    there = operation.engine.volumes(Filter(repository=operation.repository.key)) if known else []
     gone = [volume for volume in known if volume not in there]
     lost = [volume for volume in gone if not _put_back(operation, volume, there)]
     for volume in lost:

@@ -11,7 +11,7 @@ import shlex
 import time
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container
+from runner.adapters.engine.protocol import Container, Filter
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.instance import images
@@ -210,7 +210,7 @@ def remove_sidecars(operation: Operation) -> list[str]:
 def volumes_of(operation: Operation) -> list[str]:
     """The volumes that go with it: its sidecars' data, and what it wrote above snapshots."""
     return sorted(
-        operation.engine.volumes(repository=operation.repository.key, beside=operation.id)
+        operation.engine.volumes(Filter(repository=operation.repository.key, beside=operation.id))
     )
 
 
@@ -252,7 +252,9 @@ def _recreate(operation: ProjectOperation, spec: ContainerSpec, found: Container
         operation.engine.remove(found.id)
     below = {volume.name for volume in spec.volumes if volume.read_only}
     lost = (
-        below - set(operation.engine.volumes(repository=operation.repository.key)) if below else ()
+        below - set(operation.engine.volumes(Filter(repository=operation.repository.key)))
+        if below
+        else ()
     )
     for name in sorted(lost):
         raise unreadable(operation, name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import locks
 from runner.adapters.store.records import Records, now
 from runner.controller.instance.container import prepare_folder
@@ -51,7 +52,9 @@ def abandoned(project: Project) -> list[GateOperation]:
     elsewhere = gate_project(project)
     records = elsewhere.repository.records
     found = {id_ for id_ in records.ids() if id_.startswith(GATE_PREFIX)}
-    for container in project.repository.engine.containers(repository=project.repository.key):
+    for container in project.repository.engine.containers(
+        Filter(repository=project.repository.key)
+    ):
         if container.owner.startswith(GATE_PREFIX):
             found.add(container.owner)
     return [

@@ -3,7 +3,7 @@ instances, containers that git ran in, refs that pinned candidates, snapshots ha
 
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container
+from runner.adapters.engine.protocol import Container, Filter
 from runner.adapters.store import locks
 from runner.adapters.store.runs import Journal
 from runner.controller.cache.prune import left_behind, remove_left_behind
@@ -66,7 +66,7 @@ def _idle_locks(repository: Repository) -> list[Path]:
 
 def idle_helpers(repository: Repository) -> list[Container]:
     """Containers that git ran in, for an instance that nobody works on."""
-    found = repository.engine.containers(repository=repository.key)
+    found = repository.engine.containers(Filter(repository=repository.key))
     return [
         container
         for container in found

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.engine.protocol import Container, Engine, Filter
 from runner.adapters.files import disk
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.operation import Operation
@@ -82,7 +82,7 @@ def follow(
 def _require_source(repository: Repository, instance: str) -> None:
     """That something can still be added: an instance, be it down, and an engine to run it."""
     repository.record(instance)
-    repository.engine.containers(repository=repository.key)
+    repository.engine.containers(Filter(repository=repository.key))
 
 
 class _Reader:

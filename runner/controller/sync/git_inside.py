@@ -12,6 +12,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any, BinaryIO
 
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.failpoints import step
 from runner.controller.instance.private_git import OWN, git_mounts, own_git, rules_mount
 from runner.controller.operation import Operation, require_worktree
@@ -159,7 +160,7 @@ def _throwaway(operation: Operation, mounts: Sequence[Mount]) -> Iterator[str]:
             "git runs in a container of its own: the instance does not run, or has no git"
         )
     for left in operation.engine.containers(
-        repository=key, helps=operation.id
+        Filter(repository=key, helps=operation.id)
     ):  # of one that was killed
         operation.engine.remove(left.id)
     made = operation.engine.create(spec)

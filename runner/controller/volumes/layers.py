@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from runner.adapters.engine.protocol import Engine, EngineInfo
+from runner.adapters.engine.protocol import Engine, EngineInfo, Filter
 from runner.adapters.engine.tar import folders
 from runner.adapters.store import locks
 from runner.controller.operation import ProjectOperation
@@ -80,7 +80,7 @@ def is_lost(operation: ProjectOperation) -> bool:
     if not record.lowers:
         return False
     needed = {*record.lowers.values(), *map(own_name, record.lowers), *record.layered}
-    return not needed <= set(operation.engine.volumes(repository=operation.repository.key))
+    return not needed <= set(operation.engine.volumes(Filter(repository=operation.repository.key)))
 
 
 def drop_layers(operation: ProjectOperation) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.files import disk
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
@@ -89,7 +90,7 @@ def whole(repository: Repository, key: str) -> Snapshot | None:
     found = repository.snapshots.read(key)
     if found is None:
         return None
-    there = repository.engine.volumes(repository=repository.key, snapshot=key)
+    there = repository.engine.volumes(Filter(repository=repository.key, snapshot=key))
     return found if set(found.volumes.values()) <= set(there) else None
 
 
