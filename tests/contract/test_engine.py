@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters.engine.docker import DockerEngine
+from runner.adapters.engine.execs import Execs
 from runner.adapters.engine.protocol import Container, Engine, Filter
 from runner.adapters.host import sockets
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed, Refused
@@ -324,6 +326,14 @@ def test_nothing_runs_in_a_stopped_container(
         engine.exec(made, ["sh", "-c", "true"])
     with pytest.raises(EngineFailed):
         engine.exec_detached(made, ["sh", "-c", "true"], env={}, workdir="/")
+
+
+@pytest.mark.engine
+def test_a_start_that_is_refused_says_so_at_once(real: Execs) -> None:
+    """Its container may have been removed since the command was made."""
+    for calls in (real.exec_calls, DockerEngine().exec_calls):
+        with pytest.raises(EngineFailed, match="No such exec"), calls.started("0" * 64):
+            pass
 
 
 def test_a_detached_command_is_not_waited_for_leads_a_session_and_ends_with_its_container(

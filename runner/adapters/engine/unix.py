@@ -46,7 +46,7 @@ class UnixClient:
     def upgraded(self, target: str, body: object) -> Iterator[Connection]:
         """The connection that a POST becomes. Raises EngineFailed where the engine refuses."""
         upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
-        with self._sent(target, body, upgrade, version="1.1") as (connection, reader):
+        with self._sent(target, body, upgrade) as (connection, reader):
             status = _status_of(reader)
             if status not in (OK, 101):
                 required(status, _json_of(reader))
@@ -54,14 +54,14 @@ class UnixClient:
 
     @contextlib.contextmanager
     def _sent(
-        self, target: str, body: object, head: str, version: str = "1.0"
+        self, target: str, body: object, head: str
     ) -> Iterator[tuple[socket.socket, BinaryIO]]:
-        """HTTP/1.0 where nothing is to be upgraded, so that the answer ends with the connection."""
+        """HTTP/1.0, so that an answer, a refused upgrade's too, ends with the connection."""
         data = b"" if body is None else json.dumps(body).encode()
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
         method = "GET" if body is None else "POST"
-        request = f"{method} {target} HTTP/{version}\r\nHost: docker\r\n{head}\r\n".encode() + data
+        request = f"{method} {target} HTTP/1.0\r\nHost: docker\r\n{head}\r\n".encode() + data
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(TIMEOUT)
             try:
