@@ -4,7 +4,7 @@ import difflib
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -241,13 +241,13 @@ class Project:
 
     def on(self, base: str) -> "Project":
         """The same project with another base."""
-        config = self.config.model_copy(update={"base": base})
+        config = replace(self.config, base=base)
         return Project(self.repository, config, self.user)
 
     def within(self, repository: Repository, base: str) -> "Project":
         """The same project with its instances in `repository`, and a base that is known to be a
         branch."""
-        made = Project(repository, self.config.model_copy(update={"base": base}), self.user)
+        made = Project(repository, replace(self.config, base=base), self.user)
         made.__dict__["base"] = base
         return made
 
@@ -305,9 +305,6 @@ def open_repository(
 
 def open_project(repository: Repository) -> Project:
     """Read treedock.yaml of the main checkout and the user's own file. Raises ConfigError."""
-    from runner.adapters.files import yaml_file
-    from runner.domain.config.validate import validate
-
     path = repository.checkout / CONFIG_FILE
     if not path.exists():
         raise ConfigError(
@@ -315,10 +312,27 @@ def open_project(repository: Repository) -> Project:
             hint="Write one with: treedock init",
         )
     disk.inside(repository.checkout, CONFIG_FILE, CONFIG_FILE)
-    loaded = validate(yaml_file.load(path), CONFIG_FILE)
-    project = Project(repository, loaded, user_config())
+    project = Project(repository, *_checked(repository, path))
     _require_worktrees_possible(project)
     return project
+
+
+def _checked(repository: Repository, path: Path) -> "tuple[Config, UserConfig]":
+    """Both files, checked now or earlier."""
+    from runner.adapters.store import checked_config
+
+    root = repository.records.root
+    key = checked_config.key_of([path, user_config_path()])
+    known = checked_config.read(root, key) if key else None
+    if known:
+        return known.config, known.user
+    from runner.adapters.files import yaml_file
+    from runner.domain.config.validate import validate
+
+    config, user = validate(yaml_file.load(path), CONFIG_FILE), user_config()
+    if key and root.is_dir():
+        checked_config.write(root, checked_config.Checked(key, config, user))
+    return config, user
 
 
 def _require_worktrees_possible(project: Project) -> None:

@@ -18,6 +18,7 @@ from runner.controller.lifecycle.warm import warm
 from runner.controller.observe.listing import status
 from runner.controller.operation import ProjectOperation
 from runner.controller.volumes.snapshots import steps_of
+from runner.domain.config.validate import plain
 from runner.domain.errors import EngineUnavailable
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -184,7 +185,7 @@ def test_steps_around_it_run_in_the_instance_in_their_order(
     (install,) = shop.project.config.setup
     setup = [
         {"run": f"echo before $TREEDOCK_ID >> {log}"},
-        install.model_dump(by_alias=True),
+        plain(install),
         {"run": f"echo behind $TREEDOCK_ID >> {log}"},
     ]
     shop.configure(setup=setup)

@@ -9,6 +9,7 @@ import yaml
 from runner.controller.onboarding.demo import copy_demo
 from runner.controller.onboarding.init import init
 from runner.domain.config.project import Config
+from runner.domain.config.validate import validate
 from runner.domain.errors import NotFound, Refused
 
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"
@@ -39,7 +40,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 def config_of(folder: Path) -> Config:
-    return Config.model_validate(yaml.safe_load((folder / "treedock.yaml").read_text()))
+    return validate(yaml.safe_load((folder / "treedock.yaml").read_text()), "treedock.yaml")
 
 
 def test_init_writes_what_it_found_and_tells_it(shop: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from runner import resources
 from runner.adapters.files import yaml_tree
 from runner.domain.config.project import Config
+from runner.domain.config.validate import validate
 from runner.domain.detect import ComposeFile, Findings, Listing, detect
 from runner.domain.rendering.starter import render_starter
 
@@ -50,7 +51,7 @@ def found(text: str, files: dict[str, str] | None = None) -> Findings:
 
 def loaded(findings: Findings) -> Config:
     starter = (resources.templates() / "treedock.yaml").read_text()
-    return Config.model_validate(yaml.safe_load(render_starter(starter, "shop", findings)))
+    return validate(yaml.safe_load(render_starter(starter, "shop", findings)), "treedock.yaml")
 
 
 def sample(name: str, files: dict[str, str]) -> tuple[Findings, Config]:

@@ -25,7 +25,7 @@ ROOMS = {
 
 # What each floor may import besides the standard library and the floors below it.
 OUTSIDE = {
-    "domain": {"pydantic"},
+    "domain": {"pydantic", "pydantic_core"},
     "adapters": {"docker", "dotenv", "portpicker", "requests", "urllib3", "yaml"},
     "controller": set[str](),
     "cli": {"click", "rich"},

@@ -12,7 +12,7 @@ from runner.domain.cache.produces import (
     snapshot_key,
 )
 from runner.domain.config.sections import Step
-from runner.domain.config.validate import validate
+from runner.domain.config.validate import adapter_of, validate
 from runner.domain.errors import ConfigError
 
 LOCKS = {
@@ -30,7 +30,8 @@ LOCKS = {
 
 
 def step(run: str, **more: object) -> Step:
-    return Step.model_validate({"run": run, **more})
+    made: Step = adapter_of(Step).validate_python({"run": run, **more})
+    return made
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runner import resources
 from runner.domain.config.project import Config
+from runner.domain.config.validate import validate
 from runner.domain.detect import Database, Findings, Listing, Service, Step, detect
 from runner.domain.rendering.starter import render_starter
 
@@ -25,7 +26,7 @@ def starter() -> str:
 
 
 def load(text: str) -> Config:
-    return Config.model_validate(yaml.safe_load(text))
+    return validate(yaml.safe_load(text), "treedock.yaml")
 
 
 def test_the_starter_with_nothing_found_is_the_default_configuration(starter: str) -> None:

@@ -95,7 +95,7 @@ def _throwaway(operation: ProjectOperation, number: int, key: str) -> GateOperat
     """An instance with no more set-up steps than this one. What it does is the step of another."""
     elsewhere = gate_project(operation.project)
     steps = operation.config.setup[: number + 1]
-    config = elsewhere.config.model_copy(update={"setup": steps, "services": {}})
+    config = replace(elsewhere.config, setup=steps, services={})
     project = replace(elsewhere, config=config)
     return GateOperation(project, f"{GATE_PREFIX}snapshot-{key[:12]}", lambda event: None)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from runner.adapters.engine.protocol import Container, Filter
@@ -168,7 +169,7 @@ def _claimed(operation: ProjectOperation, volume: str, golden: Snapshot) -> str 
 
 def sidecar_key(sidecar: Sidecar) -> str:
     """Changes exactly when a sidecar would have to be made anew."""
-    text = json.dumps(sidecar.model_dump(exclude={"ready"}), sort_keys=True)
+    text = json.dumps({**asdict(sidecar), "ready": None}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

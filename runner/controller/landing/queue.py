@@ -378,5 +378,5 @@ def at_base(project: Project, commit: str) -> Project:
     found = project.config
     if data is not None:
         found = validate(yaml_file.parse(data, CONFIG_FILE), f"{CONFIG_FILE} of base")
-    found = found.model_copy(update={"base": project.base})
+    found = replace(found, base=project.base)
     return Project(project.repository, found, project.user)

@@ -11,6 +11,7 @@ from runner.controller.instance.copies import copies_of
 from runner.controller.lifecycle.preflight import obstacles
 from runner.controller.project import CONFIG_FILE, Project, user_config_path
 from runner.domain.cache.produces import products_of
+from runner.domain.config.validate import plain
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.text import below_each_other, sentences
 
@@ -27,12 +28,16 @@ class Value:
 def effective(project: Project) -> list[Value]:
     """Every key of treedock.yaml, then the user's own, with its effective value."""
     written = yaml_file.load(project.repository.checkout / CONFIG_FILE) or {}
-    wanted = project.config.model_dump(mode="json", by_alias=True)
+    wanted = plain(project.config)
     values = [_inferred(project, value) for value in _flat(wanted, written, CONFIG_FILE)]
     values += _known_products(project)
     path = user_config_path()
     own = yaml_file.load(path) if path.exists() else {}
-    of_person = _flat(project.user.model_dump(mode="json"), own or {}, str(path))
+    of_person = _flat(
+        plain(project.user),
+        own or {},
+        str(path),
+    )
     chosen = {value.key: value for value in of_person if value.value is not None}
     return [value for value in values if value.key not in chosen] + list(chosen.values())
 

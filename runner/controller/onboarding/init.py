@@ -67,9 +67,9 @@ def _require_free(path: Path, force: bool) -> None:
 
 def _require_loads(path: Path) -> None:
     """What init wrote has to be right; where it is not, that is a bug and looks like one."""
-    from runner.domain.config.project import Config
+    from runner.domain.config.validate import validate
 
-    Config.model_validate(yaml_file.load(path))
+    validate(yaml_file.load(path), path.name)
 
 
 def _look(repository: Repository) -> Listing:

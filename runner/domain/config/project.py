@@ -1,15 +1,10 @@
 """treedock.yaml and the person's own file as a whole, and what in them has to fit together."""
 
 import re
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Annotated, Literal
-
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
 
 from runner.domain.cache.produces import folders_of, overlap
 from runner.domain.config.sections import (
@@ -20,14 +15,15 @@ from runner.domain.config.sections import (
     Image,
     Limits,
     Merge,
-    Model,
     Network,
     Sandbox,
+    Section,
     Service,
     Sidecar,
     Step,
 )
 from runner.domain.config.values import (
+    After,
     Command,
     Name,
     Range,
@@ -38,12 +34,11 @@ from runner.domain.config.values import (
 from runner.domain.errors import ConfigError
 from runner.domain.instance.environment import values_of
 from runner.domain.instance.ports import PortRange
-from runner.domain.sizes import format_size as format_size
-from runner.domain.sizes import parse_size as parse_size
 from runner.domain.text import sentences
 
 
-class Config(Model):
+@dataclass(frozen=True)
+class Config(Section):
     """The whole of treedock.yaml."""
 
     version: Literal[1] = 1
@@ -53,47 +48,49 @@ class Config(Model):
     base: str | None = None
     """Branch that instances start from and land in. By default the branch of
     origin/HEAD, else main, else the only branch."""
-    worktrees: Annotated[str, AfterValidator(trees_inside)] = "trees"
+    worktrees: Annotated[str, After(trees_inside)] = "trees"
     """Folder of the worktrees; kept out of git by .git/info/exclude. Only a person's own
     configuration may put it beside the checkout."""
-    branch: Annotated[str, AfterValidator(branch_pattern)] = "feature/{id}"
+    branch: Annotated[str, After(branch_pattern)] = "feature/{id}"
     """Name of an instance's branch."""
     image: str | Image = "fullstack"
     """`fullstack` is treedock's own image; or `{name: ...}`, or `{build: ...}`."""
-    ports: dict[Name, Range] = Field(
-        default={"backend": PortRange(9100, 9114), "frontend": PortRange(9200, 9214)}
+    ports: dict[Name, Range] = field(
+        default_factory=lambda: {
+            "backend": PortRange(9100, 9114),
+            "frontend": PortRange(9200, 9214),
+        }
     )
     """Port ranges of equal length, one port of each for every slot."""
     overflow: Literal["refuse", "dynamic"] = "dynamic"
     """With all slots taken (all projects of a machine share them): take any free ports, which the
     instance keeps, or refuse."""
-    env: Env = Env()
+    env: Env = field(default_factory=Env)
     """Environment files and variables."""
-    git: Git = Git()
+    git: Git = field(default_factory=Git)
     """git inside."""
-    setup: list[Step] = Field(default=[])
+    setup: list[Step] = field(default_factory=list)
     """Commands that install what the project needs, in order."""
     verify: Command | None = None
     """Smoke test after set-up."""
-    services: dict[Name, Service] = Field(default={})
+    services: dict[Name, Service] = field(default_factory=dict)
     """Processes of the instance."""
-    sidecars: dict[Name, Sidecar] = Field(default={})
+    sidecars: dict[Name, Sidecar] = field(default_factory=dict)
     """Databases, caches and the like, each in a container of its own beside the instance's."""
     database: Database | None = None
     """The instance's own database."""
     test: Command | None = None
     """Command that tests the project. The first gate of a merge."""
-    gates: list[Gate] = Field(default=[])
+    gates: list[Gate] = field(default_factory=list)
     """More commands that have to pass at a candidate before it may land."""
-    merge: Merge = Merge()
+    merge: Merge = field(default_factory=Merge)
     """How branches come back into base."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     """Upper bounds, so that one instance cannot starve the others or the host."""
-    network: Network = Network()
+    network: Network = field(default_factory=Network)
     """What an instance may need of the host's network set-up."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> "Config":
+    def __post_init__(self) -> None:
         _ranges_fit(self.ports)
         _values_fit(self)
         for name, service in self.services.items():
@@ -107,7 +104,6 @@ class Config(Model):
             raise ValueError(
                 f"image: {self.image!r} is not one of treedock's; write {{name: {self.image}}}"
             )
-        return self
 
     @property
     def lines(self) -> list[str]:
@@ -191,12 +187,13 @@ def _ranges_fit(ports: dict[str, PortRange]) -> None:
             raise ValueError(f"ports: {one} {first} and {two} {second} overlap")
 
 
-class UserConfig(Model):
+@dataclass(frozen=True)
+class UserConfig(Section):
     """~/.config/treedock/config.yaml: what only the person at this machine may decide."""
 
-    sandbox: Sandbox = Sandbox()
+    sandbox: Sandbox = field(default_factory=Sandbox)
     """What weakens the sandbox."""
-    worktrees: Annotated[str, AfterValidator(trees_anywhere)] | None = None
+    worktrees: Annotated[str, After(trees_anywhere)] | None = None
     """Folder of the worktrees instead of each project's own, relative to the checkout or absolute;
     `{project}` is the project's name: `../{project}-trees`. Existing instances stay."""
 

@@ -2,62 +2,69 @@
 `treedock config schema` prints."""
 
 import re
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
+from runner.domain.config.values import (
+    Bounds,
+    Command,
+    FilePath,
+    Line,
+    Name,
+    Path,
+    Pattern,
+    Size,
+    Variable,
 )
 
-from runner.domain.config.values import Command, FilePath, Line, Name, Path, Pattern, Size, Variable
-from runner.domain.sizes import format_size as format_size
-from runner.domain.sizes import parse_size as parse_size
+
+def key_of(field: str) -> str:
+    """The key in YAML of a field, which may be no word that Python allows there."""
+    return "in" if field == "folder" else field.removesuffix("_")
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        defer_build=True,  # what Config contains is built once, inside it
-        populate_by_name=True,
-        arbitrary_types_allowed=True,
-        hide_input_in_errors=True,
-    )
+class Section:
+    """What pydantic has to know of each: see https://docs.pydantic.dev/latest/api/config/."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid",
+        "alias_generator": key_of,
+        "hide_input_in_errors": True,
+    }
 
 
-class Build(Model):
+@dataclass(frozen=True)
+class Build(Section):
     context: Path = "."
     """Folder whose committed files are the build context."""
     dockerfile: Path = "Dockerfile"
     """The Dockerfile, relative to the context."""
-    args: dict[str, str] = {}
+    args: dict[str, str] = field(default_factory=dict)
     """Build arguments."""
 
 
-class Image(Model):
+@dataclass(frozen=True)
+class Image(Section):
     name: str | None = None
     """An image of a registry or of this engine, e.g. `python:3.12`."""
     build: Build | None = None
     """Build the image from a Dockerfile of the project."""
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Image":
+    def __post_init__(self) -> None:
         if (self.name is None) == (self.build is None):
             raise ValueError("needs either `name` or `build`")
-        return self
 
 
-class Env(Model):
-    copy_: list[FilePath] = Field(default=[".env", ".env.local"], alias="copy")
+@dataclass(frozen=True)
+class Env(Section):
+    copy_: list[FilePath] = field(default_factory=lambda: [".env", ".env.local"])
     """Ignored files copied from the main checkout into a new instance, of a folder those in it.
     Missing ones are skipped. Of a link the content is taken. Files that match a pattern in
     `.worktreeinclude` are copied too."""
-    rewrite: list[FilePath] = []
+    rewrite: list[FilePath] = field(default_factory=list)
     """Files that are copied as well, in which the main checkout's absolute path becomes the
     instance's worktree. That path leads there inside, too."""
-    set_: dict[Variable, Line] = Field(default={}, alias="set")
+    set_: dict[Variable, Line] = field(default_factory=dict)
     """Variables for the app. `${BACKEND_PORT}` and the like are filled in."""
 
     @property
@@ -70,43 +77,44 @@ class Env(Model):
         return any(name == one or name.startswith(f"{one}/") for one in self.rewrite)
 
 
-class Step(Model):
+@dataclass(frozen=True)
+class Step(Section):
     run: Command
     """Shell command, run inside the instance."""
-    folder: Path = Field(default=".", alias="in")
+    folder: Path = "."
     """Folder to run it in."""
     produces: list[FilePath] | None = None
     """Folders that it makes, relative to `in`. What a clean run on base made is kept, and new
     instances start with it instead of running the step. Known for a plain call of uv, pip,
     poetry, npm, pnpm, bun or yarn with a lock file that copies nothing else of the checkout;
     `[]` keeps nothing."""
-    key: list[FilePath] = []
+    key: list[FilePath] = field(default_factory=list)
     """Files that decide what it makes, e.g. a lock file, relative to `in`. Files that the run line
     names always do."""
     visible: bool = False
     """Put a copy of what it makes into the worktree of a new instance, where editors on the host
     see it, instead of mounting it."""
 
-    @model_validator(mode="after")
-    def _has_a_key(self) -> "Step":
+    def __post_init__(self) -> None:
         if bool(self.produces) != bool(self.key):
             raise ValueError("`produces` and `key` need each other")
-        return self
 
 
-class Ready(Model):
-    http: str | None = Field(default=None, pattern=r"^/[!-~]*$")
+@dataclass(frozen=True)
+class Ready(Section):
+    http: Annotated[str, Bounds(pattern=r"^/[!-~]*$")] | None = None
     """Path that has to answer in plain HTTP with a status below 500. A service that answers with an
     error for 5 seconds counts as failed, unless it is 502, 503 or 504. Without a path a TCP
     connection is enough."""
-    timeout: float = Field(default=60, gt=0, le=3600)
+    timeout: Annotated[float, Bounds(gt=0, le=3600)] = 60
     """Seconds until a service that is not ready counts as failed."""
 
 
-class Service(Model):
+@dataclass(frozen=True)
+class Service(Section):
     run: Command
     """Shell command that serves the port. It has to listen on 0.0.0.0, not on 127.0.0.1."""
-    folder: Path = Field(default=".", alias="in")
+    folder: Path = "."
     """Folder to run it in."""
     port: Name | None = None
     """The name under `ports` that it serves; without one there is nothing to wait for."""
@@ -116,7 +124,8 @@ class Service(Model):
     """`on-failure` starts it again after a non-zero exit, 5 times at most."""
 
 
-class Database(Model):
+@dataclass(frozen=True)
+class Database(Section):
     engine: Literal["sqlite", "postgres", "command"] = "sqlite"
     """`sqlite` for a database file, `postgres` for one in a sidecar; `command` when only the reset
     command knows."""
@@ -128,9 +137,9 @@ class Database(Model):
     """The database's name there; by default the sidecar's POSTGRES_DB."""
     reset: Command | None = None
     """Shell command that makes the database anew. It runs once for a new instance."""
-    folder: Path = Field(default=".", alias="in")
+    folder: Path = "."
     """Folder to run the reset command in."""
-    inputs: list[Pattern] = []
+    inputs: list[Pattern] = field(default_factory=list)
     """Files that make the data, as git's globs (`migrations/**`): while none of them changes, a
     reset comes from the golden state. Files that the reset names always count. By default those of
     Alembic, Django and Prisma; all files where none of them is used."""
@@ -141,25 +150,27 @@ class Database(Model):
         return self.sidecar or self.engine
 
 
-class SidecarReady(Model):
-    tcp: int | None = Field(default=None, ge=1, le=65535)
+@dataclass(frozen=True)
+class SidecarReady(Section):
+    tcp: Annotated[int, Bounds(ge=1, le=65535)] | None = None
     """Port that has to listen. treedock's own images know theirs."""
-    timeout: float = Field(default=60, gt=0, le=3600)
+    timeout: Annotated[float, Bounds(gt=0, le=3600)] = 60
     """Seconds until a sidecar that is not ready counts as failed."""
 
 
-class Sidecar(Model):
+@dataclass(frozen=True)
+class Sidecar(Section):
     """A container beside the instance's, in its network namespace: the app finds it on localhost,
     as Compose's words describe it."""
 
-    image: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")
+    image: Annotated[str, Bounds(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")]
     """`postgres` and `redis` are treedock's own images; a name with a tag, a digest or a slash
     (`postgres:16`, `axllent/mailpit`) is a registry's."""
-    env: dict[Variable, Line] = {}
+    env: dict[Variable, Line] = field(default_factory=dict)
     """Environment of the sidecar, e.g. POSTGRES_PASSWORD."""
     command: Command | list[str] | None = None
     """Arguments instead of the image's own; one text is split as a shell would."""
-    volume: str | None = Field(default=None, pattern=r"^/[^:]+$")
+    volume: Annotated[str, Bounds(pattern=r"^/[^:]+$")] | None = None
     """Folder of the sidecar whose content stays while the instance lives. treedock's own images
     know theirs."""
     ready: SidecarReady = SidecarReady()
@@ -168,8 +179,7 @@ class Sidecar(Model):
     """The name under `ports` at which the host reaches it, e.g. for a database client. Without
     one nothing outside of the instance does."""
 
-    @model_validator(mode="after")
-    def _is_known(self) -> "Sidecar":
+    def __post_init__(self) -> None:
         if _is_bare(self.image) and self.image not in OWN_SIDECARS:
             known = " and ".join(OWN_SIDECARS)
             raise ValueError(
@@ -178,7 +188,6 @@ class Sidecar(Model):
             )
         if self.publish and self.port is None:
             raise ValueError("publish needs ready: {tcp: PORT}, the port that is published")
-        return self
 
     @property
     def is_own(self) -> bool:
@@ -210,42 +219,46 @@ def _is_bare(image: str) -> bool:
     return not re.search(r"[/:@]", image)
 
 
-class Limits(Model):
-    instances: int = Field(default=15, ge=1, le=500)
+@dataclass(frozen=True)
+class Limits(Section):
+    instances: Annotated[int, Bounds(ge=1, le=500)] = 15
     """How many instances the repository may have."""
-    memory: Size = Field(default=2 * 2**30, ge=16 * 2**20)
+    memory: Annotated[Size, Bounds(ge=16 * 2**20)] = 2 * 2**30
     """Memory of one instance; no swap on top."""
-    cpus: float = Field(default=2, gt=0, le=1024, allow_inf_nan=False)
+    cpus: Annotated[float, Bounds(gt=0, le=1024, allow_inf_nan=False)] = 2
     """Processor cores of one instance."""
-    pids: int = Field(default=512, ge=16, le=100_000)
+    pids: Annotated[int, Bounds(ge=16, le=100_000)] = 512
     """Processes and threads of one instance."""
-    bundle: Size = Field(default=2**30, gt=0)
+    bundle: Annotated[Size, Bounds(gt=0)] = 2**30
     """Size of what one sync may bring out of an instance, packed and unpacked."""
-    cache: Size = Field(default=20 * 2**30, ge=0)
+    cache: Annotated[Size, Bounds(ge=0)] = 20 * 2**30
     """Size of all snapshots together; the least recently used go first, never one in use."""
-    disk_free: Size = Field(default=2 * 2**30, ge=0)
+    disk_free: Annotated[Size, Bounds(ge=0)] = 2 * 2**30
     """Free disk space below which nothing new is started."""
-    stale_days: float = Field(default=14, gt=0)
+    stale_days: Annotated[float, Bounds(gt=0)] = 14
     """Days after which an instance counts as stale."""
-    archive_days: float = Field(default=14, gt=0, le=36500)
+    archive_days: Annotated[float, Bounds(gt=0, le=36500)] = 14
     """Days for which the logs of a cleaned instance stay, and what was forced away with it."""
-    archive: Size = Field(default=2**30, ge=0)
+    archive: Annotated[Size, Bounds(ge=0)] = 2**30
     """Size of the ignored files that `clean --keep-ignored` may keep of one instance."""
 
 
-class Git(Model):
+@dataclass(frozen=True)
+class Git(Section):
     hooks: Literal["none", "copy"] = "none"
     """`copy` puts the executable hooks pre-commit, prepare-commit-msg and commit-msg of the main
     repository's .git/hooks into each instance. What they call has to be in the image."""
 
 
-class Network(Model):
+@dataclass(frozen=True)
+class Network(Section):
     ca: Literal["auto", "host", "none"] = "auto"
     """Certificate authorities inside: `host` copies the host's bundle into builds and instances,
     `auto` does so where the host sets SSL_CERT_FILE or the like, `none` leaves images alone."""
 
 
-class HostMount(Model):
+@dataclass(frozen=True)
+class HostMount(Section):
     source: str
     """Absolute path on the host."""
     target: str
@@ -253,41 +266,42 @@ class HostMount(Model):
     read_only: bool = True
 
 
-class Sandbox(Model):
+@dataclass(frozen=True)
+class Sandbox(Section):
     """What weakens the sandbox. Read from the user's own configuration only."""
 
-    mounts: list[HostMount] = []
+    mounts: list[HostMount] = field(default_factory=list)
     """Extra host folders or files."""
-    capabilities: list[str] = []
+    capabilities: list[str] = field(default_factory=list)
     """Linux capabilities given back, e.g. SYS_PTRACE."""
     publish: str = "127.0.0.1"
     """Host address that ports are published on."""
 
 
-class Gate(Model):
+@dataclass(frozen=True)
+class Gate(Section):
     """A command that has to pass before a branch may land."""
 
     run: Command
     """Shell command, run inside a throwaway instance of the candidate."""
-    folder: Path = Field(default=".", alias="in")
+    folder: Path = "."
     """Folder to run it in."""
     services: bool = False
     """Whether it needs the project's services to run."""
-    timeout: float = Field(default=1800, gt=0)
+    timeout: Annotated[float, Bounds(gt=0)] = 1800
     """Seconds until it counts as red."""
     outside: bool = False
     """Judge from outside: it runs before everything else, in a fresh container in which nothing
     of the candidate has run, with the tree read-only and without what set-up installs."""
 
-    @model_validator(mode="after")
-    def _fits_outside(self) -> "Gate":
+    def __post_init__(self) -> None:
         if self.outside and self.services:
             raise ValueError("`outside` and `services` exclude each other")
-        return self
 
 
-class Merge(Model):
-    retries: int = Field(default=3, ge=0)
+@dataclass(frozen=True)
+class Merge(Section):
+    retries: Annotated[int, Bounds(ge=0)] = 3
     """How often to build and test again when base moves meanwhile."""
-    width: int = Field(default=4, ge=1)
+    width: Annotated[int, Bounds(ge=1)] = 4
     """How many candidates are tested at once."""

@@ -1,19 +1,31 @@
 """A configuration from what YAML gave, or every fault of it in plain words."""
 
+from collections.abc import Callable, Hashable
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import TypeAdapter, ValidationError
 
 from runner.domain.config.project import Config, UserConfig
-from runner.domain.config.sections import Model
 from runner.domain.config.wrong_value import wrong_value
 from runner.domain.errors import ConfigError
-from runner.domain.sizes import format_size as format_size
-from runner.domain.sizes import parse_size as parse_size
 from runner.domain.text import below_each_other
+
+_Any = TypeVar("_Any")
+
+
+@cache
+def adapter_of(model: Hashable) -> TypeAdapter[Any]:
+    """What pydantic makes of a dataclass of this folder: it validates, dumps, and has a schema."""
+    return TypeAdapter(cast(Any, model))
+
+
+def plain(config: object) -> dict[str, Any]:
+    """A configuration as treedock.yaml would have it, with every key."""
+    return dict(
+        adapter_of(cast(Hashable, type(config))).dump_python(config, mode="json", by_alias=True)
+    )
 
 
 def validate(data: object, where: str) -> Config:
@@ -26,10 +38,7 @@ def validate_user(data: object, where: str) -> UserConfig:
     return _validated(UserConfig, {} if data is None else data, where)
 
 
-_Any = TypeVar("_Any", bound=Model)
-
-
-def _validated(model: type[_Any], data: object, where: str) -> _Any:
+def _validated(model: Callable[..., _Any], data: object, where: str) -> _Any:
     if not isinstance(data, dict):
         raise ConfigError(f"{where} has to hold keys and values at its top.", hint=_HELP)
     if model is Config and "sandbox" in data:
@@ -39,7 +48,7 @@ def _validated(model: type[_Any], data: object, where: str) -> _Any:
             hint="Move `sandbox:` to ~/.config/treedock/config.yaml.",
         )
     try:
-        return model.model_validate(data)
+        return cast(_Any, adapter_of(model).validate_python(data))
     except ValidationError as error:
         problems = [dict(problem) for problem in error.errors()]
         meant = [problem for problem in problems if not _is_other_branch(problem)]
@@ -51,7 +60,7 @@ def _validated(model: type[_Any], data: object, where: str) -> _Any:
 _HELP = "treedock config schema prints every key with its meaning."
 
 
-def _sentence(model: type[Model], problem: dict[str, Any]) -> str:
+def _sentence(model: Hashable, problem: dict[str, Any]) -> str:
     """One validation problem as 'services.backend.redy: unknown key; did you mean `ready`?'."""
     steps = [step for step in problem["loc"] if not _is_union_tag(step)]
     if problem["type"] == "string_type" and "[key]" in problem["loc"]:
@@ -59,7 +68,7 @@ def _sentence(model: type[Model], problem: dict[str, Any]) -> str:
     if problem["type"] == "invalid_key":
         del steps[-1]  # it is the key itself, which may be no text
     path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".")
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] == "unexpected_keyword_argument":
         near = get_close_matches(str(steps[-1]), _keys_at(model, steps[:-1]), n=1)
         return f"{path}: unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
     message = wrong_value(problem)
@@ -79,9 +88,9 @@ def _is_union_tag(step: object) -> bool:
     return step in ("str", "Image", "[key]") or str(step).startswith("function-")
 
 
-def _keys_at(model: type[Model], steps: list[Any]) -> list[str]:
+def _keys_at(model: Hashable, steps: list[Any]) -> list[str]:
     """The keys that the JSON Schema knows below this path."""
-    whole = model.model_json_schema(by_alias=True)
+    whole = adapter_of(model).json_schema(by_alias=True)
     here: dict[str, Any] = whole
     for step in [*steps, None]:
         while "$ref" in here or "anyOf" in here:

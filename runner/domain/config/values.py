@@ -1,21 +1,68 @@
-"""The types of values in treedock.yaml: paths, sizes, port ranges, names, commands."""
+"""The types of values in treedock.yaml: paths, sizes, port ranges, names, commands.
+
+What is checked of a value stands in its annotation, and pydantic asks for it by the methods that it
+looks for there (https://docs.pydantic.dev/latest/concepts/types/). Nothing here imports pydantic:
+most verbs read a configuration that was checked before.
+"""
 
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Annotated
-
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-)
+from typing import Annotated, Any
 
 from runner.domain.instance.environment import one_argument
 from runner.domain.instance.ports import PortRange
-from runner.domain.sizes import format_size as format_size
-from runner.domain.sizes import parse_size as parse_size
+from runner.domain.sizes import format_size, parse_size
+
+
+class After:
+    """A check of a value of the right type, which it may replace. Raises ValueError."""
+
+    def __init__(self, check: Callable[[str], str]) -> None:
+        self._check = check
+
+    def __get_pydantic_core_schema__(self, source: object, handler: Callable[..., Any]) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+
+class Written:
+    """A value that is written as text: how that is read and shown, and its JSON Schema."""
+
+    def __init__(
+        self, read: Callable[[object], object], show: Callable[[Any], str], schema: dict[str, Any]
+    ) -> None:
+        self._read = read
+        self._show = show
+        self._schema = schema
+
+    def __get_pydantic_core_schema__(self, source: object, handler: Callable[..., Any]) -> Any:
+        from pydantic_core import core_schema
+
+        shown = core_schema.plain_serializer_function_ser_schema(
+            self._show, return_schema=core_schema.str_schema()
+        )
+        return core_schema.no_info_before_validator_function(
+            self._read, handler(source), serialization=shown
+        )
+
+    def __get_pydantic_json_schema__(self, core: object, handler: object) -> dict[str, Any]:
+        return dict(self._schema)
+
+
+class Bounds:
+    """Constraints of a number or text, by the names that pydantic has for them."""
+
+    def __init__(self, **constraints: object) -> None:
+        self._constraints = constraints
+
+    def __get_pydantic_core_schema__(self, source: object, handler: Callable[..., Any]) -> Any:
+        whole = inner = handler(source)
+        while inner["type"] not in ("int", "float", "str"):
+            inner = inner["schema"]
+        inner.update(self._constraints)
+        return whole
 
 
 def _parse_range(value: object) -> PortRange:
@@ -77,36 +124,20 @@ def trees_anywhere(text: str) -> str:
 
 Size = Annotated[
     int,
-    BeforeValidator(parse_size),
-    PlainSerializer(format_size, return_type=str),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["512m", "2g"]}),
+    Written(parse_size, format_size, {"type": ["string", "integer"], "examples": ["512m", "2g"]}),
 ]
-
-
 Range = Annotated[
     PortRange,
-    BeforeValidator(_parse_range),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+-\d+$", "examples": ["9100-9114"]}),
+    Written(
+        _parse_range,
+        str,
+        {"type": "string", "pattern": r"^\d+-\d+$", "examples": ["9100-9114"]},
+    ),
 ]
-
-
-Path = Annotated[str, AfterValidator(relative_path)]
-
-
-FilePath = Annotated[str, AfterValidator(relative_file)]
-
-
-Line = Annotated[str, AfterValidator(_one_line)]
-
-
-Pattern = Annotated[str, AfterValidator(_one_line), AfterValidator(relative_path)]
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
-
-
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-
-Command = Annotated[str, Field(min_length=1), AfterValidator(one_argument)]
+Path = Annotated[str, After(relative_path)]
+FilePath = Annotated[str, After(relative_file)]
+Line = Annotated[str, After(_one_line)]
+Pattern = Annotated[str, After(_one_line), After(relative_path)]
+Name = Annotated[str, Bounds(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Variable = Annotated[str, Bounds(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Command = Annotated[str, Bounds(min_length=1), After(one_argument)]

@@ -9,7 +9,7 @@ _WANTED = {
     "string_type": "text",
     "list_type": "a list ('- ' before each entry)",
     "dict_type": "keys and values",
-    "model_type": "keys and values",
+    "dataclass_type": "keys and values",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
