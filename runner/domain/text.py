@@ -5,13 +5,15 @@ import shlex
 from collections.abc import Sequence
 
 _CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    r"\ufeff\ufffe\uffff]"
 )
 
 
 def printable(text: str) -> str:
-    """`text` on one line, with control characters, line ends, direction marks and what was no
-    UTF-8 escaped: a branch or file name may carry terminal escapes, or a sentence like ours."""
+    """`text` on one line, with control characters, line ends, direction marks, what is no
+    character and what was no UTF-8 escaped: a branch or file name may carry terminal escapes, or a
+    sentence like ours."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runner import resources
@@ -331,6 +331,7 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 @pytest.mark.deep
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(NAMES, st.dictionaries(KEYS, TREES, max_size=6) | TREES, max_size=4))
+@example({"\ufffe": {}})
 def test_whatever_a_compose_file_says_the_proposal_loads(services: dict[str, Any]) -> None:
     listing = Listing(frozenset(), str, lambda name: False)
     findings = detect(listing, ComposeFile("compose.yaml", {"services": services}))
