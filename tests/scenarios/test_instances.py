@@ -354,7 +354,8 @@ def files_of(folder: Path) -> set[str]:
     treedock keeps for the repository as a whole."""
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
     kept = {".git/info/exclude"} | {
-        f".git/treedock/{name}" for name in ("locks/repository.lock", "repository.json")
+        f".git/treedock/{name}"
+        for name in ("locks/repository.lock", "repository.json", "config.json")
     }
     for_all = (".git/objects/", ".git/treedock/archive/")
     return {name for name in found - kept if not name.startswith(for_all)}
