@@ -35,7 +35,8 @@ def resist(house: House) -> dict[str, str]:
     for instance, git in GIT.items():
         made = house.inside(
             instance,
-            "/usr/bin/git commit --quiet --allow-empty -m work; /usr/bin/git rev-parse HEAD; "
+            f"/usr/bin/git commit --quiet --allow-empty -m {instance}; "
+            "/usr/bin/git rev-parse HEAD; "
             f"mkdir -p {BIN}; printf '#!/bin/sh\n{git}\n' >{BIN}/git; chmod +x {BIN}/git; "
             f'nohup sh -c "{STUBBORN}" >/dev/null 2>&1 &',
         )
