@@ -104,5 +104,5 @@ class Shop:
         """The instance's worktree."""
         return Path(self.record(instance).worktree)
 
-    def jobs(self, instance: str) -> RunFolder:
+    def processes(self, instance: str) -> RunFolder:
         return RunFolder(self.repository.records.folder(instance) / "run")

@@ -24,7 +24,9 @@ SHOWN = 10  # paths or commands of one archive that are printed
 @click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=choosing.complete)
 @click.option("--base", metavar="REF", help="Branch or commit to start from.")
 @click.option("--attach", is_flag=True, help="Take the existing branch instead of a new one.")
-@click.option("--task", "tasks", multiple=True, help="What it is for; pairs with the ids in order.")
+@click.option(
+    "--purpose", "purposes", multiple=True, help="What it is for; pairs with the ids in order."
+)
 @click.option("--fetch/--no-fetch", default=True, help="Fetch base first where there is an origin.")
 @click.option("--fresh", is_flag=True, help="Run database.reset in new ones whatever is known.")
 @click.option(
@@ -36,7 +38,7 @@ def up_command(
     ids: tuple[str, ...],
     base: str | None,
     attach: bool,
-    tasks: tuple[str, ...],
+    purposes: tuple[str, ...],
     fetch: bool,
     fresh: bool,
     require_clean: bool,
@@ -52,12 +54,14 @@ def up_command(
 
     repository = open_repository()
     chosen = choosing.several(repository, ids)
-    if len(tasks) > len(chosen):
-        raise click.UsageError(f"{len(tasks)} times --task, but only {len(chosen)} instances.")
-    padded = [*tasks, *[None] * (len(chosen) - len(tasks))]
+    if len(purposes) > len(chosen):
+        raise click.UsageError(
+            f"{len(purposes)} times --purpose, but only {len(chosen)} instances."
+        )
+    padded = [*purposes, *[None] * (len(chosen) - len(purposes))]
     wishes = [
-        Wish(instance, base=base, attach=attach, task=task)
-        for instance, task in zip(chosen, padded, strict=True)
+        Wish(instance, base=base, attach=attach, purpose=purpose)
+        for instance, purpose in zip(chosen, padded, strict=True)
     ]
     with narration(timings=timings) as emit:
         project = open_project(repository)

@@ -152,7 +152,7 @@ def _show_status(view: View) -> None:
         "database": f"{database.engine}, reset {database.reset_at or 'never'}" if database else "",
         "container": view.container or "",
         "created": f"{view.created_at} ({output.age(view.created_at)})",
-        "task": view.task or "",
+        "purpose": view.purpose or "",
         "out of date": _out_of_date(view),
         "limits": ", ".join(view.limits_reached or ()),
         "merge": _merge(view),

@@ -60,7 +60,7 @@ def show_views(views: Sequence[View], *, json_: bool) -> None:
         if any(view.here for view in views):  # as `git branch` marks the one you are on
             for view, row in zip(views, rows, strict=True):
                 row[0] = f"{'*' if view.here else ' '} {row[0]}"
-        show_table(["ID", "STATE", "BRANCH", "MERGE", "PORTS", "URL", "AGE", "TASK"], rows)
+        show_table(["ID", "STATE", "BRANCH", "MERGE", "PORTS", "URL", "AGE", "PURPOSE"], rows)
     else:
         click.echo("There are no instances. Start one with: treedock up ID", err=True)
 
@@ -96,7 +96,7 @@ def _row(view: View) -> list[str]:
     state: str = view.state or "?"
     if view.missing:
         state += f" (no {', no '.join(view.missing)})"
-    about = [age(view.created_at), view.task or ""]
+    about = [age(view.created_at), view.purpose or ""]
     return [view.id, state, view.branch, standing(view), ports, view.preview, *about]
 
 

@@ -54,8 +54,8 @@ def review_command(instance: str | None, stat: bool, files: bool, json_: bool) -
 
 @click.command("pr")
 @click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
-@click.option("--title", help="Its title; by default the task, or the first commit.")
-@click.option("--body", help="Its description; by default the task and the commits.")
+@click.option("--title", help="Its title; by default the purpose, or the first commit.")
+@click.option("--body", help="Its description; by default the purpose and the commits.")
 @click.option("--label", "labels", multiple=True, help="A label; may be given several times.")
 @click.option("--draft", is_flag=True, help="As a draft.")
 @click.option("--no-gate", is_flag=True, help="Push it untested.")

@@ -35,7 +35,7 @@ class Operation:
     attached = False
     """Whether its set-up, smoke test and reset are run attached: their exit codes then are the
     engine's, which the code that runs cannot write."""
-    job_timeout: float | None = None
+    process_timeout: float | None = None
     """Seconds for one of these; None is without end."""
 
     def __init__(

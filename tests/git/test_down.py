@@ -187,7 +187,7 @@ def test_an_up_that_does_not_end_is_stopped_and_says_by_whom(
 ) -> None:
     shop.configure(setup=[{"run": "sleep 600"}])
     with busy(shop, lambda: shop.up("auth")) as errors:
-        eventually(lambda: shop.jobs("auth").job("setup-1").pid, 20)
+        eventually(lambda: shop.processes("auth").process("setup-1").pid, 20)
         with within(SOON):
             assert shop.down("auth") is True
     (error,) = errors

@@ -80,7 +80,7 @@ def test_nothing_is_left_of_what_landed(shop: Shop, land: Queue) -> None:
 def test_the_task_is_named_in_the_commit(shop: Shop, land: Queue) -> None:
     from runner.controller.instance.worktree import Wish
 
-    shop.up(Wish("auth", task="log in\nwith a token"))
+    shop.up(Wish("auth", purpose="log in\nwith a token"))
     commit(shop.tree("auth"), {"auth.txt": "login\n"}, "auth")
     land("auth")
     message = git(shop.repo, "log", "-1", "--format=%B")

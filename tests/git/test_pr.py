@@ -106,7 +106,7 @@ def at_origin(origin: Path, branch: str = "feature/auth") -> str:
 
 
 def test_the_branch_is_pushed_and_a_request_created(shop: Shop, github: Path, gh: Gh) -> None:
-    shop.up(Wish("auth", task="Log in with a key\n\nAs in the\nticket."))
+    shop.up(Wish("auth", purpose="Log in with a key\n\nAs in the\nticket."))
     commit(shop.tree("auth"), {"a": "1"}, "first")
     head = commit(shop.tree("auth"), {"a": "2"}, "second")
     opened = ask(shop, labels=["-x", "ready, steady"], draft=True)

@@ -102,8 +102,8 @@ def test_a_step_that_was_paused_says_so(shop: Shop, eventually: Eventually) -> N
     shop.configure(setup=[{"run": "sleep 30"}])
 
     def pause() -> None:
-        jobs = RunFolder(shop.repository.records.folder("auth") / "run")
-        eventually(lambda: jobs.job("setup-1").pid, 20)
+        processes = RunFolder(shop.repository.records.folder("auth") / "run")
+        eventually(lambda: processes.process("setup-1").pid, 20)
         shop.engine.pause(shop.engine.containers()[0].id)
 
     pausing = threading.Thread(target=pause)

@@ -45,7 +45,7 @@ _INSTANCE = {
     "dirty": {"type": ["boolean", "null"]},
     "ahead": _COUNT,
     "behind": _COUNT,
-    "task": _TEXT,
+    "purpose": _TEXT,
     "container": _TEXT,
 }
 DOCUMENT = {
@@ -280,7 +280,7 @@ def test_shell_reads_a_script_where_there_is_no_terminal(app: App) -> None:
     assert (piped.exit_code, piped.stdout) == (4, "/workspace\n")
 
 
-def test_logs_are_kept_for_each_job(app: App, eventually: Callable[..., object]) -> None:
+def test_logs_are_kept_for_each_process(app: App, eventually: Callable[..., object]) -> None:
     app.configure(setup=[{"run": "echo set up; echo twice"}])
     view = app.up("auth")["auth"]
     fetch(view["urls"]["backend"])

@@ -5,11 +5,11 @@ import time
 import pytest
 
 from runner.controller.data.reset import reset
-from runner.controller.instance.processes import stop_jobs
+from runner.controller.instance.processes import stop_processes
 from runner.controller.lifecycle.restart import restart, restart_service
 from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
-from runner.domain.instance.service import job_of
+from runner.domain.instance.service import service_process
 from tests.shop import Shop
 
 TWO = {"one": {"run": "exec sleep 60"}, "two": {"run": "exec sleep 60"}}
@@ -84,10 +84,10 @@ def test_services_that_ignore_the_signal_end_together_after_a_second(shop: Shop)
     names = [f"stubborn{n}" for n in range(5)]
     shop.configure(services=dict.fromkeys(names, stubborn))
     shop.up("auth")
-    jobs = [shop.jobs("auth").job(job_of(name)) for name in names]
+    processes = [shop.processes("auth").process(service_process(name)) for name in names]
     operation = Operation(shop.repository, "auth", shop.events.append)
     (container,) = shop.engine.containers()
     begun = time.monotonic()
-    stop_jobs(operation, container.id, jobs)
+    stop_processes(operation, container.id, processes)
     assert time.monotonic() - begun < 4  # each of them for a second would be five
-    assert not any(shop.jobs("auth").job(job_of(name)).alive for name in names)
+    assert not any(shop.processes("auth").process(service_process(name)).alive for name in names)

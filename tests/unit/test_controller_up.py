@@ -298,8 +298,8 @@ def test_another_base_for_an_instance_that_exists_is_refused(shop: Shop) -> None
     git(shop.repo, "branch", "develop")
     shop.up("auth")
     assert isinstance(shop.refusal(Wish("auth", base="develop")), Refused)
-    shop.up(Wish("auth", base="main", task="log in"))
-    assert shop.record("auth").task == "log in"
+    shop.up(Wish("auth", base="main", purpose="log in"))
+    assert shop.record("auth").purpose == "log in"
 
 
 def test_one_that_fails_does_not_stop_the_others(shop: Shop) -> None:
@@ -361,7 +361,7 @@ def test_a_set_up_step_that_fails_keeps_its_log_and_up_again_resumes_there(shop:
     assert "exit code 1" in error.message
     assert "trying" in error.message
     assert "treedock logs auth setup-2" in error.hint
-    assert shop.jobs("auth").last_lines("setup-2")[0] == "trying"
+    assert shop.processes("auth").last_lines("setup-2")[0] == "trying"
     (view,) = shop.list()
     assert view.state == "failed"
     assert view.error is not None

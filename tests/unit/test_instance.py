@@ -106,7 +106,7 @@ def test_the_parts_add_up_to_one_state(
 def test_a_record_survives_being_kept() -> None:
     full = replace(
         RECORD,
-        task="log in",
+        purpose="log in",
         setup_done=("a", "b"),
         services={"backend": "key"},
         error=Failure("refused", "no", "so do"),

@@ -13,7 +13,7 @@ from runner.adapters.database import Site, sqlite
 from runner.controller.cache.prune import prune
 from runner.controller.data import database as databases
 from runner.controller.data.reset import reset
-from runner.controller.instance.processes import run_folder, start_job
+from runner.controller.instance.processes import run_folder, start_process
 from runner.controller.instance.worktree import Wish
 from runner.controller.lifecycle.up import up
 from runner.controller.operation import ProjectOperation
@@ -438,12 +438,12 @@ def test_a_reset_job_that_still_runs_is_ended_before_its_data_is_moved(seeded: S
     operation = ProjectOperation(seeded.project, "auth", seeded.events.append)
     (container,) = seeded.engine.containers()
     slow = "sleep 300"
-    start_job(operation, container.id, "reset", slow, folder=".", env={})
-    left = run_folder(operation).job("reset")
+    start_process(operation, container.id, "reset", slow, folder=".", env={})
+    left = run_folder(operation).process("reset")
     assert left.alive
     (seeded.tree("auth") / "seed.txt").write_text("saw\n")
     renew(seeded)
-    assert not left.alive or run_folder(operation).job("reset").pid != left.pid
+    assert not left.alive or run_folder(operation).process("reset").pid != left.pid
     with pytest.raises(ProcessLookupError):
         os.kill(left.pid or 0, 0)
     assert items(seeded) == ["saw"]

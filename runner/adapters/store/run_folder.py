@@ -1,6 +1,6 @@
-"""An instance's run folder: pid, log, exit code and lock of every job inside it.
+"""An instance's run folder: pid, log, exit code and lock of every process inside it.
 
-A job is a service, a set-up step, a reset. The folder is mounted into the container, whose code
+A process is a service, a set-up step, a reset. The folder is mounted into the container, whose code
 can put anything there: nothing is followed, nothing blocks, everything is bounded. File names
 are flat, so that no folder on the way can be a symlink.
 """
@@ -12,16 +12,16 @@ from pathlib import Path
 from runner.adapters.files import disk
 from runner.adapters.store import locks
 
-# Arguments: path of the job, restart policy, folder, command. It holds a lock for as long as it
-# lives, so that the host can tell a job that was killed from one that runs. The host looks by
+# Arguments: path of the process, restart policy, folder, command. It holds a lock for as long as it
+# lives, so that the host can tell a process that was killed from one that runs. The host looks by
 # taking the lock for a moment, hence the tries: only who holds it for half a second is the same
-# job, running already. Its children do not inherit the lock (9>&-), and get its TERM themselves,
-# as members of its process group.
+# process, running already. Its children do not inherit the lock (9>&-), and get its TERM
+# themselves, as members of its process group.
 WRAPPER = """
-job=$1 restart=$2 folder=$3 command=$4
+process=$1 restart=$2 folder=$3 command=$4
 lock=
 if command -v flock >/dev/null 2>&1; then
-  exec 9>>"$job.lock"
+  exec 9>>"$process.lock"
   tries=0
   until flock -n 9; do
     tries=$((tries + 1))
@@ -33,14 +33,14 @@ else
 fi
 stopping=
 trap 'stopping=1' TERM INT HUP
-[ -f "$job.log" ] && mv -f "$job.log" "$job.log.1"
-: >"$job.log"
-rm -f "$job.restarts" "$job.exit"
-echo "$$ $lock" >"$job.pid.new" && mv -f "$job.pid.new" "$job.pid"
+[ -f "$process.log" ] && mv -f "$process.log" "$process.log.1"
+: >"$process.log"
+rm -f "$process.restarts" "$process.exit"
+echo "$$ $lock" >"$process.pid.new" && mv -f "$process.pid.new" "$process.pid"
 restarts=0
-cd -- "$folder" 2>>"$job.log" || command="exit 127"
+cd -- "$folder" 2>>"$process.log" || command="exit 127"
 while :; do
-  sh -c "$command" </dev/null >>"$job.log" 2>&1 9>&- &
+  sh -c "$command" </dev/null >>"$process.log" 2>&1 9>&- &
   child=$!
   wait $child
   code=$?
@@ -50,20 +50,20 @@ while :; do
   [ "$restart" = on-failure ] || break
   [ $restarts -lt 5 ] || break
   restarts=$((restarts + 1))
-  echo $restarts >"$job.restarts"
-  echo "treedock: it ended with exit code $code; start $restarts of 5" >>"$job.log"
+  echo $restarts >"$process.restarts"
+  echo "treedock: it ended with exit code $code; start $restarts of 5" >>"$process.log"
   sleep 1 9>&-
 done
-echo "$code $stopping" >"$job.exit.new" && mv -f "$job.exit.new" "$job.exit"
+echo "$code $stopping" >"$process.exit.new" && mv -f "$process.exit.new" "$process.exit"
 """
 
 
-_LIFE = ("pid", "exit", "restarts", "key")  # the files of one life of a job
+_LIFE = ("pid", "exit", "restarts", "key")  # the files of one life of a process
 
 
 @dataclass(frozen=True)
-class Job:
-    """What the run folder says of a job. `pid` is the one inside, which is also its process
+class Process:
+    """What the run folder says of a process. `pid` is the one inside, which is also its process
     group; `stopped` that it ended because it was told to; None where nothing is written."""
 
     pid: int | None
@@ -77,42 +77,42 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def forget(self, job: str) -> None:
-        """Remove what an earlier life of the job left, except its log; and whatever is no file,
+    def forget(self, process: str) -> None:
+        """Remove what an earlier life of the process left, except its log; and whatever is no file,
         because the next one could not begin."""
         for kind in _LIFE:
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                (self.folder / f"{job}.{kind}").unlink()
-        for path in self.folder.glob(f"{job}.*"):
+                (self.folder / f"{process}.{kind}").unlink()
+        for path in self.folder.glob(f"{process}.*"):
             if disk.entry_kind(self.folder, path.name) == "folder":
                 disk.remove_tree(path)
             elif disk.entry_kind(self.folder, path.name) != "file":
                 path.unlink(missing_ok=True)
 
     def forget_all(self) -> None:
-        """What any job's life left: none outlives the container it ran in. Names are not asked
+        """What any process's life left: none outlives the container it ran in. Names are not asked
         for: code inside can make as many as it likes, and any."""
         for entry in disk.entries_of(self.folder, self.folder):
             if entry.path.name.endswith(tuple(f".{kind}" for kind in _LIFE)):
                 disk.remove_entry(entry.path)
 
-    def mark(self, job: str, key: str) -> None:
-        """Note beside the job what it is a run of."""
-        disk.write_below(self.folder, f"{job}.key", key.encode())
+    def mark(self, process: str, key: str) -> None:
+        """Note beside the process what it is a run of."""
+        disk.write_below(self.folder, f"{process}.key", key.encode())
 
-    def is_run_of(self, job: str, key: str) -> bool:
-        """Whether the job that is there is a run of this."""
-        return self._words(job, "key")[0] == key
+    def is_run_of(self, process: str, key: str) -> bool:
+        """Whether the process that is there is a run of this."""
+        return self._words(process, "key")[0] == key
 
-    def job(self, name: str) -> Job:
-        """Look at a job. One that vanished without an exit code was killed: 137."""
+    def process(self, name: str) -> Process:
+        """Look at a process. One that vanished without an exit code was killed: 137."""
         pid, lockless = self._words(name, "pid")
         # Before the exit code is read: one that ends in between has written it by then.
         alive = locks.is_held(self.folder / f"{name}.lock")
         code, stopped = self._words(name, "exit")
         if lockless and not code:
             alive = True  # the image has no flock; believe the file
-        return Job(
+        return Process(
             pid=_number(pid),
             exit_code=137 if pid and not code and not alive else _number(code),
             stopped=bool(stopped),
@@ -120,18 +120,18 @@ class RunFolder:
             alive=alive,
         )
 
-    def log(self, job: str) -> Path:
-        return self.folder / f"{job}.log"
+    def log(self, process: str) -> Path:
+        return self.folder / f"{process}.log"
 
     def logs(self) -> list[str]:
-        """The jobs that have a log, sorted."""
+        """The processes that have a log, sorted."""
         return sorted(path.name.removesuffix(".log") for path in self.folder.glob("*.log"))
 
-    def last_lines(self, job: str, lines: int = 20) -> list[str]:
-        return disk.tail_untrusted(self.log(job), lines)
+    def last_lines(self, process: str, lines: int = 20) -> list[str]:
+        return disk.tail_untrusted(self.log(process), lines)
 
-    def _words(self, job: str, kind: str) -> tuple[str, str]:
-        data = disk.read_untrusted(self.folder / f"{job}.{kind}", 100) or b""
+    def _words(self, process: str, kind: str) -> tuple[str, str]:
+        data = disk.read_untrusted(self.folder / f"{process}.{kind}", 100) or b""
         first, _, second = data.decode(errors="replace").strip().partition(" ")
         return first, second
 

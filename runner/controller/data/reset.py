@@ -11,7 +11,7 @@ from runner.controller.data.golden_key import golden_key
 from runner.controller.data.golden_state import InitialData, begins_with, keep
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance.container import exec_env
-from runner.controller.instance.processes import run_folder, run_job, stop_jobs
+from runner.controller.instance.processes import run_folder, run_process, stop_processes
 from runner.controller.instance.services import await_ready, start_service
 from runner.controller.operation import ProjectOperation, require_running
 from runner.controller.project import Project
@@ -19,7 +19,7 @@ from runner.domain.config.sections import Database
 from runner.domain.errors import CommandFailed, ConfigError, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance.record import Failure
-from runner.domain.instance.service import job_of
+from runner.domain.instance.service import service_process
 from runner.domain.text import listed, sentences
 
 Stamps = Mapping[tuple[Kind, str], str]
@@ -127,15 +127,15 @@ def run_reset(
     has these, so none is kept then. Raises CommandFailed."""
     assert database.reset is not None
     adapter, site = required_adapter(operation.config), site_of(operation, container)
-    before, job = operation.record, run_folder(operation).job("reset")
+    before, process = operation.record, run_folder(operation).process("reset")
     keeps = keeps or operation.kind == "instance"  # what is thrown away is never reset again
     if keeps and before.reset_key is not None:  # the one before was whole, if not kept
         adapter.forget(site)
     # Should it be killed, the next `up` resets again.
     operation.change(reset_key=None, golden=None, reset_begun=True)
     with operation.step("resetting the database"):
-        stop_jobs(
-            operation, container, [job]
+        stop_processes(
+            operation, container, [process]
         )  # of one that was cut off: it would write into the data
         read = golden_key(operation, database) if keeps else None
         if keeps:
@@ -143,7 +143,9 @@ def run_reset(
             adapter.provision(site, new=not used)
         others = adapter.others(site) if keeps else {}
         try:
-            run_job(operation, container, "reset", database.reset, folder=database.folder, env=env)
+            run_process(
+                operation, container, "reset", database.reset, folder=database.folder, env=env
+            )
         except BaseException:
             if _put_back(operation, adapter, site, keeps=keeps):
                 operation.change(reset_key=before.reset_key, golden=before.golden)
@@ -182,7 +184,7 @@ def _written(operation: ProjectOperation, before: Stamps, after: Stamps) -> list
 def _put_back(operation: ProjectOperation, adapter: Adapter, site: Site, *, keeps: bool) -> bool:
     """End the command, and have what was there before as the data. Returns whether it is."""
     try:
-        stop_jobs(operation, site.container, [run_folder(operation).job("reset")])
+        stop_processes(operation, site.container, [run_folder(operation).process("reset")])
         return keeps and adapter.put_back(site)
     except RunnerError as error:  # its container has ended, or the engine
         raise type(error)(
@@ -233,9 +235,13 @@ def _from_golden(operation: ProjectOperation, container: str) -> bool:
 
 def _stop_services(operation: ProjectOperation, container: str) -> list[str]:
     """Stop those that run; returns their names."""
-    jobs = run_folder(operation)
-    names = [name for name in operation.config.services if jobs.job(job_of(name)).alive]
+    processes = run_folder(operation)
+    names = [
+        name for name in operation.config.services if processes.process(service_process(name)).alive
+    ]
     if names:
         with operation.step("stopping the services"):
-            stop_jobs(operation, container, [jobs.job(job_of(name)) for name in names])
+            stop_processes(
+                operation, container, [processes.process(service_process(name)) for name in names]
+            )
     return names

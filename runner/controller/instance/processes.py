@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from runner.adapters.files import disk
-from runner.adapters.store.run_folder import WRAPPER, Job, RunFolder
+from runner.adapters.store.run_folder import WRAPPER, Process, RunFolder
 from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
 from runner.domain.instance.container import RUN, WORKSPACE
@@ -25,7 +25,7 @@ _WHY = {
     137: "That means: killed, most likely for want of memory (limits.memory).",
 }
 
-# Passes TERM to the process group of each job, and KILL 1 s later to those that are left.
+# Passes TERM to the process group of each process, and KILL 1 s later to those that are left.
 _STOP = """
 for pid; do kill -TERM -"$pid" 2>/dev/null; done
 waited=0
@@ -44,43 +44,43 @@ def run_folder(operation: Operation) -> RunFolder:
     return RunFolder(operation.records.folder(operation.id) / "run")
 
 
-def start_job(
+def start_process(
     operation: Operation,
     container: str,
-    job: str,
+    process: str,
     command: str,
     *,
     folder: str,
     env: Mapping[str, str],
     restart: str = "no",
 ) -> None:
-    """Start `command` as `job` in a session of its own, and wait until it has begun."""
-    jobs = run_folder(operation)
-    jobs.forget(job)
-    jobs.mark(job, _key(command, folder))
+    """Start `command` as `process` in a session of its own, and wait until it has begun."""
+    processes = run_folder(operation)
+    processes.forget(process)
+    processes.mark(process, _key(command, folder))
     argv = ["sh", "-c", WRAPPER, "treedock"]
-    argv += [f"{RUN}/{job}", restart, f"{WORKSPACE}/{folder}", command]
+    argv += [f"{RUN}/{process}", restart, f"{WORKSPACE}/{folder}", command]
     operation.engine.exec_detached(container, argv, env=env, workdir=WORKSPACE)
     deadline = time.monotonic() + START_TIMEOUT
-    while jobs.job(job).pid is None:
+    while processes.process(process).pid is None:
         if time.monotonic() > deadline:
             raise CommandFailed(
-                f"{operation.id}: {job} did not start within {START_TIMEOUT:g} s.",
+                f"{operation.id}: {process} did not start within {START_TIMEOUT:g} s.",
                 hint=f"The image needs `sh`; look with: treedock shell {operation.id}",
             )
         time.sleep(GLANCE)
 
 
-def run_job(
+def run_process(
     operation: Operation,
     container: str,
-    job: str,
+    process: str,
     command: str,
     *,
     folder: str,
     env: Mapping[str, str],
 ) -> None:
-    """Run `command` as `job` to its end. Raises CommandFailed with its last lines.
+    """Run `command` as `process` to its end. Raises CommandFailed with its last lines.
 
     One that still runs, because the treedock that began it was killed, is waited for instead.
     """
@@ -88,40 +88,40 @@ def run_job(
         run_attached(
             operation,
             container,
-            job,
+            process,
             command,
             folder=folder,
             env=env,
-            timeout=operation.job_timeout,
+            timeout=operation.process_timeout,
         )
         return
-    jobs = run_folder(operation)
-    same = jobs.is_run_of(job, _key(command, folder))
-    if not (same and jobs.job(job).alive):
-        stop_jobs(operation, container, [jobs.job(job)])
-        start_job(operation, container, job, command, folder=folder, env=env)
-    code = _wait(operation, container, jobs, job)
+    processes = run_folder(operation)
+    same = processes.is_run_of(process, _key(command, folder))
+    if not (same and processes.process(process).alive):
+        stop_processes(operation, container, [processes.process(process)])
+        start_process(operation, container, process, command, folder=folder, env=env)
+    code = _wait(operation, container, processes, process)
     if code:
-        raise failed_job(operation, jobs, job, command, code)
+        raise failed_process(operation, processes, process, command, code)
 
 
 def run_attached(
     operation: Operation,
     container: str,
-    job: str,
+    process: str,
     command: str,
     *,
     folder: str,
     env: Mapping[str, str],
     timeout: float | None,
 ) -> None:
-    """Run `command` as `job` to its end, `timeout` seconds at most. Raises CommandFailed with its
-    last lines.
+    """Run `command` as `process` to its end, `timeout` seconds at most. Raises CommandFailed
+    with its last lines.
 
     Its exit code is the engine's and its log the host's (`attached_log`): what lies in the run
     folder could be written by the very code that runs.
     """
-    with attached_log(operation, job).open("wb") as file:
+    with attached_log(operation, process).open("wb") as file:
         said = cast(BinaryIO, _End(file))
         try:
             code = operation.engine.exec_attached(
@@ -130,17 +130,17 @@ def run_attached(
                 stderr=said, timeout=timeout,
             )  # fmt: skip
         except EngineFailed as error:
-            said_so = sentences(f"{operation.id}: {job} did not end well:", error.message)
+            said_so = sentences(f"{operation.id}: {process} did not end well:", error.message)
             raise CommandFailed(said_so) from error
     if code:
-        sentence = _sentence(operation, job, command, code)
-        last = disk.tail_untrusted(attached_log(operation, job), LAST_LINES)
+        sentence = _sentence(operation, process, command, code)
+        last = disk.tail_untrusted(attached_log(operation, process), LAST_LINES)
         raise CommandFailed(with_last_lines(sentence, last))
 
 
-def attached_log(operation: Operation, job: str) -> Path:
-    """The file with what a job printed that ran attached; it is never mounted."""
-    return operation.records.folder(operation.id) / f"{job}.log"
+def attached_log(operation: Operation, process: str) -> Path:
+    """The file with what a process printed that ran attached; it is never mounted."""
+    return operation.records.folder(operation.id) / f"{process}.log"
 
 
 class _End:
@@ -159,24 +159,24 @@ class _End:
         self._file.flush()
 
 
-def stop_jobs(operation: Operation, container: str, jobs: list[Job]) -> None:
-    """End these jobs and everything they started, within about a second."""
-    pids = [str(job.pid) for job in jobs if job.alive and job.pid]
+def stop_processes(operation: Operation, container: str, processes: list[Process]) -> None:
+    """End these processes and everything they started, within about a second."""
+    pids = [str(process.pid) for process in processes if process.alive and process.pid]
     if pids:
         operation.engine.exec(container, ["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
 
 
-def failed_job(
-    operation: Operation, jobs: RunFolder, job: str, command: str, code: int | None
+def failed_process(
+    operation: Operation, processes: RunFolder, process: str, command: str, code: int | None
 ) -> CommandFailed:
-    """The error that a job's end amounts to."""
-    name = job.removeprefix("service.")
+    """The error that a process's end amounts to."""
+    name = process.removeprefix("service.")
     sentence = _sentence(operation, name, command, code)
     again = f"treedock up {operation.id}"
-    if job == "reset" and operation.record.ready:
+    if process == "reset" and operation.record.ready:
         again = f"treedock db reset {operation.id}"
     return CommandFailed(
-        with_last_lines(sentence, jobs.last_lines(job)),
+        with_last_lines(sentence, processes.last_lines(process)),
         hint=f"The whole log: treedock logs {operation.id} {name}. Fix it and run it again: "
         f"{again}",
     )
@@ -193,12 +193,12 @@ def _key(command: str, folder: str) -> str:
     return hashlib.sha256(f"{folder}\0{command}".encode()).hexdigest()[:16]
 
 
-def _wait(operation: Operation, container: str, jobs: RunFolder, job: str) -> int:
+def _wait(operation: Operation, container: str, processes: RunFolder, process: str) -> int:
     look_at_engine = time.monotonic() + 1
-    timeout = operation.job_timeout
+    timeout = operation.process_timeout
     deadline = time.monotonic() + timeout if timeout else None
     while True:
-        state = jobs.job(job)
+        state = processes.process(process)
         if not state.alive and state.exit_code is not None:
             return state.exit_code
         if time.monotonic() > look_at_engine:  # the container, or the engine, may have gone
@@ -212,6 +212,8 @@ def _wait(operation: Operation, container: str, jobs: RunFolder, job: str) -> in
                 return 137
             look_at_engine = time.monotonic() + 1
         if deadline and time.monotonic() > deadline:
-            stop_jobs(operation, container, [state])
-            raise CommandFailed(f"{operation.id}: {job} did not end within {timeout:g} seconds.")
+            stop_processes(operation, container, [state])
+            raise CommandFailed(
+                f"{operation.id}: {process} did not end within {timeout:g} seconds."
+            )
         time.sleep(GLANCE)

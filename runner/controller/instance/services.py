@@ -7,13 +7,18 @@ from collections.abc import Mapping
 
 from runner.adapters.host import sockets
 from runner.controller.instance.container import Running
-from runner.controller.instance.processes import failed_job, run_folder, start_job, stop_jobs
+from runner.controller.instance.processes import (
+    failed_process,
+    run_folder,
+    start_process,
+    stop_processes,
+)
 from runner.controller.operation import ProjectOperation
 from runner.domain.config.sections import Service
 from runner.domain.errors import CommandFailed
 from runner.domain.instance.environment import port_variable
 from runner.domain.instance.listening import listening_ports, only_on_loopback
-from runner.domain.instance.service import OK, is_failure, is_ready, job_of
+from runner.domain.instance.service import OK, is_failure, is_ready, service_process
 from runner.domain.text import with_last_lines
 
 GLANCE = 0.05  # seconds between two looks
@@ -33,12 +38,15 @@ def ensure_services(operation: ProjectOperation, running: Running) -> bool:
 
     Returns whether anything was started. Raises CommandFailed for one that dies or stays silent.
     """
-    jobs = run_folder(operation)
+    processes = run_folder(operation)
     services = operation.config.services
     keys = {name: service_key(service) for name, service in services.items()}
-    current = {name: jobs.job(job_of(name)) for name in {*services, *operation.record.services}}
-    stale = [n for n, job in current.items() if operation.record.services.get(n) != keys.get(n)]
-    stop_jobs(operation, running.id, [current[name] for name in stale])
+    current = {
+        name: processes.process(service_process(name))
+        for name in {*services, *operation.record.services}
+    }
+    stale = [n for n, process in current.items() if operation.record.services.get(n) != keys.get(n)]
+    stop_processes(operation, running.id, [current[name] for name in stale])
     start = [name for name in services if name in stale or not current[name].alive]
     for name in start:
         with operation.step(f"starting {name}"):
@@ -56,10 +64,10 @@ def start_service(
     operation: ProjectOperation, container: str, name: str, env: Mapping[str, str]
 ) -> None:
     service = operation.config.services[name]
-    start_job(
+    start_process(
         operation,
         container,
-        job_of(name),
+        service_process(name),
         service.run,
         folder=service.folder,
         env=env,
@@ -129,17 +137,19 @@ def _address(operation: ProjectOperation, port: str) -> tuple[str, int]:
 
 
 def _require_alive(operation: ProjectOperation, name: str, service: Service) -> None:
-    jobs = run_folder(operation)
-    job = jobs.job(job_of(name))
-    if not job.alive and job.exit_code is not None and (job.exit_code or service.port):
-        if job.exit_code == 0:
+    processes = run_folder(operation)
+    process = processes.process(service_process(name))
+    if not process.alive and process.exit_code is not None and (process.exit_code or service.port):
+        if process.exit_code == 0:
             raise _in_background(operation, name, service)
-        raise failed_job(operation, jobs, job_of(name), service.run, job.exit_code)
+        raise failed_process(
+            operation, processes, service_process(name), service.run, process.exit_code
+        )
 
 
 def _in_background(operation: ProjectOperation, name: str, service: Service) -> CommandFailed:
     said = f"{operation.id}: {name} ended by itself: {service.run}. A service has to stay in the "
-    lines = run_folder(operation).last_lines(job_of(name))
+    lines = run_folder(operation).last_lines(service_process(name))
     return CommandFailed(
         with_last_lines(f"{said}foreground.", lines),
         hint=f"Leave out what sends it to the background (&, -d, --daemon) in services.{name}.run. "
@@ -189,5 +199,5 @@ def _failing(
         hint = f"Its log may say why: fix that, or let services.{name}.ready.http name another "
         hint += f"path. {whole}"
     return CommandFailed(
-        with_last_lines(said, run_folder(operation).last_lines(job_of(name))), hint=hint
+        with_last_lines(said, run_folder(operation).last_lines(service_process(name))), hint=hint
     )

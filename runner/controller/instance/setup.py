@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runner.adapters.files import disk
-from runner.controller.instance.processes import run_job
+from runner.controller.instance.processes import run_process
 from runner.controller.operation import ProjectOperation
 from runner.domain.cache.produces import Read, done_keys, products_of
 from runner.domain.config.sections import Step
@@ -50,8 +50,8 @@ def _run(
     operation: ProjectOperation, container: str, number: int, step: Step, env: Mapping[str, str]
 ) -> None:
     with operation.step(named(step)):
-        job = f"setup-{number + 1}"
-        run_job(operation, container, job, step.run, folder=step.folder, env=env)
+        process = f"setup-{number + 1}"
+        run_process(operation, container, process, step.run, folder=step.folder, env=env)
 
 
 def named(step: Step) -> str:
@@ -75,6 +75,6 @@ def ensure_verified(
     if command is None or (operation.record.verified == command and not again):
         return False
     with operation.step("verifying"):
-        run_job(operation, container, "verify", command, folder=".", env=env)
+        run_process(operation, container, "verify", command, folder=".", env=env)
     operation.change(verified=command)
     return True

@@ -17,7 +17,7 @@ from runner.domain.instance.container import GATE_PREFIX
 from runner.domain.instance.environment import without_loaders
 from runner.domain.instance.record import Record
 
-JOB_TIMEOUT = 3600.0  # seconds for one set-up step
+PROCESS_TIMEOUT = 3600.0  # seconds for one set-up step
 
 
 class GateOperation(ProjectOperation):
@@ -25,7 +25,7 @@ class GateOperation(ProjectOperation):
 
     kind = "gate"
     attached = True
-    job_timeout = JOB_TIMEOUT
+    process_timeout = PROCESS_TIMEOUT
     own_env: Mapping[str, str] | None = None
     """What base's own `.env` says, at a candidate that may bring another one."""
 

@@ -19,7 +19,7 @@ from runner.domain.instance.record import (
     state_of,
     urls_of,
 )
-from runner.domain.instance.service import job_of, view_of
+from runner.domain.instance.service import service_process, view_of
 
 
 def describe(operation: ProjectOperation) -> View:
@@ -79,7 +79,7 @@ def view(
         ahead=None,
         behind=None,
         created_at=record.created_at,
-        task=record.task,
+        purpose=record.purpose,
         container=container.id[:12] if container else None,
         error=error,
         merge=record.merge,
@@ -100,4 +100,4 @@ def _services(
     records: Records, instance: str, services: Iterable[str], *, up: bool
 ) -> list[ServiceView]:
     folder = RunFolder(records.folder(instance) / "run")
-    return [view_of(name, folder.job(job_of(name)), up=up) for name in services]
+    return [view_of(name, folder.process(service_process(name)), up=up) for name in services]

@@ -23,12 +23,12 @@ FETCH_TIMEOUT = 10.0  # seconds
 @dataclass(frozen=True)
 class Wish:
     """One instance to bring up. `base` is a branch or any name of a commit; `attach` takes an
-    existing branch; `task` is what the instance is for."""
+    existing branch; `purpose` is what the instance is for."""
 
     id: str
     base: str | None = None
     attach: bool = False
-    task: str | None = None
+    purpose: str | None = None
 
 
 def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
@@ -50,8 +50,8 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
     with operation.repository_locked():
         if operation.has_record():
             _require_same(operation, wish)
-            if wish.task and wish.task != operation.record.task:
-                operation.change(task=wish.task)
+            if wish.purpose and wish.purpose != operation.record.purpose:
+                operation.change(purpose=wish.purpose)
             _follow_ranges(operation, containers)
             return
         project = operation.project
@@ -81,7 +81,7 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
                 ports=ports,
                 slot=slot,
                 ranges=ranges_of(operation),
-                task=wish.task,
+                purpose=wish.purpose,
                 created_branch=not is_here,
             )
         )

@@ -28,7 +28,7 @@ from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
 from runner.domain.events import Emit
 from runner.domain.instance.container import GATE_PREFIX, HOME
 from runner.domain.instance.environment import ENV_FILE
-from runner.domain.instance.service import job_of
+from runner.domain.instance.service import service_process
 from runner.domain.text import listed
 
 
@@ -193,8 +193,11 @@ def _require_as_committed(operation: GateOperation, commit: str, after: str) -> 
 def _keep_logs(operation: GateOperation, log: Path) -> Path:
     """Copy what set-up and gates printed, before the folder goes; only names of ours, bounded."""
     log.mkdir(parents=True, exist_ok=True)
-    jobs = run_folder(operation)
-    sources = {job: jobs.log(job) for job in map(job_of, operation.config.services)}
+    processes = run_folder(operation)
+    sources = {
+        process: processes.log(process)
+        for process in map(service_process, operation.config.services)
+    }
     sources |= {path.stem: path for path in operation.records.folder(operation.id).glob("*.log")}
     for name, source in sources.items():
         data = disk.read_untrusted(source)

@@ -188,20 +188,20 @@ def _request(
 
 
 def _title(given: str | None, record: Record, commits: list[Commit]) -> str:
-    """The task's first line, else the subject of the oldest commit."""
-    wanted = [given, *(record.task or "").splitlines(), commits[-1].subject]
+    """The purpose's first line, else the subject of the oldest commit."""
+    wanted = [given, *(record.purpose or "").splitlines(), commits[-1].subject]
     lines = (" ".join(_CONTROL.sub(" ", line or "").split()) for line in wanted)
     line = next((line for line in map(_encodable, lines) if line), record.branch)
     return line if given or len(line) <= TITLE else f"{line[: TITLE - 1].rstrip()}…"
 
 
 def _body(record: Record, commits: list[Commit]) -> str:
-    """The task where the title does not hold all of it, and what was committed."""
-    task = (record.task or "").strip()
-    parts = [task] if len(task.splitlines()) > 1 or len(task) > TITLE else []
+    """The purpose where the title does not hold all of it, and what was committed."""
+    purpose = (record.purpose or "").strip()
+    parts = [purpose] if len(purpose.splitlines()) > 1 or len(purpose) > TITLE else []
     if len(commits) == 1:
         only = commits[0]
-        parts += [only.subject] if task else []
+        parts += [only.subject] if purpose else []
         parts += [only.body]
     else:
         rest = len(commits) - LISTED

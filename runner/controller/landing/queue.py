@@ -172,8 +172,8 @@ class Queue:
     def _message(self, id_: str) -> str:
         record = self.project.repository.record(id_)
         subject = self.wanted.message or f"Merge {record.branch} ({id_})"
-        task = " ".join((record.task or "").split())
-        return f"{subject}\n\nImplements: {task}\n" if task else f"{subject}\n"
+        purpose = " ".join((record.purpose or "").split())
+        return f"{subject}\n\nImplements: {purpose}\n" if purpose else f"{subject}\n"
 
     def _test(self, trial: Trial, commit: str) -> gates.Verdict:
         name = self._name(trial)

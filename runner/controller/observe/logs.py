@@ -12,7 +12,7 @@ from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import EngineFailed, NotFound
 from runner.domain.events import Emit, Said
-from runner.domain.instance.service import job_of
+from runner.domain.instance.service import service_process
 from runner.domain.text import listed
 
 LONGEST_LINE = 2**20  # bytes; a longer one is shown in pieces
@@ -25,13 +25,13 @@ BETWEEN = 2000  # lines
 def tails(
     repository: Repository, instance: str, name: str | None, lines: int, emit: Emit
 ) -> dict[str, list[str]]:
-    """The last lines of one log, or of every service's (of every job's where no service has one):
-    of at most `MOST`, as code inside can make any number.
+    """The last lines of one log, or of every service's (of every process's where no service has
+    one): of at most `MOST`, as code inside can make any number.
 
     Raises NotFound without the instance or the log.
     """
     folder = _folder(repository, instance)
-    found = {_short(job): job for job in folder.logs()}
+    found = {_short(process): process for process in folder.logs()}
     if name is not None:
         sidecar = None if name in found else _sidecar(repository, instance, name)
         if sidecar:
@@ -44,13 +44,15 @@ def tails(
             )
         found = {name: found[name]}
     else:
-        found = {n: job for n, job in found.items() if job == job_of(n)} or found
+        found = {
+            n: process for n, process in found.items() if process == service_process(n)
+        } or found
         services = repository.record(instance).services
         first = sorted(found, key=lambda one: one not in services)
         if len(first) > MOST:
             emit(Said(instance, f"{len(first) - MOST} more logs are not shown; name one"))
         found = {one: found[one] for one in first[:MOST]}
-    return {shown: folder.last_lines(job, lines) for shown, job in found.items()}
+    return {shown: folder.last_lines(process, lines) for shown, process in found.items()}
 
 
 def follow(
@@ -59,12 +61,12 @@ def follow(
     """(name, new lines) of these logs, without end; of a log that begins again all of it. Raises
     EngineUnavailable where the engine goes, NotFound where the instance does."""
     folder = _folder(repository, instance)
-    jobs = {_short(job): job for job in folder.logs()}
+    processes = {_short(process): process for process in folder.logs()}
     readers: dict[str, _Reader | _SidecarReader] = {}
     for name in names:
-        sidecar = None if name in jobs else _sidecar(repository, instance, name)
-        if name in jobs:
-            readers[name] = _Reader(folder.log(jobs[name]))
+        sidecar = None if name in processes else _sidecar(repository, instance, name)
+        if name in processes:
+            readers[name] = _Reader(folder.log(processes[name]))
         elif sidecar:
             readers[name] = _SidecarReader(repository.engine, sidecar.name)
     looked = time.monotonic()
@@ -160,6 +162,6 @@ def _folder(repository: Repository, instance: str) -> RunFolder:
     return RunFolder(repository.records.folder(record.id) / "run")
 
 
-def _short(job: str) -> str:
-    """'service.backend' is shown as 'backend', other jobs as they are called."""
-    return job.removeprefix("service.")
+def _short(process: str) -> str:
+    """'service.backend' is shown as 'backend', other processes as they are called."""
+    return process.removeprefix("service.")

@@ -65,7 +65,7 @@ class Record:
     """None where all slots were taken: its ports are any."""
     ranges: dict[str, str] = field(default_factory=dict)
     """The port ranges that its ports were chosen by: '9100-9114' by name."""
-    task: str | None = None
+    purpose: str | None = None
     created_branch: bool = True
     checked_out: bool = False
     setup_done: tuple[str, ...] = ()
@@ -177,7 +177,7 @@ class View:
     ahead: int | None
     behind: int | None
     created_at: str
-    task: str | None
+    purpose: str | None
     container: str | None
     here: bool = False
     """Whether the command was given in its worktree."""

@@ -1,11 +1,11 @@
-"""What a service's job amounts to."""
+"""What a service's process amounts to."""
 
 from typing import Protocol
 
 from runner.domain.instance.record import ServiceState, ServiceView
 
 
-class _Job(Protocol):
+class _Process(Protocol):
     @property
     def pid(self) -> int | None: ...
     @property
@@ -33,24 +33,24 @@ def is_failure(status: int | None) -> bool:
     return status is not None and status >= FAILED and status not in NOT_YET
 
 
-def job_of(service: str) -> str:
-    """The name of a service's job in the run folder."""
+def service_process(service: str) -> str:
+    """The name of a service's process in the run folder."""
     return f"service.{service}"
 
 
-def view_of(name: str, job: _Job, *, up: bool) -> ServiceView:
-    """A job as a service; `up` says whether its container runs."""
+def view_of(name: str, process: _Process, *, up: bool) -> ServiceView:
+    """A process as a service; `up` says whether its container runs."""
     state: ServiceState
-    if up and job.alive:
+    if up and process.alive:
         state = "running"
-    elif job.pid is None or job.stopped or not up:
+    elif process.pid is None or process.stopped or not up:
         state = "stopped"
     else:
-        state = "exited" if job.exit_code == 0 else "failed"
+        state = "exited" if process.exit_code == 0 else "failed"
     return ServiceView(
         name=name,
         state=state,
-        exit_code=None if state == "running" else job.exit_code,
-        pid=job.pid if state == "running" else None,
-        restarts=job.restarts,
+        exit_code=None if state == "running" else process.exit_code,
+        pid=process.pid if state == "running" else None,
+        restarts=process.restarts,
     )
