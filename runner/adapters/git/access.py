@@ -22,6 +22,7 @@ from runner.adapters.git.process import (
     safe_flags,
     spawn,
 )
+from runner.adapters.git.ref_files import Odd, RefFiles
 from runner.domain.errors import Refused
 from runner.domain.git.drivers import is_steady, program_of
 from runner.domain.text import printable
@@ -67,6 +68,7 @@ class Access:
         self._changed: dict[tuple[str, str], dict[str, str]] = {}
         self.marks: dict[Path, tuple[object, Marked]] = {}
         self._configurations: dict[Path, tuple[object, list[tuple[str, str]]]] = {}
+        self._ref_files = RefFiles(common_dir)
         self.look_cpu = LOOK_CPU
 
     def worktrees(self) -> list[Worktree]:
@@ -78,7 +80,7 @@ class Access:
         is_bare = self.settings().get("core.bare") == "true"
         top = self.common_dir.parent if self.common_dir.name == ".git" else self.common_dir
         linked = (_linked_worktree(file.parent) for file in sorted(self._linked.glob("*/gitdir")))
-        main = Worktree(top, *_head_in(self.common_dir), bare=is_bare)
+        main = Worktree(top, *head_in(self.common_dir), bare=is_bare)
         return [main, *(found for found in linked if found)]
 
     def configuration(self, git_dir: Path | None = None) -> list[tuple[str, str]]:
@@ -112,10 +114,29 @@ class Access:
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """The ids of all refs with these full names or below them, by full name."""
-        out = self.output("for-each-ref", "--format=%(objectname) %(refname)", "--", *prefixes)
+        try:
+            return self._ref_files.below(*prefixes)
+        except Odd:
+            shape = "--format=%(objectname) %(refname)"
+            out = self.output("for-each-ref", shape, "--", *prefixes)
         # Not splitlines(): a name may hold what Unicode, but not git, takes for the end of a line.
         found = (line.partition(" ") for line in out.split("\n") if line)
         return {name: commit for commit, _, name in found}
+
+    def ref(self, name: str) -> str | None:
+        """The id of the ref with this full name, or None."""
+        return self.refs(name).get(name)
+
+    def ref_behind(self, name: str) -> str | None:
+        """The full name of the ref that a symbolic one leads to; None for any other, and for one
+        that leads nowhere."""
+        if self.ref(name) is None:
+            return None
+        try:
+            return self._ref_files.link(name)
+        except Odd:
+            done = self.run("symbolic-ref", "--quiet", name, check=False)
+            return os.fsdecode(done.stdout).rstrip("\n") or None
 
     def ask(
         self, *arguments: str, timeout: float, check: bool = True
@@ -140,6 +161,16 @@ class Access:
         """The branch that a linked worktree is on, or None. Raises Refused for what is none."""
         head = (self.worktree_dir(worktree) / "HEAD").read_text().strip()
         return head.removeprefix("ref: refs/heads/") if head.startswith("ref: ") else None
+
+    def head_of(self, worktree: Path) -> str:
+        """The commit that a linked worktree is on. Raises GitFailed where there is none yet."""
+        where = self.worktree_dir(worktree)
+        branch, detached = head_in(where)
+        commit = self.ref(f"refs/heads/{branch}") or detached
+        if commit is None:  # where HEAD is odd, or its branch: git says what it means
+            out = self.run("rev-parse", "--verify", "HEAD", git_dir=where).stdout
+            commit = os.fsdecode(out).strip()
+        return commit
 
     def worktree_dir(self, worktree: Path) -> Path:
         """The git directory of a linked worktree, after a look that its .git file is genuine.
@@ -314,7 +345,7 @@ def _leads_back(git_dir: Path, worktree: Path) -> bool:
     return back.name == ".git" and back.parent.resolve() == worktree.resolve()
 
 
-def _head_in(git_dir: Path) -> tuple[str | None, str | None]:
+def head_in(git_dir: Path) -> tuple[str | None, str | None]:
     """(branch, commit where there is none), as HEAD of a git directory says."""
     try:
         head = (git_dir / "HEAD").read_text(errors="surrogateescape").strip()
@@ -332,7 +363,7 @@ def _linked_worktree(entry: Path) -> Worktree | None:
     except OSError:
         return None
     path = Path(os.path.normpath(entry / os.fsdecode(named)))
-    return Worktree(path.parent if path.name == ".git" else path, *_head_in(entry))
+    return Worktree(path.parent if path.name == ".git" else path, *head_in(entry))
 
 
 def _personal_files() -> list[Path]:

@@ -71,11 +71,6 @@ class Checkout(Access):
         out = self.run_in(checkout, "ls-files", "-z", "--cached", *others, *wanted)
         return [name for name in out.split("\0") if name]
 
-    def head_of(self, worktree: Path) -> str:
-        """The commit that a linked worktree is on."""
-        where = self.worktree_dir(worktree)
-        return self.run_in(worktree, "rev-parse", "--verify", "HEAD", git_dir=where).strip()
-
     def tree_of(self, worktree: Path) -> str:
         """The tree of the commit that a linked worktree is on."""
         where = self.worktree_dir(worktree)

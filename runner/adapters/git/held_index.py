@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.adapters.failpoints import step
+from runner.adapters.git.access import head_in
 from runner.adapters.git.repository import Git
 from runner.domain.errors import GitFailed, Refused
 from runner.domain.text import with_words
@@ -34,8 +35,7 @@ class HeldIndex:
 
     def is_on(self, branch: str) -> bool:
         """Whether the branch is checked out there now."""
-        done = self._git.run("symbolic-ref", "--quiet", "HEAD", git_dir=self._git_dir, check=False)
-        return os.fsdecode(done.stdout).rstrip("\n") == f"refs/heads/{branch}"
+        return head_in(self._git_dir)[0] == branch
 
     def fast_forward(self, branch: str, commit: str) -> None:
         """Move the branch that is checked out there forward, with its files. Raises Refused

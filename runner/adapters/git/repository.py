@@ -95,7 +95,7 @@ class Git(Worktrees):
 
     def branch(self, name: str) -> str | None:
         """The commit at the head of a local branch, or None where there is no such branch."""
-        return self.commit(f"refs/heads/{name}")
+        return self.ref(f"refs/heads/{name}")
 
     def remotes(self) -> list[str]:
         """The names of all remotes."""
@@ -131,25 +131,16 @@ class Git(Worktrees):
     def heads(self, branch: str) -> tuple[str | None, str | None]:
         """The commits at the heads of a branch here and at its remote, as far as they are known."""
         names = [f"refs/heads/{branch}", f"refs/remotes/{self.tracking(branch)}"]
-        out = self.output("for-each-ref", "--format=%(refname) %(objectname)", "--", *names)
-        found = dict(line.split(" ") for line in out.split("\n") if line)
+        found = self.refs(*names)
         return found.get(names[0]), found.get(names[1])
-
-    def all_heads(self) -> dict[str, str]:
-        """The commit at the head of every branch, here and at remotes, by the full name of
-        the ref: one process, where many instances are looked at."""
-        names = ["refs/heads", "refs/remotes"]
-        out = self.output("for-each-ref", "--format=%(refname) %(objectname)", "--", *names)
-        return dict(line.split(" ") for line in out.split("\n") if line)
 
     def branches(self) -> tuple[list[str], str | None]:
         """The local branches, and the branch that origin/HEAD means, if it means one; that of
         the only remote where there is no origin."""
         remote = f"refs/remotes/{self.tracking('HEAD')}"
-        out = self.output("for-each-ref", "--format=%(refname) %(symref)", "refs/heads", remote)
-        found = dict(line.split(" ") for line in out.split("\n") if line)
-        default = found.pop(remote, "").removeprefix(remote.removesuffix("HEAD"))
-        return [name.removeprefix("refs/heads/") for name in found], default or None
+        default = (self.ref_behind(remote) or "").removeprefix(remote.removesuffix("HEAD"))
+        local = [name.removeprefix("refs/heads/") for name in self.refs("refs/heads")]
+        return local, default or None
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         done = self.run("merge-base", "--is-ancestor", older, newer, check=False)

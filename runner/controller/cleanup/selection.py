@@ -60,7 +60,7 @@ def _has_landed(operation: Operation) -> bool:
     if (record.merge or {}).get("state") == "landed":
         return True
     # What base held when it was last brought in is nobody's own work, and may be all there is.
-    brought_in = git.commit(instance_ref(operation, "base")) or record.base_commit
+    brought_in = git.ref(instance_ref(operation, "base")) or record.base_commit
     return not git.is_ancestor(head, brought_in) and not git.is_ancestor(head, record.base_commit)
 
 

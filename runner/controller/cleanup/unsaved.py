@@ -262,7 +262,7 @@ def bases(operation: Operation) -> list[str]:
     name, git = operation.record.base, operation.git
     going = _going(operation, is_doomed=goes_too(operation))
     here = [] if name in going else [f"refs/heads/{name}"]
-    found = (git.commit(ref) for ref in [*here, f"refs/remotes/{git.tracking(name)}"])
+    found = (git.ref(ref) for ref in [*here, f"refs/remotes/{git.tracking(name)}"])
     return [commit for commit in found if commit]
 
 

@@ -154,7 +154,7 @@ def _require_base_landed(
 def warn_of_more(operation: ProjectOperation, base: str, head: str) -> None:
     """What it started from may hold commits that the branch it is to land in lacks."""
     git, record = operation.git, operation.record
-    begun = (git.commit(instance_ref(operation, "base")), record.base_commit)
+    begun = (git.ref(instance_ref(operation, "base")), record.base_commit)
     known = next((commit for commit in begun if commit and git.is_ancestor(commit, head)), base)
     count = git.count(known, without=[base])
     if count:

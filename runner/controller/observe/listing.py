@@ -86,7 +86,7 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
     containers = [one for one in everywhere or () if is_ours(repository, one)]
     base = project.base
     registered = {worktree.path: worktree for worktree in repository.git.worktrees()}
-    heads = repository.git.all_heads()
+    heads = repository.git.refs("refs/heads", "refs/remotes")
     tips = {name: repository.git.newest(name)[0] for name in {r.base for r in records}}
 
     def look(record: Record) -> View:
@@ -202,7 +202,7 @@ def _ask_git(
 def _look_inside(operation: Operation, head: str, seen: View) -> View:
     """With what its own git directory says: commits that no sync has brought over yet."""
     own = own_git(operation)
-    last = operation.git.commit(instance_ref(operation, "head"))
+    last = operation.git.ref(instance_ref(operation, "head"))
     if last is None or not own.folder.exists():
         return seen
     try:

@@ -21,7 +21,7 @@ def standings(git: Git, records: Sequence[Record]) -> dict[str, Standing]:
     base: one process for all of one base. Raises Refused and GitFailed."""
     from runner.adapters.git.rehearsal import rehearsal
 
-    heads = git.all_heads()
+    heads = git.refs("refs/heads", "refs/remotes")
     by_base: dict[str, dict[str, str]] = {}
     found: dict[str, Standing] = {}
     for record in records:

@@ -68,7 +68,7 @@ def go_on(operation: Operation, go: Go) -> Updated:
             if go == "abort" or ended.head == before:
                 hint = "Nothing has to be done."
                 raise Refused(f"{operation.id}: no update is in progress.", hint=hint)
-            base = operation.git.commit(instance_ref(operation, "base")) or ""
+            base = operation.git.ref(instance_ref(operation, "base")) or ""
             release_parent_branch(operation, base)
             return Updated(operation.id, operation.record.base, base, ended.head, changed=True)
         if go == "abort":
@@ -76,7 +76,7 @@ def go_on(operation: Operation, go: Go) -> Updated:
         code = run_git(operation, ["git", busy, f"--{go}"], check=False)
         _require_done(operation, code, "merge" if busy == "merge" else "rebase")
         after = sync(operation)
-        base = operation.git.commit(instance_ref(operation, "base")) or ""
+        base = operation.git.ref(instance_ref(operation, "base")) or ""
         if go == "continue":
             release_parent_branch(operation, base)
         return Updated(operation.id, operation.record.base, base, after.head, after.head != before)
@@ -84,7 +84,7 @@ def go_on(operation: Operation, go: Go) -> Updated:
 
 def _require_not_moved_here(operation: Operation, busy: str) -> None:
     """git inside would put the files back to before what was committed on the host."""
-    synced = operation.git.commit(instance_ref(operation, "head"))
+    synced = operation.git.ref(instance_ref(operation, "head"))
     head = operation.git.branch(operation.record.branch)
     if synced and head != synced:
         raise Refused(
