@@ -25,6 +25,12 @@ class Answer:
         """The one document on stdout."""
         return json.loads(self.stdout)
 
+    @property
+    def refused(self) -> dict[str, str]:
+        """The error code of each instance that did not get what was asked, by id."""
+        failed = (result for result in self.json["results"] if result["error"])
+        return {result["id"]: result["error"]["code"] for result in failed}
+
 
 @dataclass(frozen=True)
 class Cli:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from runner.adapters.store.run_folder import RunFolder
-from runner.controller.cleanup.clean import Cleaned, clean
+from runner.controller.cleanup.clean import clean
 from runner.controller.instance.worktree import Wish
 from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import UpResult, up
@@ -17,6 +17,7 @@ from runner.controller.project import Project, Repository, open_project, open_re
 from runner.domain.errors import RunnerError
 from runner.domain.events import Event, Said, StepStarted, Warned
 from runner.domain.instance.record import Record, View
+from runner.domain.requests.cleanup import Cleaned
 from tests.contract.fake_engine import FakeEngine
 
 

@@ -2,53 +2,56 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli import choosing, output
 from runner.cli.progress import narration
+from runner.cli.run import run
 from runner.controller.operation import Operation, require_running
 from runner.controller.project import Repository, open_project, open_repository
 from runner.domain.errors import NotFound, RunnerError
 from runner.domain.instance.record import View, preview_of
 from runner.domain.text import below_each_other
 
+if TYPE_CHECKING:
+    from runner.domain.requests.observe import Listing
+
 
 @click.command("list")
 @output.as_json
-def list_command(json_: bool) -> None:
+def list_command(json_: bool) -> int:
     """Show the instances: the quick look."""
-    from runner.controller.observe.listing import look
+    from runner.domain.requests.observe import List
 
-    with narration() as emit:
-        listing = look(open_repository(), emit)
-    slots = listing.slots
-    if json_:
-        output.show_list(listing.views, slots)
-        return
-    output.show_views(listing.views, json_=False)
-    if slots:
-        click.echo(f"{slots.free} of {slots.total} slots are free", err=True)
+    answer = run(List())
+    return output.finish(answer, lambda: _show_listing(answer), json_=json_)
+
+
+def _show_listing(answer: "Listing") -> None:
+    output.show_views(answer.instances)
+    if answer.slots:
+        click.echo(f"{answer.slots.free} of {answer.slots.total} slots are free", err=True)
 
 
 @click.command("status")
 @click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
 @output.as_json
-def status_command(instance: str | None, json_: bool) -> None:
+def status_command(instance: str | None, json_: bool) -> int:
     """Show everything: changes, commits, services, database, limits reached."""
-    from runner.controller.observe.listing import status
+    from runner.domain.requests.observe import Status
 
-    repository = open_repository()
-    chosen = instance or repository.here
-    with narration() as emit:
-        views = status(open_project(repository), [chosen] if chosen else [], emit)
-    if json_:
-        output.show_views(views, json_=True)
-    else:
-        for view in views:
-            _show_status(view)
-        if not views:
-            output.show_views([], json_=False)
+    answer = run(Status(instance=instance))
+    return output.finish(answer, lambda: _show_states(answer.instances), json_=json_)
+
+
+def _show_states(views: Sequence[View]) -> None:
+    for view in views:
+        _show_status(view)
+    if not views:
+        output.show_views([])
 
 
 @click.command("logs")

@@ -3,19 +3,19 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 import click
 
+from runner.domain.answers import SCHEMA_VERSION, Answer, Problem, problem_of
 from runner.domain.errors import RunnerError
-from runner.domain.instance.ports import Slots
-from runner.domain.instance.record import SCHEMA_VERSION, View
+from runner.domain.instance.record import View
 from runner.domain.text import printable as printable
 from runner.domain.text import shown as shown
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document on stdout.")
+timings = click.option("--timings", is_flag=True, help="Print how long each step took.")
 
 
 def printable_lines(text: str) -> str:
@@ -27,19 +27,51 @@ def show_json(document: dict[str, Any]) -> None:
     click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
 
 
-def show_error(error: RunnerError) -> None:
-    """An error as the caller asked for output: JSON on stdout, or sentences on stderr."""
-    if _wants_json():
-        show_json({"error": error.to_json()})
-        return
+def finish(answer: Answer, show: Callable[[], None], *, json_: bool) -> int:
+    """Print an answer, as JSON or as `show` does it with every error once; returns the exit code
+    of the command."""
+    if json_:
+        click.echo(json.dumps(answer.to_json(), indent=2))
+        return answer.exit_code
+    if not answer.error or answer.results:
+        show()
+    _show_problems(answer)
+    return answer.exit_code
+
+
+def _show_problems(answer: Answer) -> None:
+    """Of instances with the same error, only the first is shown with it."""
+    said: dict[str, str] = {}
+    for result in answer.results:
+        error = result.error
+        text = error.message.removeprefix(f"{result.id}: ") if error else ""
+        if error and text in said:
+            click.secho(f"{result.id}: the same as {said[text]}", fg="red", err=True)
+        elif error:
+            said[text] = result.id
+            _show_problem(error)
+    if answer.error:
+        _show_problem(answer.error)
+
+
+def _show_problem(error: Problem) -> None:
     click.secho(error.message, fg="red", err=True)
     if error.hint:
         click.echo(error.hint, err=True)
 
 
+def show_error(error: RunnerError) -> None:
+    """An error as the caller asked for output: JSON on stdout, or sentences on stderr."""
+    if _wants_json():
+        click.echo(json.dumps(Answer(error=problem_of(error)).to_json(), indent=2))
+    else:
+        _show_problem(problem_of(error))
+
+
 def show_usage_error(error: click.ClickException) -> None:
     if _wants_json():
-        show_json({"error": {"code": "usage", "message": error.format_message(), "hint": ""}})
+        usage = Problem("usage", error.format_message(), "", error.exit_code)
+        click.echo(json.dumps(Answer(error=usage).to_json(), indent=2))
     else:
         error.show()
 
@@ -51,11 +83,9 @@ def _wants_json() -> bool:
     return "--json" in own
 
 
-def show_views(views: Sequence[View], *, json_: bool) -> None:
-    """Instances as a table, or as JSON."""
-    if json_:
-        show_json({"instances": [view.to_json() for view in views]})
-    elif views:
+def show_views(views: Sequence[View]) -> None:
+    """Instances as a table."""
+    if views:
         rows = [_row(view) for view in views]
         if any(view.here for view in views):  # as `git branch` marks the one you are on
             for view, row in zip(views, rows, strict=True):
@@ -63,12 +93,6 @@ def show_views(views: Sequence[View], *, json_: bool) -> None:
         show_table(["ID", "STATE", "BRANCH", "MERGE", "PORTS", "URL", "AGE", "PURPOSE"], rows)
     else:
         click.echo("There are no instances. Start one with: treedock up ID", err=True)
-
-
-def show_list(views: Sequence[View], slots: Slots | None) -> None:
-    """The JSON document of `list`."""
-    free = asdict(slots) if slots else None
-    show_json({"instances": [view.to_json() for view in views], "slots": free})
 
 
 def show_table(head: list[str], rows: list[list[str]]) -> None:

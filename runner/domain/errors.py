@@ -1,6 +1,7 @@
 """Every error that treedock raises on purpose.
 
     RunnerError                     exit code
+    ├── BadRequest                      2   options that exclude each other, no instance named
     ├── ConfigError                     2   treedock.yaml or the command line is wrong
     ├── NotFound                        3   no such instance, service, project
     ├── Refused                         4   it would lose or break something
@@ -53,6 +54,13 @@ class RunnerError(Exception):
     def to_json(self) -> dict[str, str]:
         """The error as a program reads it."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+class BadRequest(RunnerError):
+    """A request that no verb can answer, wherever it is asked."""
+
+    code = "usage"
+    exit_code = 2
 
 
 class ConfigError(RunnerError):
@@ -151,6 +159,15 @@ class NotSynced(Unavailable):
     """An instance is stopped, and its commits could not be brought out of its git directory."""
 
     code = "not_synced"
+
+
+class Reported(RunnerError):
+    """An error that stood in an answer, with its code and exit code."""
+
+    def __init__(self, code: str, message: str, hint: str, exit_code: int) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.exit_code = exit_code
 
 
 class CommandFailed(RunnerError):

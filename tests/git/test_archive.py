@@ -12,8 +12,7 @@ import pytest
 
 from runner.adapters.files import tarball
 from runner.cli.lifecycle import _cleaned
-from runner.controller.cleanup.archive import Archive
-from runner.controller.cleanup.clean import Cleaned, retire
+from runner.controller.cleanup.clean import retire
 from runner.controller.cleanup.selection import merged, stale
 from runner.controller.instance.worktree import Wish
 from runner.controller.operation import Operation
@@ -24,6 +23,8 @@ from runner.domain.errors import (
     UncommittedChanges,
     UnmergedCommits,
 )
+from runner.domain.instance.archive import Archive
+from runner.domain.requests.cleanup import Cleaned
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.cleanup.clean import Cleaned
 from runner.controller.cleanup.clean_several import clean_several
 from runner.controller.instance.worktree import Wish
 from runner.domain.errors import NotFound, UncommittedChanges, UnmergedCommits
+from runner.domain.requests.cleanup import Cleaned
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 

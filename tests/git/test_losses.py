@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.cleanup.clean import Cleaned
 from runner.controller.landing.answers import Wanted
 from runner.controller.landing.conflicts import conflicts
 from runner.controller.landing.merge import merge
 from runner.controller.landing.review import review
 from runner.domain.errors import Refused, UncommittedChanges, UnmergedCommits
+from runner.domain.requests.cleanup import Cleaned
 from tests.git.test_archive import archive_of, restore
 from tests.real_git import commit, git, make_repository, write
 from tests.shop import Shop

@@ -13,7 +13,6 @@ from runner.adapters.store.records import now
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.cache.prune import prune
 from runner.controller.cleanup.archive import last_of
-from runner.controller.cleanup.clean import Cleaned
 from runner.controller.instance.throwaway import gate_project
 from runner.controller.landing.answers import Outcome, Wanted
 from runner.controller.landing.merge import merge
@@ -25,6 +24,7 @@ from runner.controller.sync.sync import sync
 from runner.controller.volumes.snapshots import whole
 from runner.domain.errors import NotFound, Refused
 from runner.domain.instance.container import LABEL, LABEL_REPOSITORY, LABEL_SNAPSHOT
+from runner.domain.requests.cleanup import Cleaned
 from tests.inside import Inside
 from tests.real_git import commit, git, make_repository, write
 from tests.shop import Shop

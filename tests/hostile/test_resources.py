@@ -97,7 +97,7 @@ def test_who_fills_the_disk_is_paused_and_said_and_the_others_go_on(house: House
         answer = house.cli("up", "auth", "search", "--json", timeout=120)
         assert answer.exit_code == 4, answer.stderr + answer.stdout
         auth, search = answer.json["instances"]
-        assert auth["error"]["code"] == "limit_reached"
+        assert answer.refused == {"auth": "limit_reached"}
         assert "paused" in auth["error"]["message"]
         assert "auth: warning: paused: only" in answer.stderr
         assert search["state"] == "running"

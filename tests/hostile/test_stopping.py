@@ -55,8 +55,7 @@ def test_down_and_clean_stop_all_of_them_soon(build: Callable[..., House]) -> No
     assert time.monotonic() - begun < SOON
     assert running(house) == {"flood"}
     assert answer.exit_code == 5, answer.stderr
-    errors = {one["id"]: one.get("error", {}).get("code") for one in answer.json["instances"]}
-    assert errors == {"auth": None, "pay": "not_synced"}
+    assert answer.refused == {"pay": "not_synced"}
     assert (house.head("auth"), house.head("pay")) == (commits["auth"], before)
     house.require_unharmed()
     begun = time.monotonic()
@@ -65,5 +64,8 @@ def test_down_and_clean_stop_all_of_them_soon(build: Callable[..., House]) -> No
     assert answer.exit_code == 0, answer.stderr
     assert house.containers() == []
     assert not (house.folder / "trees/auth").exists()
-    kept = {instance: archive["git"] for instance, (archive,) in answer.json["kept"].items()}
+    kept = {
+        one["id"]: archive["git"] for one in answer.json["cleaned"] for archive in one["archives"]
+    }
+    assert set(kept) == set(IDS)
     assert {instance for instance, git in kept.items() if git} == {"pay"}

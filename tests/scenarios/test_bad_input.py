@@ -138,10 +138,10 @@ def test_an_unknown_base_an_existing_branch_and_an_occupied_path_are_refused(app
 
 def test_one_that_fails_does_not_stop_the_others(app: App) -> None:
     git(app.folder, "branch", "feature/bad")
-    found = app.up("auth", "bad", "search", exit_code=4)
-    assert found["auth"]["state"] == found["search"]["state"] == "running"
-    assert found["bad"]["state"] == "absent"
-    assert found["bad"]["error"]["code"] == "branch_exists"
+    answer = app.cli("up", "auth", "bad", "search", "--json", timeout=600)
+    assert answer.exit_code == answer.json["exit_code"] == 4
+    assert [view["state"] for view in answer.json["instances"]] == ["running", "running"]
+    assert answer.refused == {"bad": "branch_exists"}
 
 
 def test_an_engine_that_is_not_there_is_said_and_nothing_is_touched(app: App) -> None:

@@ -378,8 +378,9 @@ def test_clean_refuses_to_lose_work_and_names_it(app: App) -> None:
     assert app.tree("search").is_dir()
     found = app.cli("clean", "search", "auth", "--each", "--json")
     assert found.exit_code == 4
-    assert (list(found.json["removed"]), list(found.json["errors"])) == (["search"], ["auth"])
-    assert found.json["ignored"]["search"]["files"] == ["app.db"]
+    (cleaned,) = found.json["cleaned"]
+    assert (cleaned["id"], cleaned["ignored"]) == ("search", ["app.db"])
+    assert found.refused == {"auth": "uncommitted_changes"}
     assert not app.tree("search").exists()
     assert app.cli("clean", "auth", "--force").exit_code == 0
 

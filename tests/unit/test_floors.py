@@ -16,11 +16,11 @@ BESIDES = {"runner.resources": 0, "runner.__init__": 0, "runner.__main__": 5}
 # The rooms of each floor, from the lowest: a room imports those before it, late or for types too.
 # A module that lies beside the rooms counts as one.
 ROOMS = {
-    "domain": "data events git sizes text typed errors landing instance cache config detect "
-    "rendering",
+    "domain": "data events git sizes text typed errors answers landing instance cache config "
+    "requests detect rendering",
     "adapters": "failpoints engine files database host store git github",
-    "controller": "parallel project disk_watch operation volumes instance cache sync data "
-    "lifecycle observe cleanup landing onboarding",
+    "controller": "parallel project choosing disk_watch operation volumes instance cache sync data "
+    "lifecycle observe cleanup landing onboarding verbs",
 }
 
 # What each floor may import besides the standard library and the floors below it.

@@ -11,8 +11,6 @@ from runner.adapters.git.process import LOOK_TIMEOUT, failed, safe_flags, spawn
 from runner.adapters.git.repository import Git
 from runner.domain.errors import GitFailed
 
-ARCHIVE = "refs/treedock-archive"
-
 
 @dataclass(frozen=True)
 class Ref:

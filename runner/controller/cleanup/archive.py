@@ -8,10 +8,9 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk, tarball
@@ -21,6 +20,7 @@ from runner.controller.cleanup.unsaved import Place
 from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
 from runner.domain.errors import RunnerError
+from runner.domain.instance.archive import ARCHIVE, Archive
 
 MANIFEST = "archive.json"
 SEEN = "archives-seen-as-old.json"
@@ -30,37 +30,6 @@ SIZE = 2**30  # bytes, likewise
 _TIME = "%Y%m%d-%H%M%S"
 _TIME_LENGTH = 15
 _NAME = re.compile(r".+-(\d{8}-\d{6})")
-
-
-@dataclass(frozen=True)
-class Archive:
-    """`refs`: object id by full name. `deleted`: tracked files that were deleted without a
-    commit; `left_out`: what could not go into the tar. `git`: the instance's own git directory,
-    where not everything in it could be brought out; code inside wrote it. `restore`: the
-    commands that bring it all back, in their order."""
-
-    name: str
-    folder: str
-    until: str
-    refs: dict[str, str]
-    tar: str | None = None
-    deleted: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    git: str | None = None
-    restore: tuple[str, ...] = ()
-
-    @property
-    def prefix(self) -> str:
-        """What the names of its refs begin with."""
-        return f"{keeping.ARCHIVE}/{self.name}"
-
-    @property
-    def holds_work(self) -> bool:
-        """Whether there is more in it than logs."""
-        return bool(self.refs or self.tar or self.deleted or self.git)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -131,7 +100,7 @@ def folders(repository: Repository) -> list[Path]:
 def forget_unfinished(operation: Operation) -> None:
     """Remove the refs of an archive that was begun and never complete. Repository lock."""
     if operation.record.archive:
-        keeping.put(operation.git, f"{keeping.ARCHIVE}/{operation.record.archive}", {})
+        keeping.put(operation.git, f"{ARCHIVE}/{operation.record.archive}", {})
 
 
 def has_begun(operation: Operation) -> bool:
@@ -171,7 +140,7 @@ def expire(repository: Repository, new: Sequence[Archive]) -> None:
     with operation.repository_locked():
         needed = {record.archive for record in repository.records.all()}
         needed |= {archive.name for archive in new}
-        refs = git.refs(keeping.ARCHIVE)
+        refs = git.refs(ARCHIVE)
         named = {ref.split("/")[2] for ref in refs}
         named |= {path.name for path in root.iterdir()} if root.is_dir() else set()
         seen = _seen_as_old(root.parent / SEEN)
@@ -179,7 +148,7 @@ def expire(repository: Repository, new: Sequence[Archive]) -> None:
         since = {name: min(seen.get(name, now.timestamp()), now.timestamp()) for name in old}
         for name in old:
             if since[name] <= oldest.timestamp():
-                prefix = f"{keeping.ARCHIVE}/{name}/"
+                prefix = f"{ARCHIVE}/{name}/"
                 keeping.drop(git, {r: id_ for r, id_ in refs.items() if r.startswith(prefix)})
                 disk.remove_tree(root / name)
                 del since[name]

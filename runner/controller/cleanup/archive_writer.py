@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from runner.adapters.files import disk, tarball
 from runner.adapters.git import refs
 from runner.controller.cleanup.archive import (
     MANIFEST,
-    Archive,
     AtRisk,
     archive_days,
     archive_size,
@@ -29,6 +28,7 @@ from runner.controller.cleanup.kept_git import make_readable
 from runner.controller.cleanup.unsaved import Place, doomed_branch, holder
 from runner.controller.operation import Operation
 from runner.domain.errors import Refused, RunnerError, unavailable
+from runner.domain.instance.archive import ARCHIVE, Archive
 from runner.domain.text import sentences, shell_word
 
 LOG = 16 * 2**20  # bytes of one log that are kept, the newest
@@ -46,7 +46,7 @@ def write(operation: Operation, at_risk: AtRisk) -> Archive:
         disk.remove_tree(new)
         new.mkdir(parents=True)
         archive = _fill(operation, name, new, at_risk)
-        text = json.dumps(archive.to_json(), indent=2) + "\n"
+        text = json.dumps(asdict(archive), indent=2) + "\n"
         disk.write_atomically(new / MANIFEST, text.encode())
         _see_on_disk(new / "logs", new)
         new.rename(root / name)
@@ -97,7 +97,7 @@ def _fill(operation: Operation, name: str, new: Path, at_risk: AtRisk) -> Archiv
     saved, deleted = _uncommitted(operation, new, at_risk)
     at_risk = replace(at_risk, places=[*at_risk.places, *_staged(operation, new, at_risk)])
     left_out = tarball.write(new / TAR, Path(record.worktree), saved) if saved else []
-    prefix = f"{refs.ARCHIVE}/{name}"
+    prefix = f"{ARCHIVE}/{name}"
     wanted = {place.name: place.id for place in at_risk.places}
     if at_risk.whole_git:  # it borrows objects that nothing else may hold
         own = refs.below(operation.git, f"refs/treedock/{operation.id}")

@@ -7,14 +7,14 @@ Look, refuse; stop, look again; claim; archive; remove. The record goes last, so
 import contextlib
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters.git import refs as keeping
 from runner.adapters.store import locks
 from runner.controller.cleanup import archive as archives
 from runner.controller.cleanup import unsaved
-from runner.controller.cleanup.archive import Archive, AtRisk
+from runner.controller.cleanup.archive import AtRisk
 from runner.controller.cleanup.archive_writer import require_room, write
 from runner.controller.data.database import snapshots_of
 from runner.controller.instance.container import ensure_stopped
@@ -25,26 +25,10 @@ from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import GitFailed, Refused, RunnerError
 from runner.domain.events import Emit, Warned
+from runner.domain.instance.archive import Archive
 from runner.domain.instance.record import check_id
+from runner.domain.requests.cleanup import NAMED, Cleaned
 from runner.domain.text import listed, sentences
-
-
-@dataclass(frozen=True)
-class Cleaned:
-    """What was removed, or with `dry_run` would be: sentences such as 'worktree /.../auth'.
-
-    `archives` is what stays of it: one, and that of an earlier `clean` that was cut off; none
-    where the disk is full and only logs would be in it. `would_keep` says for a dry run what
-    would be in it beside the logs.
-    """
-
-    id: str
-    removed: list[str]
-    archives: list[Archive] = field(default_factory=list)
-    would_keep: list[str] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    """Ignored files that went with the worktree and are in no archive; a folder that is a
-    repository is one, with a '/'."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,7 @@ def clean(
     operation.apart = True
     operation.together = together
     if _was_almost_done(operation):
-        return Cleaned(instance, _traces(operation)) if dry_run else _finish(operation)
+        return _cleaned(operation, _traces(operation)) if dry_run else _finish(operation)
     repository.record(instance, or_copied=True)
     allowed = Force(force or force_dirty, force or force_unmerged, keep_ignored)
     with contextlib.ExitStack() as held:
@@ -98,10 +82,23 @@ def clean(
             if dry_run:
                 going = _going_ignored(operation, at_risk)
                 kept = _sentences(at_risk)
-                return Cleaned(instance, _parts(operation), would_keep=kept, ignored=going)
+                return _cleaned(operation, _parts(operation), going, would_keep=kept)
         cleaned = _clear(operation, allowed)
     _expire(repository, cleaned.archives, emit)
     return cleaned
+
+
+def _cleaned(
+    operation: Operation,
+    removed: Sequence[str],
+    ignored: Sequence[str] = (),
+    *,
+    archives: Sequence[Archive] = (),
+    would_keep: Sequence[str] = (),
+) -> Cleaned:
+    return Cleaned(
+        operation.id, [*removed], [*archives], [*would_keep], [*ignored[:NAMED]], len(ignored)
+    )
 
 
 def _require_halted(operation: Operation, held: contextlib.ExitStack) -> None:
@@ -124,7 +121,7 @@ def _finish(operation: Operation) -> Cleaned:
         removed = _traces(operation)
         operation.records.empty_trash(operation.id)
     last = archives.last_of(operation.repository, operation.id)
-    return Cleaned(operation.id, removed, [last] if last else [])
+    return _cleaned(operation, removed, archives=(last,) if last else ())
 
 
 def _traces(operation: Operation) -> list[str]:
@@ -170,7 +167,7 @@ def _clear(operation: Operation, force: Force) -> Cleaned:
             operation.warn(sentences(error.message, error.hint, logs))
     removed, ignored = _parts(operation), _going_ignored(operation, at_risk)
     _remove(operation, kept)
-    return Cleaned(operation.id, removed, kept, ignored=ignored)
+    return _cleaned(operation, removed, ignored, archives=kept)
 
 
 def _look(operation: Operation, force: Force) -> AtRisk:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from runner.controller.cleanup.clean import Cleaned
 from runner.controller.parallel import STOPS, attempts
 from runner.domain.errors import RunnerError
+from runner.domain.requests.cleanup import Cleaned
 
 
 @dataclass(frozen=True)
