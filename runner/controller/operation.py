@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.adapters.engine.protocol import Container, Engine, Filter
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git.repository import Git
 from runner.adapters.store import locks
 from runner.adapters.store.records import Records
@@ -17,7 +17,7 @@ from runner.controller.project import Project, Repository, was_moved
 from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
 from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
 from runner.domain.instance.container import LABEL_SIDECAR
-from runner.domain.instance.environment import ENV_FILE, require_one_argument, values_of
+from runner.domain.instance.environment import ENV_BYTES, ENV_FILE, require_one_argument, values_of
 from runner.domain.instance.record import Record
 from runner.domain.text import sentences
 
@@ -210,7 +210,7 @@ class ProjectOperation(Operation):
         a value that no program can get."""
         from runner.adapters.files import env_file
 
-        data = disk.read_untrusted(Path(self.record.worktree) / ENV_FILE, 2**20) or b""
+        data = untrusted.read(Path(self.record.worktree) / ENV_FILE, ENV_BYTES) or b""
         values = self.admitted(env_file.values(data.decode(errors="replace")))
         for key, value in values.items():
             require_one_argument(f"{ENV_FILE} of {self.id}: {key}", value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runner.adapters.engine.lazy import LazyEngine
 from runner.adapters.engine.protocol import Engine, Filter
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.git import owners
 from runner.adapters.git import repository as git
 from runner.adapters.git.repository import Git
@@ -393,7 +393,7 @@ def was_moved(record: Record, to: Path) -> Refused:
 def _not_opened(folder: Path) -> RunnerError:
     """Why git finds no repository that `folder` lies in."""
     for candidate in [folder, *folder.parents]:
-        text = os.fsdecode(disk.read_untrusted(candidate / ".git", 4096) or b"")
+        text = os.fsdecode(untrusted.read(candidate / ".git", 4096) or b"")
         named = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
         if text.startswith("gitdir: ") and not (candidate / named).exists():
             return Refused(
@@ -412,7 +412,7 @@ def _worktree_around(folder: Path) -> tuple[Path, Path] | None:
     treedock.yaml and a git configuration of its own, deeper inside.
     """
     for candidate in reversed([folder, *folder.parents]):
-        text = os.fsdecode(disk.read_untrusted(candidate / ".git", 4096) or b"")
+        text = os.fsdecode(untrusted.read(candidate / ".git", 4096) or b"")
         git_dir = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
         if text.startswith("gitdir: ") and git_dir.parent.name == "worktrees":
             common_dir = git_dir.parent.parent.resolve()

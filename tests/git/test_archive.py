@@ -187,13 +187,14 @@ def test_logs_are_kept_without_following_anything(shop: Shop, tmp_path: Path) ->
     shop.up("auth")
     folder = shop.repository.records.folder("auth")
     write(tmp_path, {"secret": "s3cret"})
-    write(folder / "run", {"service.web.log": "hello\n", "setup.0.log.1": "before\n"})
-    (folder / "run" / "evil.log").symlink_to(tmp_path / "secret")
-    os.mkfifo(folder / "run" / "pipe.log")
+    logs = {"service.web.log": "hello\n", "setup-1.log": "after\n", "setup-1.log.1": "before\n"}
+    write(folder / "run", logs)
+    (folder / "run" / "verify.log").symlink_to(tmp_path / "secret")
+    os.mkfifo(folder / "run" / "reset.log")
     kept = Path(archive_of(shop.clean("auth")).folder)
-    logs = {path.name for path in (kept / "logs").iterdir()}
-    assert {"service.web.log", "setup.0.log.1"} <= logs
-    assert not logs & {"evil.log", "pipe.log"}
+    names = {path.name for path in (kept / "logs").iterdir()}
+    assert {"service.web.log", "setup-1.log.1"} <= names
+    assert not names & {"verify.log", "reset.log"}
     assert (kept / "logs/service.web.log").read_text() == "hello\n"
     assert '"event":"created"' in (kept / "events.jsonl").read_text()
     assert '"feature/auth"' in (kept / "record.json").read_text()
@@ -201,12 +202,12 @@ def test_logs_are_kept_without_following_anything(shop: Shop, tmp_path: Path) ->
 
 def test_of_a_huge_log_the_end_is_kept(shop: Shop) -> None:
     shop.up("auth")
-    log = shop.repository.records.folder("auth") / "run" / "big.log"
+    log = shop.repository.records.folder("auth") / "run" / "service.web.log"
     with log.open("wb") as file:
         file.truncate(10 * 2**30)
         file.seek(0, os.SEEK_END)
         file.write(b"the end")
-    kept = Path(archive_of(shop.clean("auth")).folder) / "logs/big.log"
+    kept = Path(archive_of(shop.clean("auth")).folder) / "logs/service.web.log"
     assert kept.stat().st_size == 16 * 2**20
     assert kept.read_bytes().endswith(b"the end")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from tests.hostile.layouts import House, Naive
 from tests.hostile.test_own_git import ODD
 
@@ -83,7 +83,7 @@ def test_odd_files_in_the_worktree_hold_up_nobody(house: House, kind: str, secre
     assert all(SECRET not in answer.stdout + answer.stderr for answer in answers.values())
     assert SECRET not in house.inside("auth", "env").stdout
     for name in ("local.json", "README.md"):  # no copy took the secret along
-        assert SECRET.encode() not in (disk.read_untrusted(house.tree("auth") / name) or b"")
+        assert SECRET.encode() not in (untrusted.read(house.tree("auth") / name) or b"")
     assert secret.read_text() == f"SECRET={SECRET}\n"
 
 
@@ -122,6 +122,19 @@ def test_odd_files_in_the_run_folder_hold_up_nobody(house: House, kind: str, sec
     assert all(SECRET not in answer.stdout + answer.stderr for answer in answers.values())
     answers = house.look(verbs=[("restart", "auth")])
     assert answers["restart"].exit_code == 0, answers["restart"].stderr
+
+
+def test_names_and_numbers_of_no_process_are_not_believed(house: House) -> None:
+    house.attacked(
+        "cd /run/treedock/run; seq 3000 | sed 's/.*/service.x&.log/' | xargs touch; "
+        "echo '1 ' >service.backend.pid; echo '999999999 ' >service.backend.exit; "
+        "echo 99 >service.backend.restarts"
+    )
+    looking = [("logs", "auth"), ("logs", "auth", "backend"), ("status", "auth", "--json")]
+    answers = house.look(verbs=looking)
+    assert "999999999" not in answers["status"].stdout
+    assert house.look(verbs=[("restart", "auth")])["restart"].exit_code == 0
+    house.attacked("rm -f /run/treedock/run/service.x*.log")
 
 
 def test_devices_cannot_be_made(house: House) -> None:

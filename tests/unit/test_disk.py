@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.domain.errors import ConfigError, Refused
 
 WRITE_FOR_EVER = """
@@ -85,8 +86,8 @@ def test_a_folder_in_the_way_is_refused_with_its_path(worktree: Path, planted: s
 
 def test_a_symlink_is_not_read(worktree: Path, outside: Path) -> None:
     (worktree / "log").symlink_to(outside / "secret")
-    assert disk.read_untrusted(worktree / "log") is None
-    assert disk.tail_untrusted(worktree / "log", 10) == []
+    assert untrusted.read(worktree / "log") is None
+    assert untrusted.tail(worktree / "log", 10) == []
 
 
 @pytest.mark.timeout(10)
@@ -96,15 +97,30 @@ def test_nothing_that_could_block_or_never_end_is_read(worktree: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(worktree / "socket"))
         for path in (*worktree.iterdir(), worktree / "absent", Path("/dev/zero")):
-            assert disk.read_untrusted(path) is None
+            assert untrusted.read(path) is None
 
 
 def test_a_read_is_bounded(worktree: Path) -> None:
     (worktree / "log").write_bytes(b"12345678\n" * 1000)
-    assert disk.read_untrusted(worktree / "log", 4) == b"1234"
-    assert disk.tail_untrusted(worktree / "log", 100, bound=20) == ["8", "12345678", "12345678"]
-    assert disk.tail_untrusted(worktree / "log", 1) == ["12345678"]
-    assert disk.tail_untrusted(worktree / "log", 0) == []
+    assert untrusted.read(worktree / "log", 4) == b"1234"
+    assert untrusted.end(worktree / "log", 4) == b"678\n"
+    (worktree / "large").write_bytes(b"x" * 2**17)
+    assert untrusted.read(worktree / "large") == b"x" * 2**16
+    assert untrusted.tail(worktree / "log", 100, bound=20) == ["8", "12345678", "12345678"]
+    assert untrusted.tail(worktree / "log", 1) == ["12345678"]
+    assert untrusted.tail(worktree / "log", 0) == []
+
+
+def test_of_a_folder_few_names_are_taken_and_none_that_does_not_fit(worktree: Path) -> None:
+    for name in ("a1", "b", "a2", "a3\n", "-rf", "..a4"):
+        (worktree / name).touch()
+    pattern = re.compile("a[0-9]")
+    assert untrusted.names(worktree, pattern) == ["a1", "a2"]
+    assert len(untrusted.names(worktree, pattern, most=1)) == 1
+    assert untrusted.names(worktree / "absent", pattern) == []
+    for number in range(200):
+        (worktree / f"c{number}").touch()
+    assert len(untrusted.names(worktree, re.compile("c[0-9]+"))) == 100
 
 
 def test_a_digest_is_of_the_content_or_of_a_huge_file_of_its_last_change(tmp_path: Path) -> None:
@@ -113,10 +129,10 @@ def test_a_digest_is_of_the_content_or_of_a_huge_file_of_its_last_change(tmp_pat
     for content in (b"one", b"two"):  # the same size, and the same time as far as one can set it
         file.write_bytes(content)
         os.utime(file, (0, 0))
-        digests |= {disk.digest_untrusted(file), disk.digest_untrusted(file, bound=2)}
+        digests |= {untrusted.digest(file), untrusted.digest(file, bound=2)}
     assert len(digests) == 4
-    assert disk.digest_untrusted(file) in digests
-    assert disk.digest_untrusted(file, bound=2) in digests
+    assert untrusted.digest(file) in digests
+    assert untrusted.digest(file, bound=2) in digests
 
 
 def test_what_lies_at_a_path_is_told_without_following_anything(
@@ -126,11 +142,11 @@ def test_what_lies_at_a_path_is_told_without_following_anything(
     (worktree / "folder").mkdir()
     (worktree / "link").symlink_to(outside)
     os.mkfifo(worktree / "fifo")
-    kinds = {name: disk.entry_kind(worktree, name) for name in ("file", "folder", "link", "fifo")}
+    kinds = {name: untrusted.kind(worktree, name) for name in ("file", "folder", "link", "fifo")}
     assert kinds == {"file": "file", "folder": "folder", "link": "symlink", "fifo": "other"}
-    assert disk.entry_kind(worktree, "link/secret") == "symlink"
-    assert disk.entry_kind(worktree, "file/below") == "absent"
-    assert disk.entry_kind(worktree, "absent") == "absent"
+    assert untrusted.kind(worktree, "link/secret") == "symlink"
+    assert untrusted.kind(worktree, "file/below") == "absent"
+    assert untrusted.kind(worktree, "absent") == "absent"
 
 
 def test_a_configured_path_through_a_symlink_is_refused(worktree: Path, outside: Path) -> None:
@@ -190,8 +206,8 @@ def test_a_copy_is_of_a_file_and_of_nothing_else(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "pipe", "gone", "."):
         with pytest.raises(Refused, match="is no file"):
-            disk.copy_untrusted(tmp_path / name, tmp_path / "copy")
-    disk.copy_untrusted(tmp_path / "secret", tmp_path / "copy")
+            disk.copy_file(tmp_path / name, tmp_path / "copy")
+    disk.copy_file(tmp_path / "secret", tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "secret\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "link", "pipe", "secret"]
 
@@ -203,7 +219,7 @@ def test_holes_of_a_copied_file_stay_holes_and_its_content_is_the_same(tmp_path:
         file.seek(2**20)
         file.write(b"second")
         file.truncate(2**32)
-    disk.copy_untrusted(source, tmp_path / "target")
+    disk.copy_file(source, tmp_path / "target")
     about = (tmp_path / "target").stat()
     assert about.st_size == 2**32
     assert about.st_blocks * 512 < 2**21
@@ -241,10 +257,10 @@ def test_a_folder_that_becomes_a_symlink_again_and_again_is_never_followed(tmp_p
 def _all_that_is_read(worktree: Path) -> tuple[bytes | None, frozenset[str]]:
     place = worktree / "a/file"
     disk.make_readable(place, worktree)
-    read = disk.reader(worktree)("a/file")
-    assert disk.digest_untrusted(place, below=worktree) != hashlib.sha256(b"secret").digest()
-    assert disk.size_untrusted(place, worktree) in (0, 3)
-    below = {e.path.name for e in disk.entries(worktree) if e.path.parent == worktree / "a"}
+    read = untrusted.reader(worktree)("a/file")
+    assert untrusted.digest(place, below=worktree) != hashlib.sha256(b"secret").digest()
+    assert untrusted.size(place, worktree) in (0, 3)
+    below = {e.path.name for e in untrusted.entries(worktree) if e.path.parent == worktree / "a"}
     return read, frozenset(below)
 
 

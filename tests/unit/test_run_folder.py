@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters.files import untrusted
 from runner.adapters.store.run_folder import WRAPPER, RunFolder
 from tests.waiting import eventually
 
@@ -62,7 +63,7 @@ def test_a_process_leaves_its_exit_code_and_both_streams_in_its_log(
         0,
     )
     assert sorted(processes.last_lines("service.web")) == ["err", "out"]
-    assert processes.logs() == ["service.web"]
+    assert processes.logs(["web"]) == ["service.web"]
 
 
 def test_a_running_process_is_alive_under_the_pid_of_its_process_group(
@@ -201,8 +202,41 @@ def test_nonsense_that_code_inside_writes_is_no_number(processes: RunFolder, tex
     for kind in ("pid", "exit", "restarts"):
         (processes.folder / f"service.web.{kind}").write_text(text)
     process = processes.process("service.web")
-    assert process.pid is None or process.pid < 10**100
-    assert process.restarts < 10**100
+    assert (process.pid, process.restarts) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("pid", "1 "), ("pid", "0 "), ("pid", str(2**22 + 1)), ("exit", "256 "), ("restarts", "6"),
+        ("exit", "7 no"), ("pid", "7 nothing"),
+    ],
+)  # fmt: skip
+def test_a_number_that_no_process_could_have_is_none(
+    processes: RunFolder, kind: str, text: str
+) -> None:
+    (processes.folder / f"service.web.{kind}").write_text(text)
+    process = processes.process("service.web")
+    assert process.pid in (None, 7)
+    assert process.exit_code in (None, 7, 137)
+    assert not process.stopped
+    assert not process.alive
+    assert process.restarts == 0
+
+
+def test_logs_are_those_of_processes_and_of_planted_ones_a_few(processes: RunFolder) -> None:
+    for name in ("x.log", "service.Web.log", "setup-0.log", "service..log", "service.a\nb.log"):
+        (processes.folder / name).write_text("planted")
+    (processes.folder / "service.api.log").mkdir()
+    assert processes.logs(["api"]) == []
+    for name in ("setup-1", "verify", "reset", "service.api-2"):
+        (processes.folder / f"{name}.log").write_text("said")
+    assert processes.logs([]) == ["reset", "service.api-2", "setup-1", "verify"]
+    for number in range(300):
+        (processes.folder / f"service.n{number}.log").write_text("planted")
+    (processes.folder / "service.web.log").write_text("said")
+    assert len(processes.logs(["web"])) in (untrusted.NAMES, untrusted.NAMES + 1)
+    assert "service.web" in processes.logs(["web"])
 
 
 @pytest.mark.timeout(10)

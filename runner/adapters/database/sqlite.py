@@ -126,7 +126,7 @@ class Adapter:
         disk.remove_entry(passing)
         try:
             self._inside(site, f'[ -f "$1" ] || exit 3\n{_COPY}', f"{RUN}/{_PASSING}", ".backup")
-            disk.copy_untrusted(passing, target)
+            disk.copy_file(passing, target)
         except CommandFailed as error:
             raise Refused(
                 sentences(f"{self._path} could not be copied.", error.message),
@@ -139,7 +139,7 @@ class Adapter:
         passing = site.run / _PASSING
         disk.remove_entry(passing)
         try:
-            disk.copy_untrusted(source, passing)
+            disk.copy_file(source, passing)
             script = f'mkdir -p -- "$(dirname -- "$1")" || exit\n{_COPY}'
             self._inside(site, script, f"{RUN}/{_PASSING}", ".restore")
         finally:

@@ -1,9 +1,8 @@
-"""Files of the host, written so that a crash leaves the old or the new, and read so that
-a container that can write them cannot trick the reader."""
+"""Files of the host, written so that a crash leaves the old or the new, and so that a container
+that can write there, too, leads no write elsewhere."""
 
 import contextlib
 import errno
-import hashlib
 import io
 import json
 import os
@@ -12,18 +11,14 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from runner.adapters.failpoints import step
+from runner.adapters.files import untrusted
+from runner.adapters.files.untrusted import FOLDER
 from runner.domain.errors import ConfigError, Refused
-
-FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-LONGEST = 4000  # bytes of a path; the kernel takes 4096
-BOUND = 16 * 2**20  # bytes; no file that treedock reads whole is larger for a good reason
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -87,85 +82,11 @@ def used_bytes(paths: Iterable[Path], timeout: float) -> int | None:
     return int(total) if total.isdigit() else None
 
 
-def open_untrusted(path: Path, below: Path | None = None) -> int | None:
-    """A read descriptor of a regular file that a container may have written; else None.
-
-    `below` is the folder above it which no container can replace, by default the one that holds
-    it. Nothing from there on is followed, also where it is swapped meanwhile; never blocks on a
-    FIFO or device.
-    """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        with _holding(path, below) as folder:
-            descriptor = os.open(path.name, flags, dir_fd=folder)
-    except OSError:
-        return None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def look_untrusted(path: Path, below: Path | None = None) -> os.stat_result | None:
-    """What lies there, itself, reached in the same way; None where there is nothing."""
-    try:
-        with _holding(path, below) as folder:
-            return os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return None
-
-
-def link_untrusted(path: Path, below: Path | None = None) -> str | None:
-    """What a symlink says, reached in the same way; None where there is none."""
-    try:
-        with _holding(path, below) as folder:
-            return os.readlink(path.name, dir_fd=folder)
-    except OSError:
-        return None
-
-
-@contextlib.contextmanager
-def _holding(path: Path, below: Path | None) -> Iterator[int]:
-    """A descriptor of the folder that holds `path`, each part after `below` opened by itself."""
-    root = path.parent if below is None else below
-    with open_folder(root, list(path.parent.relative_to(root).parts)) as folder:
-        yield folder
-
-
-def read_untrusted(path: Path, bound: int = BOUND, *, below: Path | None = None) -> bytes | None:
-    """The first `bound` bytes of such a file, or None where there is none."""
-    descriptor = open_untrusted(path, below)
-    if descriptor is None:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(bound)
-
-
-def digest_untrusted(path: Path, bound: int = 2**30, *, below: Path | None = None) -> bytes:
-    """The SHA-256 of such a file, and of nothing where there is none. Of one of over `bound` bytes
-    that of its size and the time of its last change, which no program sets: ten gigabytes of
-    holes cost nobody anything to make, and a minute to read."""
-    descriptor = open_untrusted(path, below)
-    if descriptor is None:
-        return b""
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if about.st_size > bound:
-            return hashlib.sha256(b"%d %d" % (about.st_size, about.st_ctime_ns)).digest()
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def size_untrusted(path: Path, below: Path | None = None) -> int:
-    """Bytes of such a file; 0 where there is none."""
-    found = look_untrusted(path, below)
-    return found.st_size if found else 0
-
-
-def copy_untrusted(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
     """Copy a regular file, which is not followed anywhere, into a new one, which appears when it
     is whole; shared blocks where the file system has them, and holes stay holes: they cost nobody
     anything to make. What it grows by meanwhile is left. Raises Refused where it is no file."""
-    descriptor = open_untrusted(source)
+    descriptor = untrusted.open_file(source)
     if descriptor is None:
         raise Refused(f"{source} is no file.", hint="Something else lies there; look at it.")
     with os.fdopen(descriptor, "rb"), appearing(target) as here:
@@ -208,28 +129,6 @@ def appearing(target: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def reader(root: Path, bound: int = 2**26) -> Callable[[str], bytes | None]:
-    """read(path): a regular file below `root`, which a container may have written, reached
-    without a symlink, else None. Each is read once."""
-
-    @cache
-    def read(relative: str) -> bytes | None:
-        return read_untrusted(root / relative, bound, below=root)
-
-    return read
-
-
-def tail_untrusted(path: Path, lines: int, bound: int = 2**20) -> list[str]:
-    """The last lines of such a file; at most its last `bound` bytes are read."""
-    descriptor = open_untrusted(path)
-    if descriptor is None:
-        return []
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - bound))
-        text = file.read(bound).decode(errors="replace")
-    return text.splitlines()[-lines:] if lines > 0 else []
-
-
 def inside(root: Path, relative: str, what: str) -> Path:
     """`root`/`relative` if no part of it is a symlink. Raises ConfigError, naming `what`."""
     path = root
@@ -241,40 +140,6 @@ def inside(root: Path, relative: str, what: str) -> Path:
                 hint="Name the real path inside the checkout.",
             )
     return path
-
-
-def entry_kind(root: Path, relative: str) -> str:
-    """'absent', 'file', 'folder', 'symlink' or 'other': what lies at `relative` below `root`.
-
-    A symlink anywhere on the way is 'symlink'.
-    """
-    *above, last = Path(relative).parts or (".",)
-    folder = os.open(root, os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in above:
-            kind = _kind_at(folder, part)
-            if kind != "folder":
-                return "symlink" if kind == "symlink" else "absent"
-            inner = os.open(part, FOLDER, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        return _kind_at(folder, last)
-    except (FileNotFoundError, NotADirectoryError):  # swapped since
-        return "absent"
-    finally:
-        os.close(folder)
-
-
-def _kind_at(folder: int, name: str) -> str:
-    try:
-        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-    except FileNotFoundError:
-        return "absent"
-    if stat.S_ISLNK(mode):
-        return "symlink"
-    if stat.S_ISREG(mode):
-        return "file"
-    return "folder" if stat.S_ISDIR(mode) else "other"
 
 
 def write_below(root: Path, relative: str, data: bytes | BinaryIO, mode: int = 0o644) -> None:
@@ -312,23 +177,8 @@ def link_below(root: Path, relative: str, target: str) -> None:
     unless something is there. Raises Refused where something else than a folder is in the way."""
     *folders, name = Path(relative).parts
     ensure_folder_below(root, str(Path(*folders)))
-    with open_folder(root, folders) as folder, contextlib.suppress(FileExistsError):
+    with untrusted.open_folder(root, folders) as folder, contextlib.suppress(FileExistsError):
         os.symlink(target, name, dir_fd=folder)
-
-
-@contextlib.contextmanager
-def open_folder(root: Path, parts: "list[str]") -> Iterator[int]:
-    """A descriptor of a folder below `root`, reached without following a symlink. Raises OSError
-    where something else lies there."""
-    folder = os.open(root, os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in parts:
-            inner = os.open(part, FOLDER, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        yield folder
-    finally:
-        os.close(folder)
 
 
 def ensure_folder_below(root: Path, relative: str) -> None:
@@ -366,64 +216,6 @@ def wait_until_next_second() -> None:
     """git reads a file again that is no older than the index, in whole seconds, and inside that
     fails for files under a filter which is not there. File systems are a tick behind the clock."""
     time.sleep(1.02 - time.time() % 1.0)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a folder has: its path, and whether it is a folder itself; no symlink is one."""
-
-    path: Path
-    is_folder: bool
-
-
-def entries(top: Path) -> Iterator[Entry]:
-    """Every entry below a folder; symlinks are not followed, also where one is put in place of a
-    folder meanwhile; what cannot be read, or named in full, is left out.
-
-    Not by os.walk: it recurses, and folders can be nested deeper than Python's stack.
-    """
-    todo = [top]
-    while todo:
-        found = list(entries_of(todo.pop(), top))
-        yield from found
-        todo += [entry.path for entry in found if entry.is_folder]
-
-
-def entries_of(folder: Path, below: Path) -> Iterator[Entry]:
-    """What one folder has, in the same way; it lies below a folder that no container replaces."""
-    if len(os.fspath(folder)) > LONGEST:
-        return
-    with (
-        contextlib.suppress(OSError),
-        open_folder(below, list(folder.relative_to(below).parts)) as descriptor,
-        os.scandir(descriptor) as found,
-    ):
-        for entry in found:
-            yield Entry(folder / entry.name, entry.is_dir(follow_symlinks=False))
-
-
-def holds_anything(folder: Path, below: Path | None = None) -> bool:
-    """Whether a folder that a container can write has any entry."""
-    try:
-        with (
-            _holding(folder, below) as above,
-            _opened(folder.name, above) as descriptor,
-            os.scandir(descriptor) as found,
-        ):
-            return any(True for _ in found)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-
-
-@contextlib.contextmanager
-def _opened(name: str, above: int) -> Iterator[int]:
-    descriptor = os.open(name, FOLDER, dir_fd=above)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def remove_tree(path: Path, *, last: str | None = None) -> None:
@@ -478,12 +270,12 @@ def _make_writable(top: Path) -> None:
     while todo:
         path = todo.pop()
         _add_mode(path, top.parent, stat.S_IRWXU, FOLDER | os.O_PATH)
-        todo += [entry.path for entry in entries_of(path, top.parent) if entry.is_folder]
+        todo += [entry.path for entry in untrusted.entries_of(path, top.parent) if entry.is_folder]
 
 
 def _add_mode(path: Path, below: Path, mode: int, flags: int) -> None:
     """By a descriptor, which never means a symlink's target; a symlink itself has no mode."""
-    with contextlib.suppress(OSError), _holding(path, below) as above:
+    with contextlib.suppress(OSError), untrusted.holding(path, below) as above:
         descriptor = os.open(path.name, flags, dir_fd=above)
         try:
             found = os.fstat(descriptor).st_mode

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from runner.adapters.failpoints import step
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 
 CHUNK = 2**20  # bytes
 _ZEROS = bytes(CHUNK)
@@ -51,7 +51,7 @@ class _Sparse:
 
 def size(root: Path, paths: Iterable[str]) -> int:
     """How many bytes the files at `paths` have; the holes of sparse ones count."""
-    found = (disk.look_untrusted(root / path, root) for path in _all_below(root, paths))
+    found = (untrusted.look(root / path, root) for path in _all_below(root, paths))
     return sum(seen.st_size for seen in found if seen)
 
 
@@ -69,15 +69,15 @@ def holds(tar: Path, root: Path, path: str) -> bool:
 
 def _has(opened: tarfile.TarFile, member: tarfile.TarInfo, root: Path, path: str) -> bool:
     if member.isdir():
-        return disk.entry_kind(root, path) == "folder"
+        return untrusted.kind(root, path) == "folder"
     if member.issym():
-        return disk.link_untrusted(root / path, root) == member.linkname
+        return untrusted.link(root / path, root) == member.linkname
     inside = opened.extractfile(member)
     return inside is not None and _is_same(root, path, inside, member.size)
 
 
 def _is_same(root: Path, path: str, inside: IO[bytes], length: int) -> bool:
-    descriptor = disk.open_untrusted(root / path, root)
+    descriptor = untrusted.open_file(root / path, root)
     if descriptor is None:
         return False
     with os.fdopen(descriptor, "rb") as file:
@@ -94,20 +94,20 @@ def _all_below(root: Path, paths: Iterable[str]) -> Iterator[str]:
     todo = sorted(paths, reverse=True)
     while todo:
         path = todo.pop()
-        seen = disk.look_untrusted(root / path, root)
+        seen = untrusted.look(root / path, root)
         if seen is None:
             continue
         yield path
         if stat.S_ISDIR(seen.st_mode):
-            names = (entry.path.name for entry in disk.entries_of(root / path, root))
+            names = (entry.path.name for entry in untrusted.entries_of(root / path, root))
             todo += [f"{path}/{name}" for name in sorted(names, reverse=True)]
 
 
 def _add(tar: tarfile.TarFile, root: Path, path: str) -> bool:
-    seen = disk.look_untrusted(root / path, root)
+    seen = untrusted.look(root / path, root)
     if seen is None:
         return False
-    target = disk.link_untrusted(root / path, root) if stat.S_ISLNK(seen.st_mode) else ""
+    target = untrusted.link(root / path, root) if stat.S_ISLNK(seen.st_mode) else ""
     if target or stat.S_ISDIR(seen.st_mode):
         tar.addfile(_entry(path, seen, target or ""))
         return True
@@ -129,8 +129,8 @@ def _entry(path: str, seen: os.stat_result, target: str) -> tarfile.TarInfo:
 
 
 def _open(root: Path, path: str) -> int | None:
-    descriptor = disk.open_untrusted(root / path, root)
+    descriptor = untrusted.open_file(root / path, root)
     if descriptor is None:  # the right to read may have been taken away from its owner
         disk.make_readable(root / path, root)
-        descriptor = disk.open_untrusted(root / path, root)
+        descriptor = untrusted.open_file(root / path, root)
     return descriptor

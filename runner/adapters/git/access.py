@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runner.adapters.failpoints import step
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git.process import (
     CHANGING,
     FRUGAL,
@@ -177,7 +177,7 @@ class Access:
 
         Raises Refused where it is not what git wrote: something tampered with it.
         """
-        text = os.fsdecode(disk.read_untrusted(worktree / ".git", 4096) or b"")
+        text = os.fsdecode(untrusted.read(worktree / ".git", 4096) or b"")
         found = worktree / text.removeprefix("gitdir: ").removesuffix("\n")
         genuine = text.startswith("gitdir: ") and found.parent.resolve() == self._linked
         if not (genuine and _leads_back(found, worktree)):
@@ -291,7 +291,7 @@ class Access:
 
     def git_dir(self, checkout: Path) -> Path:
         """The git directory of the user's own checkout, which no container can write."""
-        text = os.fsdecode(disk.read_untrusted(checkout / ".git", 4096) or b"")
+        text = os.fsdecode(untrusted.read(checkout / ".git", 4096) or b"")
         named = Path(text.removeprefix("gitdir: ").removesuffix("\n"))
         # A main checkout has a folder there, or a file when made with --separate-git-dir.
         if not text or named.resolve() == self.common_dir:
@@ -340,7 +340,7 @@ def entries(folder: Path) -> "list[os.DirEntry[str]]":
 
 def _leads_back(git_dir: Path, worktree: Path) -> bool:
     """Whether a linked git directory belongs to this worktree, and not to a sibling."""
-    text = os.fsdecode(disk.read_untrusted(git_dir / "gitdir", 4096) or b"")
+    text = os.fsdecode(untrusted.read(git_dir / "gitdir", 4096) or b"")
     back = git_dir / text.removesuffix("\n")
     return back.name == ".git" and back.parent.resolve() == worktree.resolve()
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git.access import Worktree
 from runner.adapters.git.held_index import HeldIndex, held_index, require_unlocked
 from runner.adapters.git.rehearsal import rehearsal
@@ -40,12 +40,12 @@ def _obstacles(checkout: Path, path: str, changed: Container[str]) -> Iterator[s
     or files in a folder of its name."""
     _, *parents = reversed(PurePosixPath(path).parents)
     for parent in map(str, parents):
-        if disk.entry_kind(checkout, parent) not in ("folder", "absent"):
+        if untrusted.kind(checkout, parent) not in ("folder", "absent"):
             if parent not in changed:
                 yield parent
             return
-    if disk.entry_kind(checkout, path) == "folder":
-        files = (entry.path for entry in disk.entries(checkout / path) if not entry.is_folder)
+    if untrusted.kind(checkout, path) == "folder":
+        files = (entry.path for entry in untrusted.entries(checkout / path) if not entry.is_folder)
         yield from (one for one in (os.path.relpath(f, checkout) for f in files)
                     if one not in changed)  # fmt: skip
     elif os.path.lexists(checkout / path):
@@ -258,7 +258,7 @@ def _is_ours(git: Git, checkout: Path, commit: str, path: str, *, cut_off: bool)
     new = git.blob(commit, path)
     if new is None or not there.is_file():
         return False
-    now = disk.read_untrusted(there, len(new) + 1) or b""
+    now = untrusted.read(there, len(new) + 1) or b""
     begun = cut_off and new.startswith(now)
     return begun or git.hash_file(checkout, path) == git.object_id(commit, path)
 

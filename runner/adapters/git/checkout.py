@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.git import status
 from runner.adapters.git.access import Access, entries
 from runner.adapters.git.process import LOOK_TIMEOUT, failed, safe_flags, spawn
@@ -126,7 +126,9 @@ class Checkout(Access):
         self.require_safe_drivers(git_dir)
         marked = status.marks(self, git_dir, worktree)
         found = status.entries(self, git_dir, worktree, marked, timeout=LOOK_TIMEOUT)
-        filled = [link for link in marked.links if disk.holds_anything(worktree / link, worktree)]
+        filled = [
+            link for link in marked.links if untrusted.holds_anything(worktree / link, worktree)
+        ]
         return _paths(found) + filled
 
     def index_differs(self, worktree: Path, other: Path) -> list[str]:
@@ -243,7 +245,7 @@ class Checkout(Access):
                 hint="Install git-crypt; or, to go on with encrypted files: git config "
                 "--remove-section filter.git-crypt",
             )
-        if not disk.holds_anything(self.common_dir / KEYS / "keys"):
+        if not untrusted.holds_anything(self.common_dir / KEYS / "keys"):
             raise Refused(
                 f"git-crypt has no key in {self.common_dir / KEYS}.",
                 hint="Unlock the repository first: git-crypt unlock",
@@ -346,7 +348,7 @@ def _content(worktree: Path, path: str) -> bytes:
     """What a file of the person's holds; a relative path leads into the worktree, as for git."""
     if path.startswith("/"):
         return Path(path).read_bytes() if Path(path).is_file() else b""
-    return (path and disk.reader(worktree)(path)) or b""
+    return (path and untrusted.reader(worktree)(path)) or b""
 
 
 def _paths(entries: list[str]) -> list[str]:

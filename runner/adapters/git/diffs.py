@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git import status
 from runner.adapters.git.process import safe_flags, spawn
 from runner.adapters.git.repository import Git
@@ -150,7 +150,7 @@ def loose(git: Git, worktree: Path) -> list[UncommittedFile]:
     plain = _no_filters(git)
     entries = status.entries(git, git_dir, worktree, marked, before=plain, timeout=TIMEOUT)
     found = [_loose(worktree, entry) for entry in entries]
-    filled = [link for link in marked.links if disk.holds_anything(worktree / link, worktree)]
+    filled = [link for link in marked.links if untrusted.holds_anything(worktree / link, worktree)]
     found += [_seen(worktree, UncommittedFile(path, "other", None)) for path in filled]
     odd = [one for one in found if one.kind != "untracked" and not _is_readable(one)]
     if len(odd) > ODD_PATHS or all(one.kind == "untracked" for one in found):
@@ -192,12 +192,12 @@ def texts(git: Git, blobs: list[str]) -> dict[str, str | None]:
 def loose_text(worktree: Path, one: UncommittedFile) -> str | None:
     """The text of an uncommitted path as it is now: '' for none, a link's target, or None for
     what cannot be read."""
-    kind = disk.entry_kind(worktree, one.path)
+    kind = untrusted.kind(worktree, one.path)
     if kind == "file":
-        data = disk.read_untrusted(worktree / one.path, TEXT_BOUND + 1, below=worktree)
+        data = untrusted.read(worktree / one.path, TEXT_BOUND + 1, below=worktree)
         return _utf8(data) if data is not None and len(data) <= TEXT_BOUND else None
     if kind == "symlink" and one.mode == "120000":
-        return disk.link_untrusted(worktree / one.path, worktree)
+        return untrusted.link(worktree / one.path, worktree)
     return "" if kind == "absent" else None
 
 
@@ -236,7 +236,7 @@ def _loose(worktree: Path, entry: str) -> UncommittedFile:
 
 def _seen(worktree: Path, one: UncommittedFile) -> UncommittedFile:
     """With the size and mode of what lies there."""
-    found = disk.look_untrusted(worktree / one.path, worktree)
+    found = untrusted.look(worktree / one.path, worktree)
     if found is None:
         return one
     kinds = {stat.S_IFREG: "100644", stat.S_IFLNK: "120000", stat.S_IFDIR: "040000"}

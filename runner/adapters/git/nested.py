@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git.private import OwnGit
 from runner.adapters.git.repository import Git
 from runner.domain.errors import Refused
@@ -22,7 +22,7 @@ def repositories(git: Git, worktree: Path) -> list[str]:
     them: branches, a stash, a detached HEAD. A clone in which nothing was committed is none."""
     own = worktree / ".git"
     found = set[str]()
-    for entry in disk.entries(worktree):
+    for entry in untrusted.entries(worktree):
         path = entry.path
         if path.name == "HEAD" and _is_git_dir(worktree, path.parent):
             folder = path.parent
@@ -37,24 +37,24 @@ def repositories(git: Git, worktree: Path) -> list[str]:
 
 def _is_git_dir(worktree: Path, folder: Path) -> bool:
     place = folder.relative_to(worktree)
-    kinds = {disk.entry_kind(worktree, str(place / name)) for name in ("objects", "refs")}
+    kinds = {untrusted.kind(worktree, str(place / name)) for name in ("objects", "refs")}
     return kinds == {"folder"}
 
 
 def _borrows(worktree: Path, file: Path) -> bool:
     """Whether it is the .git file of a worktree that was added inside: of that only the branch
     comes out."""
-    text = os.fsdecode(disk.read_untrusted(file, 4096, below=worktree) or b"")
+    text = os.fsdecode(untrusted.read(file, 4096, below=worktree) or b"")
     return text.startswith(f"gitdir: {GIT}/")
 
 
 def _has_own_commits(there: OwnGit) -> bool:
-    if disk.look_untrusted(there.folder / "reftable", there.below):
+    if untrusted.look(there.folder / "reftable", there.below):
         return True  # refs that are no files cannot be read here
     try:
         claims = there.look()
     except Refused:
-        return bool(disk.holds_anything(there.folder / "objects", there.below))
+        return bool(untrusted.holds_anything(there.folder / "objects", there.below))
     given = {id_ for ref, id_ in claims.refs.items() if ref.startswith("refs/remotes/")}
     tags = {id_ for ref, id_ in claims.refs.items() if ref.startswith("refs/tags/")}
     own = {id_ for ref, id_ in claims.refs.items() if ref.startswith("refs/heads/")}

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.failpoints import step
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.git.repository import Git
 from runner.domain.errors import ConfigError, Refused
 
 MAX_REFS = 2000
+REFS = 16 * 2**20  # bytes of packed refs or a reflog: MAX_REFS lines of 1 KiB, and peeled tags
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # What git itself forbids in the name of a ref (git-check-ref-format).
 _BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^\.|\.lock(/|$)|[./]$")
@@ -179,7 +180,7 @@ class OwnGit:
 
     def keep(self, name: str, data: bytes) -> None:
         """Have this in a file of it, e.g. info/exclude, as it is outside."""
-        if (self._read(name) or b"") != data:
+        if (self._read(name, len(data) + 1) or b"") != data:
             disk.write_below(self.folder, name, data)
 
     def look(self) -> Inside:
@@ -215,9 +216,9 @@ class OwnGit:
         return (None, text) if _ID.fullmatch(text) else None
 
     def _packed(self) -> Iterator[tuple[str, str]]:
-        data = self._read("packed-refs") or b""
+        data = self._read("packed-refs", REFS) or b""
         lines = data.split(b"\n", 2 * MAX_REFS + 2)  # a line for the head, two for each tag
-        if len(lines) > 2 * MAX_REFS + 2 or len(data) == disk.BOUND:
+        if len(lines) > 2 * MAX_REFS + 2 or len(data) == REFS:
             raise self._too_many()
         for line in lines:
             commit, _, name = os.fsdecode(line).partition(" ")
@@ -229,7 +230,7 @@ class OwnGit:
         todo, seen = ["refs"], 0
         while todo:
             folder = todo.pop()
-            for entry in disk.entries_of(self.folder / folder, self.below):
+            for entry in untrusted.entries_of(self.folder / folder, self.below):
                 name = f"{folder}/{entry.path.name}"
                 if entry.is_folder:
                     todo.append(name)
@@ -239,8 +240,8 @@ class OwnGit:
                 if seen > 2 * MAX_REFS:  # refs, and folders on the way to them
                     raise self._too_many()
 
-    def _read(self, name: str, bound: int = disk.BOUND) -> bytes | None:
-        return disk.read_untrusted(self.folder / name, bound, below=self.below)
+    def _read(self, name: str, bound: int = untrusted.BOUND) -> bytes | None:
+        return untrusted.read(self.folder / name, bound, below=self.below)
 
     def _line(self, name: str) -> str:
         return os.fsdecode(self._read(name, 2048) or b"").strip()
@@ -256,7 +257,7 @@ class OwnGit:
         """The stash's commits, the newest first: they are its reflog."""
         if top is None:
             return ()
-        data = self._read("logs/refs/stash") or b""
+        data = self._read("logs/refs/stash", REFS) or b""
         logged = [line.split(b" ")[1:2] for line in data.splitlines()[-MAX_REFS:]]
         found = [os.fsdecode(words[0]) for words in logged if words]
         ids = [commit for commit in found if _ID.fullmatch(commit)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.store import locks
 from runner.domain.errors import GitFailed, NotFound, Refused
 from runner.domain.text import shell_word, with_words
@@ -170,9 +170,9 @@ def _communicate(
 
 
 def _require_files_that_end(worktree: Path) -> None:
-    for entry in disk.entries(worktree):
+    for entry in untrusted.entries(worktree):
         if entry.path.name in (".gitignore", ".gitattributes"):
-            found = disk.look_untrusted(entry.path, worktree)
+            found = untrusted.look(entry.path, worktree)
             if found and not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
                 raise Refused(
                     f"{entry.path} is no regular file: git waits for it without end.",

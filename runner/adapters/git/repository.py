@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runner.adapters.failpoints import step
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git.process import TIMEOUT, environment, failed, safe_flags, spawn
 from runner.adapters.git.worktrees import Worktrees
 from runner.domain.errors import GitFailed, NotFound, Refused
@@ -50,7 +50,7 @@ def common_dir_of(checkout: Path) -> Path | None:
     found = checkout / ".git"
     try:
         if not found.is_dir():
-            text = os.fsdecode(disk.read_untrusted(found, 4096) or b"")
+            text = os.fsdecode(untrusted.read(found, 4096) or b"")
             if not text.startswith("gitdir: "):
                 return None
             found = checkout / text.removeprefix("gitdir: ").removesuffix("\n")
@@ -296,7 +296,7 @@ class Git(Worktrees):
             return True  # nothing is downloaded without it
         head, name = self.head_of(worktree), LFS_CONFIG
         there = os.path.lexists(worktree / name)
-        found = disk.read_untrusted(worktree / name) if there else self.blob(head, name)
+        found = untrusted.read(worktree / name) if there else self.blob(head, name)
         if found is None:
             return not there
         if base is None:

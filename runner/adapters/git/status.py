@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git.access import Access, Marked
 from runner.domain.errors import unavailable
 
@@ -79,7 +79,7 @@ def index_differs(git: Access, git_dir: Path, checkout: Path, other: Path) -> li
     """Paths that the index in the file `other` has otherwise than that of a checkout."""
     with tempfile.TemporaryDirectory(prefix="treedock-index-") as folder:
         copy = Path(folder) / "index"
-        copy.write_bytes(disk.read_untrusted(other, INDEX) or b"")
+        copy.write_bytes(untrusted.read(other, INDEX) or b"")
         entries = [
             set(_listed(git, git_dir, checkout, env).split("\0"))
             for env in ({}, {"GIT_INDEX_FILE": str(copy)})
@@ -131,6 +131,6 @@ def _options(git: Access) -> list[str]:
 
 def _is_there(checkout: Path, path: str) -> bool:
     above = str(Path(path).parent)
-    return (above == "." or disk.entry_kind(checkout, above) == "folder") and os.path.lexists(
+    return (above == "." or untrusted.kind(checkout, above) == "folder") and os.path.lexists(
         checkout / path
     )

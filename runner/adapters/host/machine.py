@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.adapters.engine.unix import SOCKET
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.domain.errors import EngineUnavailable, Unavailable
 from runner.domain.instance.health import Machine, SocketState
 from runner.domain.text import with_last_lines
@@ -197,7 +197,7 @@ def start_engine(
         if ended or time.monotonic() > deadline:
             _end(process)
             how = "ended" if ended else f"did not answer within {timeout:g} seconds"
-            last = disk.tail_untrusted(log, _LAST_LINES)
+            last = untrusted.tail(log, _LAST_LINES)
             raise EngineUnavailable(
                 with_last_lines(f"{argv[0]} was started but {how}.", last),
                 hint=f"The whole log is {log}.",

@@ -6,11 +6,14 @@ are flat, so that no folder on the way can be a symlink.
 """
 
 import contextlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.store import locks
+from runner.domain.instance.service import service_process
 
 # Arguments: path of the process, restart policy, folder, command. It holds a lock for as long as it
 # lives, so that the host can tell a process that was killed from one that runs. The host looks by
@@ -59,6 +62,11 @@ echo "$code $stopping" >"$process.exit.new" && mv -f "$process.exit.new" "$proce
 
 
 _LIFE = ("pid", "exit", "restarts", "key")  # the files of one life of a process
+_OTHERS = ("log", "log.1", "lock", "pid.new", "exit.new")  # that the wrapper writes, too
+_LOG = re.compile(r"(?:service\.[a-z][a-z0-9-]{0,30}|setup-[1-9][0-9]{0,2}|verify|reset)\.log")
+_PIDS = range(2, 2**22 + 1)  # the kernel's largest; 1 is the container's own
+_CODES = range(256)
+_RESTARTS = range(6)
 
 
 @dataclass(frozen=True)
@@ -83,16 +91,14 @@ class RunFolder:
         for kind in _LIFE:
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 (self.folder / f"{process}.{kind}").unlink()
-        for path in self.folder.glob(f"{process}.*"):
-            if disk.entry_kind(self.folder, path.name) == "folder":
-                disk.remove_tree(path)
-            elif disk.entry_kind(self.folder, path.name) != "file":
-                path.unlink(missing_ok=True)
+        for kind in (*_LIFE, *_OTHERS):
+            if untrusted.kind(self.folder, f"{process}.{kind}") not in ("file", "absent"):
+                disk.remove_entry(self.folder / f"{process}.{kind}")
 
     def forget_all(self) -> None:
         """What any process's life left: none outlives the container it ran in. Names are not asked
         for: code inside can make as many as it likes, and any."""
-        for entry in disk.entries_of(self.folder, self.folder):
+        for entry in untrusted.entries_of(self.folder, self.folder):
             if entry.path.name.endswith(tuple(f".{kind}" for kind in _LIFE)):
                 disk.remove_entry(entry.path)
 
@@ -110,31 +116,43 @@ class RunFolder:
         # Before the exit code is read: one that ends in between has written it by then.
         alive = locks.is_held(self.folder / f"{name}.lock")
         code, stopped = self._words(name, "exit")
-        if lockless and not code:
+        if lockless == "none" and not code:
             alive = True  # the image has no flock; believe the file
         return Process(
-            pid=_number(pid),
-            exit_code=137 if pid and not code and not alive else _number(code),
-            stopped=bool(stopped),
-            restarts=_number(self._words(name, "restarts")[0]) or 0,
+            pid=_number(pid, _PIDS),
+            exit_code=137 if pid and not code and not alive else _number(code, _CODES),
+            stopped=stopped == "1",
+            restarts=_number(self._words(name, "restarts")[0], _RESTARTS) or 0,
             alive=alive,
         )
 
     def log(self, process: str) -> Path:
         return self.folder / f"{process}.log"
 
-    def logs(self) -> list[str]:
-        """The processes that have a log, sorted."""
-        return sorted(path.name.removesuffix(".log") for path in self.folder.glob("*.log"))
+    def logs(self, services: Iterable[str]) -> list[str]:
+        """The processes that have a log, sorted: of these services, and others that have the name
+        of a process; code inside can make any number of those, and of them a few are taken."""
+        wanted = {f"{service_process(name)}.log" for name in services}
+        known = {name for name in wanted if untrusted.kind(self.folder, name) == "file"}
+        return sorted(
+            name.removesuffix(".log") for name in known | {*untrusted.names(self.folder, _LOG)}
+        )
+
+    def log_files(self, services: Iterable[str]) -> list[Path]:
+        """The logs of these processes, and those of the life before."""
+        logs = [self.log(process) for process in self.logs(services)]
+        return [*logs, *(path.with_name(f"{path.name}.1") for path in logs)]
 
     def last_lines(self, process: str, lines: int = 20) -> list[str]:
-        return disk.tail_untrusted(self.log(process), lines)
+        return untrusted.tail(self.log(process), lines)
 
     def _words(self, process: str, kind: str) -> tuple[str, str]:
-        data = disk.read_untrusted(self.folder / f"{process}.{kind}", 100) or b""
+        data = untrusted.read(self.folder / f"{process}.{kind}", 100) or b""
         first, _, second = data.decode(errors="replace").strip().partition(" ")
         return first, second
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() else None
+def _number(text: str, possible: range) -> int | None:
+    """The number that a file says, if it is one that treedock's wrapper could have written."""
+    fits = text.isascii() and text.isdecimal() and len(text) < 10
+    return int(text) if fits and int(text) in possible else None

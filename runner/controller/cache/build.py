@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from runner.adapters.engine.protocol import Filter
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git.first_parents import before_changes
 from runner.adapters.store import locks
 from runner.adapters.store.records import now
@@ -165,7 +165,7 @@ def _begin_near(
 def _files(inner: GateOperation) -> set[str]:
     """Everything in the worktree, less what Python and its packages make anew."""
     top = inner.record.worktree
-    found = (str(entry.path.relative_to(top)) for entry in disk.entries(Path(top)))
+    found = (str(entry.path.relative_to(top)) for entry in untrusted.entries(Path(top)))
     return {path for path in found if not _ANEW.search(path)}
 
 

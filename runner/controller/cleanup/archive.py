@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runner.adapters.failpoints import step
-from runner.adapters.files import disk, tarball
+from runner.adapters.files import disk, tarball, untrusted
 from runner.adapters.git import refs as keeping
 from runner.adapters.store import stored
 from runner.controller.cleanup.unsaved import Place
@@ -121,7 +121,7 @@ def keep_git(operation: Operation, archive: Archive) -> None:
     if archive.git:
         with contextlib.suppress(FileNotFoundError):  # a clean that was cut off did it
             (operation.records.folder(operation.id) / "git").rename(archive.git)
-            if disk.entry_kind(Path(archive.git), "objects/info") == "folder":
+            if untrusted.kind(Path(archive.git), "objects/info") == "folder":
                 # It names places inside, or wherever code inside wished.
                 disk.write_below(Path(archive.git), "objects/info/alternates", b"")
             step("keep its git directory")

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import heapq
 import itertools
 import json
 import os
@@ -13,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runner.adapters.failpoints import step
-from runner.adapters.files import disk, tarball
+from runner.adapters.files import disk, tarball, untrusted
 from runner.adapters.git import refs
+from runner.adapters.store.run_folder import RunFolder
 from runner.controller.cleanup.archive import (
     MANIFEST,
     AtRisk,
@@ -31,9 +31,7 @@ from runner.domain.errors import Refused, RunnerError, unavailable
 from runner.domain.instance.archive import ARCHIVE, Archive
 from runner.domain.text import sentences, shell_word
 
-LOG = 16 * 2**20  # bytes of one log that are kept, the newest
-LOGS = 16 * LOG  # bytes of all together; code inside can make as many as it likes
-FILES = 1000
+LOGS = 16 * untrusted.LOG  # bytes of all logs together
 TAR = "uncommitted.tar"
 
 
@@ -163,24 +161,18 @@ def _copy_logs(operation: Operation, new: Path) -> None:
     """Bounded, and of regular files only: code inside can write all of the run folder."""
     folder = operation.records.folder(operation.id)
     for name in ("record.json", "events.jsonl"):
-        _copy_end(folder / name, new / name, LOG)
+        _copy_end(folder / name, new / name, untrusted.LOG)
     (new / "logs").mkdir()
-    run = folder / "run"
-    names = (entry.name for entry in os.scandir(run)) if run.is_dir() else iter(())
-    logs = (name for name in names if name.endswith((".log", ".log.1")))
     left = LOGS
-    for name in heapq.nsmallest(FILES, logs):
-        left -= _copy_end(run / name, new / "logs" / name, min(LOG, left))
+    for source in RunFolder(folder / "run").log_files(operation.record.services):
+        left -= _copy_end(source, new / "logs" / source.name, min(untrusted.LOG, left))
 
 
 def _copy_end(source: Path, target: Path, bound: int) -> int:
     """Copy the last `bound` bytes of a file that a container could write; returns how many."""
-    descriptor = disk.open_untrusted(source)
-    if descriptor is None:
+    data = untrusted.end(source, bound)
+    if data is None:
         return 0
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - bound))
-        data = file.read(bound)
     disk.write_atomically(target, data)
     return len(data)
 

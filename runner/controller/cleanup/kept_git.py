@@ -7,7 +7,7 @@ own making that knows its commits and borrows its objects, and nothing else of i
 import contextlib
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.git import quarantine
 from runner.adapters.git.private import OwnGit
 from runner.adapters.git.repository import Git
@@ -43,7 +43,7 @@ def make_readable(operation: Operation, new: Path, archive: Path) -> list[str]:
 def _whole(git: Git, own: OwnGit) -> dict[str, str]:
     """The commits that it claims, by a name for a branch, as far as their history is there."""
     objects = own.folder / "objects"
-    if disk.entry_kind(own.folder, "objects") != "folder":
+    if untrusted.kind(own.folder, "objects") != "folder":
         return {}
     claims = {
         ref.removeprefix("refs/").removeprefix("heads/"): id_

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git import refs
 from runner.controller.cleanup import unsaved
 from runner.controller.instance.private_git import instance_ref
@@ -80,7 +80,7 @@ def _idle_seconds(operation: Operation) -> float:
 def _times(operation: Operation) -> Iterator[str]:
     """When it showed life, as events.jsonl has it; a line that was cut off is passed over."""
     path = operation.records.folder(operation.id) / "events.jsonl"
-    for line in disk.tail_untrusted(path, LINES):
+    for line in untrusted.tail(path, LINES):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             event = json.loads(line)
             if event["event"] in LIFE:

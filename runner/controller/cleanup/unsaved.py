@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.git import nested, refs
 from runner.adapters.git.access import Worktree
 from runner.adapters.git.refs import Holders
@@ -25,6 +25,7 @@ from runner.domain.instance.environment import PORTS_FILE, rewritten, without_bl
 from runner.domain.text import below_each_other, listed, sentences, shell_word
 
 OWN_FOLDER = ".treedock/"
+COPY = 16 * 2**20  # bytes of a copied file that are compared; one that is larger counts as edited
 NAMED = 10  # paths or commits that an error names before it counts the rest
 EXAMINED = 50  # refs that are compared with base; more count as not merged
 
@@ -115,11 +116,11 @@ def edited_copies(operation: Operation) -> list[str]:
     checkout, worktree = Path(operation.record.checkout), Path(operation.record.worktree)
     edited = []
     for name in () if operation.is_copied() else operation.record.copied:
-        there = disk.read_untrusted(worktree / name, below=worktree)
+        there = untrusted.read(worktree / name, COPY, below=worktree)
         source = Path(os.path.realpath(checkout / name))  # of the person's own link its content
-        given = disk.read_untrusted(source) or b""
+        given = untrusted.read(source, COPY) or b""
         copy = rewritten(given, str(checkout), str(worktree))
-        if there is not None and len(there) == disk.BOUND:
+        if there is not None and len(there) == COPY:
             edited.append(name)  # more than is looked at
         elif there is not None and _own(there) not in (_own(given), _own(copy)):
             edited.append(name)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.controller.instance.sidecars import sidecar_key
 from runner.controller.operation import ProjectOperation
 from runner.domain.config.sections import Database
@@ -15,6 +15,7 @@ from runner.domain.instance.environment import ENV_FILE, values_of
 
 READ = 2**30  # bytes of all inputs together that are read; of the rest the last change counts
 SCRIPTS = 64  # files that are looked through
+SCRIPT = 16 * 2**20  # bytes of each: a dump names a port where it likes
 
 
 def golden_key(operation: ProjectOperation, database: Database, server: str | None = None) -> str:
@@ -50,7 +51,7 @@ def is_personal(operation: ProjectOperation, database: Database) -> bool:
         named = set() if len(texts) > SCRIPTS else named_in(tracked, database.folder, text) - seen
         seen |= named
         for path in sorted(named):
-            data = disk.read_untrusted(worktree / path, below=worktree) or b""
+            data = untrusted.read(worktree / path, SCRIPT, below=worktree) or b""
             texts.append(data.decode(errors="replace"))
     return any(name in text for name in _own(operation) for text in texts)
 
@@ -66,7 +67,7 @@ def _given(operation: ProjectOperation) -> Iterable[bytes]:
             yield f"\0{key}={value}\0".encode(errors="surrogateescape")
     for path in sorted({*operation.record.copied} - {ENV_FILE}):
         yield f"\0{path}\0".encode(errors="surrogateescape")
-        yield disk.digest_untrusted(worktree / path, below=worktree)
+        yield untrusted.digest(worktree / path, below=worktree)
 
 
 def _own(operation: ProjectOperation) -> set[str]:
@@ -96,5 +97,5 @@ def _inputs(operation: ProjectOperation, database: Database) -> Iterable[bytes]:
     left = READ
     for path in sorted(paths):
         yield f"\0{path}\0".encode(errors="surrogateescape")
-        yield disk.digest_untrusted(worktree / path, left, below=worktree)
-        left = max(0, left - disk.size_untrusted(worktree / path, worktree))
+        yield untrusted.digest(worktree / path, left, below=worktree)
+        left = max(0, left - untrusted.size(worktree / path, worktree))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.git.first_parents import is_newest_of
 from runner.adapters.store import locks
 from runner.adapters.store.records import now
@@ -103,7 +103,7 @@ def begins_with(operation: ProjectOperation, database: Database, first: InitialD
         return False
     golden.unlink(missing_ok=True)
     try:
-        disk.copy_untrusted(snapshots.file(first.key), golden)
+        disk.copy_file(snapshots.file(first.key), golden)
         snapshots.touch(first.key)
         return adapter.reset(site)
     except (CommandFailed, Refused, OSError) as error:
@@ -149,7 +149,9 @@ def _own(operation: ProjectOperation, database: Database) -> str:
     if not sidecar.data:
         return f"the sidecar {database.beside} has no volume"
     # They run beside a server that holds all that they did to it before.
-    products = products_of(operation.config.setup, disk.reader(Path(operation.record.worktree)))
+    products = products_of(
+        operation.config.setup, untrusted.reader(Path(operation.record.worktree))
+    )
     for step, product in zip(operation.config.setup, products, strict=True):
         if product is None and not installs_hooks(step.run):
             return f"{named(step)} may write to it (`produces` and `key` tell that it does not)"
@@ -183,7 +185,7 @@ def _copied_file(operation: ProjectOperation, key: str) -> bool:
     target = operation.repository.snapshots.file(key)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    disk.copy_untrusted(golden, target)
+    disk.copy_file(golden, target)
     return True
 
 

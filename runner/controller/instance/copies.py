@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.controller.project import Project
 from runner.domain.errors import ConfigError
 from runner.domain.text import below_each_other, listed
@@ -75,7 +75,7 @@ def copies_of(project: Project) -> Copies:
         else:
             found += inside
     patterns = checkout / INCLUDE_FILE
-    include = disk.entry_kind(checkout, INCLUDE_FILE)
+    include = untrusted.kind(checkout, INCLUDE_FILE)
     if include == "file":
         found += git.ignored_matching(checkout, patterns)
     trees = project.worktrees_inside
@@ -101,14 +101,14 @@ def _fault_of(checkout: Path, name: str) -> str | None:
 def _is_too_much(checkout: Path, names: list[str]) -> bool:
     return (
         len(names) > FOLDER_FILES
-        or sum(disk.size_untrusted(checkout / name) for name in names) > FOLDER_BYTES
+        or sum(untrusted.size(checkout / name) for name in names) > FOLDER_BYTES
     )
 
 
 def _sorted_out(
     checkout: Path, files: list[str], found: list[str], faults: dict[str, str]
 ) -> Copies:
-    kinds = {name: disk.entry_kind(checkout, name) for name in found}
+    kinds = {name: untrusted.kind(checkout, name) for name in found}
     regular = [name for name, kind in kinds.items() if kind == "file"]
     whole = dict.fromkeys([*files, *regular])
     links = [name for name, kind in kinds.items() if kind == "symlink" and name not in whole]

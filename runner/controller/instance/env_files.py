@@ -8,12 +8,13 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.controller.instance.copies import Copies, fault
 from runner.controller.operation import ProjectOperation
 from runner.domain.cache.produces import folders_of
 from runner.domain.instance import environment
-from runner.domain.instance.environment import ENV_FILE, PORTS_FILE
+from runner.domain.instance.environment import ENV_BYTES, ENV_FILE, PORTS_FILE
+from runner.domain.sizes import shown_size
 
 
 def exclude_patterns(operation: ProjectOperation) -> list[str]:
@@ -59,14 +60,18 @@ def write_values(operation: ProjectOperation, tracked: Collection[str]) -> None:
     """Write .ports.env and .env with today's values, but neither where it is `tracked`."""
     worktree, values = Path(operation.record.worktree), operation.values()
     _write(operation, worktree, PORTS_FILE, environment.render_ports_env(values), tracked)
-    kept = (disk.read_untrusted(worktree / ENV_FILE) or b"").decode(errors="surrogateescape")
+    data = untrusted.read(worktree / ENV_FILE, ENV_BYTES + 1) or b""
+    if len(data) > ENV_BYTES:
+        operation.warn(f"{ENV_FILE} has over {shown_size(ENV_BYTES)}; it was left as it is")
+        return
+    kept = data.decode(errors="surrogateescape")
     _write(operation, worktree, ENV_FILE, environment.with_block(kept, values), tracked)
 
 
 def _copy(operation: ProjectOperation, worktree: Path, name: str, copies: Copies) -> None:
     """Copy one file unless something is there already: an instance's own edits stay. Raises
     ConfigError where it cannot be copied."""
-    kind = disk.entry_kind(worktree, name)
+    kind = untrusted.kind(worktree, name)
     source = operation.project.repository.checkout / name
     if kind == "symlink" and name not in copies.links:
         operation.warn(f"{name} is, or lies behind, a symlink in this branch; it was left alone")
@@ -90,7 +95,7 @@ def _write(
 ) -> None:
     """Write a generated file, but never over a tracked one or through a symlink."""
     data = text.encode(errors="surrogateescape")
-    kind = disk.entry_kind(worktree, name)
+    kind = untrusted.kind(worktree, name)
     if name in tracked:
         if operation.record.ready:
             return  # it was said when the instance was new
@@ -104,5 +109,5 @@ def _write(
             )
     elif kind in ("symlink", "folder", "other"):
         operation.warn(f"{name} is a {kind} in this worktree; it was neither followed nor changed")
-    elif disk.read_untrusted(worktree / name, below=worktree) != data:
+    elif untrusted.read(worktree / name, len(data) + 1, below=worktree) != data:
         disk.write_below(worktree, name, data, mode=0o600 if name == ENV_FILE else 0o644)

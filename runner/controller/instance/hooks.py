@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.controller.instance.private_git import own_git
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project
@@ -29,7 +29,7 @@ def copy_hooks(operation: ProjectOperation) -> None:
     for name in hooks.COPIED:
         if name in found.names and not found.relative:
             data = (Path(found.folder) / name).read_bytes()
-            if disk.read_untrusted(own.folder / "hooks" / name, below=own.folder) != data:
+            if untrusted.read(own.folder / "hooks" / name, len(data) + 1, below=own.folder) != data:
                 disk.write_below(own.folder, f"hooks/{name}", data, mode=0o755)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from runner.adapters.engine.protocol import Filter
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.controller.instance.sidecars import data_of, sidecar_key, unreadable
 from runner.controller.operation import ProjectOperation
 from runner.controller.volumes.layers import labels, own_name
@@ -60,7 +60,7 @@ def _forget_reset(operation: ProjectOperation, lost: Collection[str]) -> None:
     """Let `up` reset the database if it was in one of these sidecars, or nothing of any is left;
     and run the set-up steps again that may have written to them."""
     database, steps = operation.config.database, operation.config.setup
-    read = disk.reader(Path(operation.record.worktree))
+    read = untrusted.reader(Path(operation.record.worktree))
     known = zip(done_keys(steps, read), products_of(steps, read), strict=True)
     stay = tuple(key for key, product in known if product and key in operation.record.setup_done)
     operation.change(setup_done=stay, ready=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.store.run_folder import WRAPPER, Process, RunFolder
 from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
@@ -134,7 +134,7 @@ def run_attached(
             raise CommandFailed(said_so) from error
     if code:
         sentence = _sentence(operation, process, command, code)
-        last = disk.tail_untrusted(attached_log(operation, process), LAST_LINES)
+        last = untrusted.tail(attached_log(operation, process), LAST_LINES)
         raise CommandFailed(with_last_lines(sentence, last))
 
 
@@ -148,7 +148,7 @@ class _End:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._left = disk.BOUND
+        self._left = untrusted.LOG
 
     def write(self, data: bytes) -> int:
         self._file.write(data[: self._left])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.controller.instance.processes import run_process
 from runner.controller.operation import ProjectOperation
 from runner.domain.cache.produces import Read, done_keys, products_of
@@ -43,7 +43,7 @@ def ensure_setup(
 
 def setup_keys(steps: Sequence[Step], worktree: Path) -> list[str]:
     """What `setup_done` is once every step has ended well."""
-    return done_keys(steps, disk.reader(worktree))
+    return done_keys(steps, untrusted.reader(worktree))
 
 
 def _run(
@@ -64,7 +64,7 @@ def _keys(operation: ProjectOperation) -> list[str]:
 
 
 def _read(operation: ProjectOperation) -> Read:
-    return disk.reader(Path(operation.record.worktree))
+    return untrusted.reader(Path(operation.record.worktree))
 
 
 def ensure_verified(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner.adapters.files import disk, env_file
+from runner.adapters.files import env_file, untrusted
 from runner.controller.cache.dependencies import ensure_dependencies
 from runner.controller.data.golden_state import first_reset
 from runner.controller.data.reset import ensure_reset
@@ -27,7 +27,7 @@ from runner.domain.config.sections import Gate
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
 from runner.domain.events import Emit
 from runner.domain.instance.container import GATE_PREFIX, HOME
-from runner.domain.instance.environment import ENV_FILE
+from runner.domain.instance.environment import ENV_BYTES, ENV_FILE
 from runner.domain.instance.service import service_process
 from runner.domain.text import listed
 
@@ -135,7 +135,7 @@ def _own_env(operation: GateOperation, base_commit: str) -> dict[str, str]:
     """What `.env` says without the candidate: the one that base has, else the person's own."""
     data = operation.git.blob(base_commit, ENV_FILE)
     if data is None:
-        data = disk.read_untrusted(operation.repository.checkout / ENV_FILE, 2**20) or b""
+        data = untrusted.read(operation.repository.checkout / ENV_FILE, ENV_BYTES) or b""
     return env_file.values(data.decode(errors="replace"))
 
 
@@ -200,7 +200,7 @@ def _keep_logs(operation: GateOperation, log: Path) -> Path:
     }
     sources |= {path.stem: path for path in operation.records.folder(operation.id).glob("*.log")}
     for name, source in sources.items():
-        data = disk.read_untrusted(source)
+        data = untrusted.end(source, untrusted.LOG)
         if data is not None:
             with contextlib.suppress(OSError):
                 (log / f"{name}.log").write_bytes(data)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from runner import resources
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.controller.instance import images
 from runner.controller.instance.container import wanted
 from runner.controller.instance.sidecars import wanted_sidecar
@@ -31,7 +31,7 @@ def compose_file(project: Project, instance: str) -> str:
         )
     spec = wanted(operation, own.image, images.host_ca(project.config.network.ca))
     # What is no regular file gave no value to the instance, and is not for Compose to read either.
-    readable = spec.secrets and disk.entry_kind(worktree, ENV_FILE) == "file"
+    readable = spec.secrets and untrusted.kind(worktree, ENV_FILE) == "file"
     found = Instance(
         id=instance,
         project=project.name,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from runner.adapters.engine.protocol import Container, Engine, Filter
-from runner.adapters.files import disk
+from runner.adapters.files import untrusted
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
@@ -30,8 +30,8 @@ def tails(
 
     Raises NotFound without the instance or the log.
     """
-    folder = _folder(repository, instance)
-    found = {_short(process): process for process in folder.logs()}
+    folder, services = _folder(repository, instance), repository.record(instance).services
+    found = {_short(process): process for process in folder.logs(services)}
     if name is not None:
         sidecar = None if name in found else _sidecar(repository, instance, name)
         if sidecar:
@@ -47,7 +47,6 @@ def tails(
         found = {
             n: process for n, process in found.items() if process == service_process(n)
         } or found
-        services = repository.record(instance).services
         first = sorted(found, key=lambda one: one not in services)
         if len(first) > MOST:
             emit(Said(instance, f"{len(first) - MOST} more logs are not shown; name one"))
@@ -60,8 +59,8 @@ def follow(
 ) -> Iterator[tuple[str, list[str]]]:
     """(name, new lines) of these logs, without end; of a log that begins again all of it. Raises
     EngineUnavailable where the engine goes, NotFound where the instance does."""
-    folder = _folder(repository, instance)
-    processes = {_short(process): process for process in folder.logs()}
+    folder, services = _folder(repository, instance), repository.record(instance).services
+    processes = {_short(process): process for process in folder.logs(services)}
     readers: dict[str, _Reader | _SidecarReader] = {}
     for name in names:
         sidecar = None if name in processes else _sidecar(repository, instance, name)
@@ -99,7 +98,7 @@ class _Reader:
         inode, size = self._stat()
         if inode != self._inode or size < self._at:
             self._inode, self._at, self._rest = inode, 0, b""
-        descriptor = disk.open_untrusted(self._path) if size > self._at else None
+        descriptor = untrusted.open_file(self._path) if size > self._at else None
         if descriptor is None:
             return []
         with os.fdopen(descriptor, "rb") as file:

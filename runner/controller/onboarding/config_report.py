@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from runner.adapters.files import disk, yaml_file
+from runner.adapters.files import untrusted, yaml_file
 from runner.adapters.git.tree import Committed
 from runner.controller.instance.copies import copies_of
 from runner.controller.lifecycle.preflight import obstacles
@@ -104,7 +104,7 @@ def _doubted_copies(project: Project) -> list[str]:
     found += [
         f"{where}: there is no {name!r} in {checkout}"
         for name in env.rewrite
-        if name not in tracked and disk.entry_kind(checkout, name) == "absent"
+        if name not in tracked and untrusted.kind(checkout, name) == "absent"
     ]
     return found + copies.remarks
 
@@ -139,7 +139,7 @@ def _flat(values: dict[str, Any], written: Any, origin: str, prefix: str = "") -
 def _known_products(project: Project) -> list[Value]:
     """What is known of steps that do not say themselves what they make."""
     found, steps = [], project.config.setup
-    products = products_of(steps, disk.reader(project.repository.checkout))
+    products = products_of(steps, untrusted.reader(project.repository.checkout))
     for at, (step, product) in enumerate(zip(steps, products, strict=True)):
         if product and step.produces is None:
             origin = f"known of: {step.run}"

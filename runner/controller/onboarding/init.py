@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner import resources
-from runner.adapters.files import disk, yaml_file, yaml_tree
+from runner.adapters.files import disk, untrusted, yaml_file, yaml_tree
 from runner.controller.project import CONFIG_FILE, Repository, open_repository
 from runner.domain.detect import ComposeFile, Findings, Listing, detect
 from runner.domain.detect.compose import NAMES as COMPOSE_NAMES
@@ -77,7 +77,7 @@ def _look(repository: Repository) -> Listing:
     checkout = repository.checkout
 
     def read(file: str) -> str:
-        data = disk.read_untrusted(checkout / file, READ_AT_MOST) or b""
+        data = untrusted.read(checkout / file, READ_AT_MOST) or b""
         return data.decode(errors="replace")
 
     def is_executable(file: str) -> bool:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.git.private import filters_of
 from runner.adapters.git.repository import LFS_CONFIG
 from runner.controller.operation import Operation
@@ -67,7 +67,7 @@ def _write(operation: Operation, worktree: Path, commit: str, paths: Sequence[st
                 with tempfile.TemporaryFile(dir=operation.records.folder(operation.id)) as made:
                     operation.git.smudge(worktree, rules, commit, path, made)
                     made.seek(0)
-                    there = disk.look_untrusted(worktree / path, worktree)
+                    there = untrusted.look(worktree / path, worktree)
                     mode = there.st_mode & 0o777 if there else 0o644
                     disk.write_below(worktree, path, made, mode)
                 written.append(path)
@@ -99,7 +99,7 @@ def _as_committed(
 ) -> Iterator[str]:
     """Those of these paths that are regular files with exactly what is committed."""
     for path in paths:
-        if disk.entry_kind(worktree, path) == "file":
-            there = disk.read_untrusted(worktree / path, POINTER, below=worktree)
+        if untrusted.kind(worktree, path) == "file":
+            there = untrusted.read(worktree / path, POINTER, below=worktree)
             if there == operation.git.blob(commit, path):
                 yield path

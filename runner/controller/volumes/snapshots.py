@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters.engine.protocol import Filter
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.operation import ProjectOperation
@@ -68,7 +68,7 @@ def steps_read(operation: ProjectOperation, image: str, read: Read) -> Steps:
 
 def steps_of(operation: ProjectOperation, image: str) -> Steps:
     """The steps with the instance's files as they are now."""
-    return steps_read(operation, image, disk.reader(Path(operation.record.worktree)))
+    return steps_read(operation, image, untrusted.reader(Path(operation.record.worktree)))
 
 
 def open_numbers(operation: ProjectOperation, steps: Steps) -> Iterator[int]:
@@ -78,8 +78,8 @@ def open_numbers(operation: ProjectOperation, steps: Steps) -> Iterator[int]:
     for number, product in enumerate(steps.products):
         if product and not set(product.paths) & operation.record.mounts.keys():
             paths = set(product.paths) - set(operation.record.copying)
-            kinds = {disk.entry_kind(worktree, path) for path in paths}
-            filled = any(disk.holds_anything(worktree / path, worktree) for path in paths)
+            kinds = {untrusted.kind(worktree, path) for path in paths}
+            filled = any(untrusted.holds_anything(worktree / path, worktree) for path in paths)
             if kinds <= {"absent", "folder"} and not filled:
                 yield number
 

@@ -8,6 +8,7 @@ from runner.domain.sizes import shown_size
 
 PORTS_FILE = ".ports.env"
 ENV_FILE = ".env"
+ENV_BYTES = 2**20  # of an .env file; one with keys and certificates is larger than 64 KiB
 LONGEST = 120 * 2**10  # bytes
 BLOCK_START = "# >>> treedock: generated, replaced by every `treedock up` >>>"
 BLOCK_END = "# <<< treedock <<<"
