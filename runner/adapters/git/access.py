@@ -64,9 +64,8 @@ class Access:
         self.checkout = checkout or common_dir
         self._safe_for: set[Path] = set()  # git directories whose drivers no branch steers
         self._differs = False  # whether worktrees can have configuration of their own
-        self._gitlinks: dict[str, bool] = {}
-        self._changed: dict[tuple[str, str], dict[str, str]] = {}
         self.marks: dict[Path, tuple[object, Marked]] = {}
+        self.last_index: tuple[object, str] = (None, "")  # what the last index holds that was read
         self._configurations: dict[Path, tuple[object, list[tuple[str, str]]]] = {}
         self._ref_files = RefFiles(common_dir)
         self.look_cpu = LOOK_CPU
@@ -371,7 +370,8 @@ def _personal_files() -> list[Path]:
     home = os.environ.get("HOME", "")
     more = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     named = [os.environ.get(name, "") for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")]
-    return [Path(p) for p in (f"{home}/.gitconfig", f"{more}/git/config", "/etc/gitconfig", *named)]
+    files = [f"{home}/.gitconfig", f"{more}/git/config", "/etc/gitconfig", *filter(None, named)]
+    return [Path(file) for file in files]
 
 
 def _stamp_of(files: list[Path]) -> object:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from runner.adapters.files import untrusted
@@ -11,6 +12,8 @@ from runner.adapters.git.rehearsal import rehearsal
 from runner.adapters.git.repository import Git
 from runner.domain.errors import BaseMoved, Refused
 from runner.domain.text import listed, shell_word
+
+Begin = Callable[[], None]
 
 TRIES = 3  # how often a checkout may go to another branch while we look
 NAMED = 10  # files in one command
@@ -115,19 +118,30 @@ def foreseen(git: Git, branch: str, commit: str, heads: Mapping[str, str]) -> di
         return {}
     found = {}
     uncommitted = git.uncommitted(holder.path)
-    with rehearsal(git, commit) as place:
-        merged = place.merges([(commit, head) for head in heads.values()])
-        made = {
-            key: (commit, place.commit(one.tree, [commit, head]))
-            for (key, head), one in zip(heads.items(), merged, strict=True)
-            if one.tree
-        }
-        changed = place.changed_files(made.values())
-    for key, pair in made.items():
-        files = _touched(holder.path, changed[pair], uncommitted)
+    for key, changed in _brought(git, commit, heads).items():
+        files = _touched(holder.path, changed, uncommitted)
         if files:
             found[key] = _overwriting(git, holder.path, files)
     return found
+
+
+def _brought(git: Git, commit: str, heads: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The files that each head would change if it were merged into a commit; without those that
+    conflict."""
+    ahead = {key: head for key, head in heads.items() if git.is_ancestor(commit, head)}
+    found = {key: git.changed_between(commit, head) for key, head in ahead.items()}
+    apart = {key: head for key, head in heads.items() if key not in ahead}
+    if not apart:
+        return found
+    with rehearsal(git, commit) as place:
+        merged = place.merges([(commit, head) for head in apart.values()])
+        made = {
+            key: (commit, place.commit(one.tree, [commit, head]))
+            for (key, head), one in zip(apart.items(), merged, strict=True)
+            if one.tree
+        }
+        changed = place.changed_files(made.values())
+    return found | {key: changed[pair] for key, pair in made.items()}
 
 
 def _overwriting(git: Git, checkout: Path, files: list[str]) -> Refused:
@@ -137,26 +151,21 @@ def _overwriting(git: Git, checkout: Path, files: list[str]) -> Refused:
     )
 
 
-def land(git: Git, branch: str, expected: str, commit: str) -> None:
+def land(git: Git, branch: str, expected: str, commit: str, begin: Begin) -> None:
     """Move `branch` from `expected` to its descendant `commit`, files and all. Repository lock.
+    `begin` is called when nothing is in the way, before anything is touched.
 
     Raises BaseMoved where it is elsewhere by now, Refused where git cannot update the files.
     """
-    _move(
-        git, branch, expected, commit,
-        lambda index: index.fast_forward(branch, commit),
-        lambda: require_free(git, branch, expected, commit),
-    )  # fmt: skip
+    act = partial(HeldIndex.fast_forward, branch=branch, commit=commit)
+    _move(git, branch, expected, commit, begin, act)
 
 
-def put_back(git: Git, branch: str, expected: str, commit: str) -> None:
+def put_back(git: Git, branch: str, expected: str, commit: str, begin: Begin) -> None:
     """Move `branch` from `expected` back to its ancestor `commit`, files and all. Repository
     lock. Raises what `land` does."""
-    _move(
-        git, branch, expected, commit,
-        lambda index: index.move_back(branch, expected, commit),
-        lambda: require_free(git, branch, expected, commit),
-    )  # fmt: skip
+    act = partial(HeldIndex.move_back, branch=branch, expected=expected, commit=commit)
+    _move(git, branch, expected, commit, begin, act)
 
 
 def _move(
@@ -164,16 +173,17 @@ def _move(
     branch: str,
     expected: str,
     commit: str,
+    begin: Begin,
     act: Callable[[HeldIndex], None],
-    check: Callable[[], None],
 ) -> None:
     for _ in range(TRIES):
         _require_at(git, branch, expected)
+        require_free(git, branch, expected, commit)
         holder = checkout_of(git, branch)
+        begin()
         if holder is None:
             git.update_refs({f"refs/heads/{branch}": (commit, expected)})
             return
-        check()
         with held_index(git, holder.path) as index:
             # git moves whatever HEAD is on; from here on nothing else changes that.
             there = index.is_on(branch)

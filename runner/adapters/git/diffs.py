@@ -92,12 +92,6 @@ class Text:
     cut: bool = False
 
 
-def fork_point(git: Git, base: str, head: str) -> str | None:
-    """The merge base of two commits, or None where their histories are unrelated."""
-    done = git.run("merge-base", base, head, check=False)
-    return done.stdout.decode().strip() if done.returncode == 0 else None
-
-
 def empty_tree(git: Git) -> str:
     """What to compare with where there is no merge base."""
     return git.run("hash-object", "-t", "tree", "--stdin", stdin=b"").stdout.decode().strip()

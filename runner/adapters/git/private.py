@@ -116,7 +116,7 @@ class OwnGit:
             disk.remove_tree(left)
         new = self.folder.with_name(f"git.new-{os.getpid()}")
         sha256 = config.get("extensions.objectformat") == "sha256"
-        self._git.init_bare(new, start.branch, sha256=sha256)
+        make_bare(new, start.branch, sha256=sha256)
         borrowed = self.alternates(places.objects)
         alternates = [places.objects, *(a.target for a in borrowed)]
         (new / "objects/info/alternates").write_text("".join(f"{a}\n" for a in alternates))
@@ -262,6 +262,18 @@ class OwnGit:
         found = [os.fsdecode(words[0]) for words in logged if words]
         ids = [commit for commit in found if _ID.fullmatch(commit)]
         return tuple(dict.fromkeys([top, *reversed(ids)]))
+
+
+def make_bare(folder: Path, branch: str, *, sha256: bool) -> None:
+    """An empty repository in `folder` (gitrepository-layout), with nothing of the user's own
+    template."""
+    for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+        (folder / name).mkdir(parents=True)
+    (folder / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+    version = {"core.repositoryformatversion": "1" if sha256 else "0"}
+    extensions = {"extensions.objectformat": "sha256"} if sha256 else {}
+    (folder / "config").write_text(_rendered({**version, "core.bare": "true", **extensions}))
+    step("make an empty repository")
 
 
 def is_ref_name(name: str) -> bool:

@@ -36,39 +36,31 @@ class Holders:
         archived = [f"--glob={self.archive}"] if self.archive else []
         return [*excluded, "--branches", "--remotes", *archived]
 
+    def ids(self, git: Git) -> set[str]:
+        """What these refs are at now."""
+        going = {f"refs/heads/{branch}" for branch in self.going}
+        archived = [self.archive] if self.archive else []
+        found = git.refs("refs/heads", "refs/remotes", *archived)
+        return {id_ for name, id_ in found.items() if name not in going}
+
 
 def below(git: Git, prefix: str, *others: str) -> list[Ref]:
     """The refs below `prefix`, by name; `others` too, by their full names."""
-    fields = ("objectname", "objecttype", "*objectname", "*objecttype", "refname")
-    shape = "%00".join(f"%({field})" for field in fields)
-    found = []
-    out = git.output("for-each-ref", f"--format={shape}", "--", prefix, *others)
-    # Not splitlines(): a name may hold what Unicode, but not git, takes for the end of a line.
-    for line in filter(None, out.split("\n")):
-        id_, kind, inner, inner_kind, name = line.split("\0")
-        peeled = inner if inner_kind == "commit" else None
-        commit = id_ if kind == "commit" else peeled
-        found.append(Ref(name.removeprefix(f"{prefix}/"), id_, commit))
-    return found
+    found = git.refs(prefix, *others)
+    branches = {id_ for name, id_ in found.items() if name.startswith("refs/heads/")}
+    meant = git.commits_meant(set(found.values()) - branches) | {id_: id_ for id_ in branches}
+    return [Ref(name.removeprefix(f"{prefix}/"), id_, meant[id_]) for name, id_ in found.items()]
 
 
 def unheld(git: Git, commits: Iterable[str], holders: Holders) -> set[str]:
     """Those of `commits` that nobody holds."""
     asked = set(commits)
-    return asked & set(_unheld(git, asked, holders))
+    return asked & set(git.unheld(asked, holders.ids(git)))
 
 
 def count_unheld(git: Git, commits: Iterable[str], holders: Holders) -> int:
     """How many commits are reachable from `commits` that nobody holds."""
-    return len(_unheld(git, set(commits), holders))
-
-
-def _unheld(git: Git, commits: set[str], holders: Holders) -> list[str]:
-    if not commits:
-        return []
-    lines = "".join(f"{commit}\n" for commit in sorted(commits)).encode()
-    done = git.run("rev-list", "--stdin", "--not", *holders.arguments, stdin=lines)
-    return done.stdout.decode().split()
+    return len(git.unheld(commits, holders.ids(git)))
 
 
 def commits_at(

@@ -20,6 +20,7 @@ from runner.adapters.failpoints import step
 from runner.adapters.files import disk
 from runner.adapters.git.process import failed, quoted_path, safe_flags, spawn
 from runner.adapters.git.repository import Git, Merged
+from runner.domain.errors import GitFailed
 
 TIMEOUT = 300  # seconds
 _FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"
@@ -178,9 +179,10 @@ def merge_trees(git: Git, ours: str, theirs: str, base: str) -> Merged:
     """The real merge of two commits under the attributes of `base`, its objects in the main
     repository. Raises GitFailed for unrelated histories, and what `rehearsal` does."""
     git.require_safe_drivers()
+    if git.fork_point(ours, theirs) is None:
+        raise GitFailed(f"{ours[:10]} and {theirs[:10]} have no common ancestor.")
     with _scratch() as folder:
         place = Rehearsal(git, folder, base, None)
-        place.run("merge-base", ours, theirs)
         (merged,) = place.merges([(ours, theirs)])
         step("git merge-tree")
         return merged
@@ -251,11 +253,8 @@ def _histories(commits: Sequence[str], walked: Sequence[str], oldest: str) -> Hi
 
 def write_attributes(git: Git, commit: str, folder: Path) -> None:
     """Write every .gitattributes of a commit below `folder`."""
-    listed = git.run("ls-tree", "-r", "-z", "--full-tree", commit).stdout
-    found = {}
-    for entry in os.fsdecode(listed).split("\0"):
-        facts, _, path = entry.partition("\t")
-        if path.rpartition("/")[2] == _ATTRIBUTES and facts.startswith("100"):
-            found[path] = facts.split(" ")[2]
-    for path, blob in found.items():
-        disk.write_below(folder, path, git.run("cat-file", "blob", blob).stdout)
+    if _ATTRIBUTES.encode() not in git.listing(commit):
+        return
+    for mode, blob, path in git.files_of(commit):
+        if path.rpartition("/")[2] == _ATTRIBUTES and mode.startswith("100"):
+            disk.write_below(folder, path, git.run("cat-file", "blob", blob).stdout)

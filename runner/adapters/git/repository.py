@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.adapters.failpoints import step
 from runner.adapters.files import untrusted
+from runner.adapters.git.commits import Commits
 from runner.adapters.git.process import TIMEOUT, environment, failed, safe_flags, spawn
-from runner.adapters.git.worktrees import Worktrees
-from runner.domain.errors import GitFailed, NotFound, Refused
-from runner.domain.text import with_words
+from runner.domain.errors import GitFailed, NotFound
 
 LFS_CONFIG = ".lfsconfig"
 
@@ -84,14 +82,8 @@ def create(folder: Path, message: str) -> None:
             raise failed(done)
 
 
-class Git(Worktrees):
+class Git(Commits):
     """The repository with this common git directory. Methods raise GitFailed unless said."""
-
-    def commit(self, name: str) -> str | None:
-        """The id of the commit that `name` means, or None."""
-        arguments = ["--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
-        done = self.run("rev-parse", *arguments, check=False)
-        return done.stdout.decode().strip() if done.returncode == 0 else None
 
     def branch(self, name: str) -> str | None:
         """The commit at the head of a local branch, or None where there is no such branch."""
@@ -142,12 +134,6 @@ class Git(Worktrees):
         local = [name.removeprefix("refs/heads/") for name in self.refs("refs/heads")]
         return local, default or None
 
-    def is_ancestor(self, older: str, newer: str) -> bool:
-        done = self.run("merge-base", "--is-ancestor", older, newer, check=False)
-        if done.returncode not in (0, 1):
-            raise failed(done)
-        return done.returncode == 0
-
     def ahead_behind(self, branch: str, base: str) -> tuple[int, int]:
         """How many commits `branch` has that `base` lacks, and the other way round."""
         behind, ahead = self.output(
@@ -177,7 +163,7 @@ class Git(Worktrees):
         merged = self.run("merge-tree", "--write-tree", base, branch, check=False)
         if merged.returncode == 0 and merged.stdout.decode().strip() == self._tree(base):
             return True
-        fork = self.run("merge-base", base, branch, check=False).stdout.decode().strip()
+        fork = self.fork_point(base, branch)
         if not fork:
             return False
         whole = self._patch_ids("diff-tree", fork, branch)
@@ -219,15 +205,6 @@ class Git(Worktrees):
         found = {file.read_text().strip() for file in files if file.exists()}
         return {name.removeprefix("refs/heads/") for name in found}
 
-    def changed_between(self, old: str, new: str) -> dict[str, str]:
-        """Path -> 'A', 'M', 'D' or 'T' for every file that differs between two commits, by their
-        ids."""
-        if (old, new) not in self._changed:
-            arguments = ["-r", "--name-status", "-z", "--no-renames", "--no-commit-id"]
-            fields = os.fsdecode(self.run("diff-tree", *arguments, old, new).stdout).split("\0")
-            self._changed[old, new] = dict(zip(fields[1::2], fields[::2], strict=False))
-        return self._changed[old, new]
-
     def missing(self, ids: list[str]) -> list[str]:
         """Which of these objects are not here."""
         asked = "".join(f"{one}\n" for one in ids).encode()
@@ -242,19 +219,6 @@ class Git(Worktrees):
         done = self.run("rev-list", *arguments, check=False)
         return int(done.stdout) if done.returncode == 0 else None
 
-    def names(self, commit: str) -> list[str]:
-        """The paths of all files of a commit."""
-        out = self.run("ls-tree", "-r", "-z", "--full-tree", "--name-only", commit).stdout
-        return os.fsdecode(out).split("\0")[:-1]
-
-    def has_gitlinks(self, commit: str) -> bool:
-        """Whether a commit, given by its id, has submodules. Looked up once for each."""
-        if commit not in self._gitlinks:
-            out = self.run("ls-tree", "-r", "-z", commit).stdout
-            entries = out.split(b"\0")
-            self._gitlinks[commit] = any(entry.startswith(b"160000 ") for entry in entries)
-        return self._gitlinks[commit]
-
     def fetch(self, branch: str, timeout: float) -> None:
         """Bring what is known of a branch at its remote up to date. GitFailed after `timeout`
         seconds, and where it has no remote."""
@@ -265,30 +229,6 @@ class Git(Worktrees):
         alone = ["--quiet", "--no-tags", "--no-recurse-submodules"]
         self.ask("fetch", *alone, "--", remote, refspec, timeout=timeout)
 
-    def init_bare(self, folder: Path, branch: str, *, sha256: bool) -> None:
-        """An empty repository in `folder`, with nothing of the user's own template."""
-        kind = "sha256" if sha256 else "sha1"
-        arguments = ["init", "--quiet", "--bare", "--template=", f"--object-format={kind}"]
-        where = [f"--initial-branch={branch}", "--", str(folder)]
-        done = spawn(["git", *safe_flags(), *arguments, *where], cwd=self.common_dir)
-        step("git init")
-        if done.returncode:
-            raise failed(done)
-
-    def commit_tree(self, tree: str, parents: list[str], message: str) -> str:
-        """The id of a new commit. Raises Refused where git knows no author."""
-        given = [part for parent in parents for part in ("-p", parent)]
-        done = self.run(
-            "commit-tree", tree, *given, stdin=message.encode(errors="replace"), check=False
-        )
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()
-            raise Refused(
-                with_words("git could not make a commit", said),
-                hint='Tell git who you are: git config --global user.name "...", user.email "..."',
-            )
-        return done.stdout.decode().strip()
-
     def is_lfs_of(self, worktree: Path, base: str | None) -> bool:
         """Whether the addresses that git-lfs finds in a worktree's .lfsconfig are those of the
         commit `base`: else a branch decides where this machine sends requests, and as who."""
@@ -296,6 +236,8 @@ class Git(Worktrees):
             return True  # nothing is downloaded without it
         head, name = self.head_of(worktree), LFS_CONFIG
         there = os.path.lexists(worktree / name)
+        if not there:
+            self.listing(head)  # what looks for submodules needs it next, and blob() then knows
         found = untrusted.read(worktree / name) if there else self.blob(head, name)
         if found is None:
             return not there
@@ -303,17 +245,6 @@ class Git(Worktrees):
             return False
         landed = found == self.blob(head, name) and self.is_ancestor(head, base)
         return landed or found == self.blob(base, name)
-
-    def blob(self, commit: str, path: str) -> bytes | None:
-        """The content of a file of a commit, or None where there is none."""
-        name = f"{commit}:{path}"
-        done = self.run("cat-file", "blob", name, check=False)
-        return done.stdout if done.returncode == 0 else None
-
-    def object_id(self, commit: str, path: str) -> str | None:
-        """The id of a file of a commit, or None where there is none."""
-        done = self.run("rev-parse", "--verify", "--quiet", f"{commit}:{path}", check=False)
-        return done.stdout.decode().strip() if done.returncode == 0 else None
 
     def delete_branch(self, branch: str, commit: str) -> None:
         """Delete a local branch if it still is at `commit`. Repository lock."""

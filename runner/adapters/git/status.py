@@ -51,10 +51,8 @@ def entries(
 
 def marks(git: Access, git_dir: Path, checkout: Path) -> Marked:
     """What the index of a checkout says beside the content of files. Kept until it is written."""
-    try:
-        seen = (git_dir / "index").stat()
-        stamp = (seen.st_ino, seen.st_mtime_ns, seen.st_size)
-    except OSError:
+    stamp = _stamp(git_dir)
+    if stamp is None:
         return _read_marks(git, git_dir, checkout)
     known = git.marks.get(git_dir)
     if known is None or known[0] != stamp:
@@ -65,7 +63,7 @@ def marks(git: Access, git_dir: Path, checkout: Path) -> Marked:
 def _read_marks(git: Access, git_dir: Path, checkout: Path) -> Marked:
     skipped, assumed, links = list[str](), list[str](), list[str]()
     # 'H 100644 id 0\tpath': S for skip-worktree, small letters for assume-unchanged
-    for entry in _listed(git, git_dir, checkout, {}).split("\0"):
+    for entry in _own_index(git, git_dir, checkout).split("\0"):
         if entry[:1] in ("S", "s"):
             skipped.append(entry.partition("\t")[2])
         if entry[:1].islower():
@@ -77,14 +75,33 @@ def _read_marks(git: Access, git_dir: Path, checkout: Path) -> Marked:
 
 def index_differs(git: Access, git_dir: Path, checkout: Path, other: Path) -> list[str]:
     """Paths that the index in the file `other` has otherwise than that of a checkout."""
+    own = set(_own_index(git, git_dir, checkout).split("\0"))
     with tempfile.TemporaryDirectory(prefix="treedock-index-") as folder:
         copy = Path(folder) / "index"
         copy.write_bytes(untrusted.read(other, INDEX) or b"")
-        entries = [
-            set(_listed(git, git_dir, checkout, env).split("\0"))
-            for env in ({}, {"GIT_INDEX_FILE": str(copy)})
-        ]
-    return sorted({entry.partition("\t")[2] for entry in entries[0] ^ entries[1]})
+        env = {"GIT_INDEX_FILE": str(copy)}
+        entries = own ^ set(_listed(git, git_dir, checkout, env).split("\0"))
+    return sorted({entry.partition("\t")[2] for entry in entries})
+
+
+def _own_index(git: Access, git_dir: Path, checkout: Path) -> str:
+    """The entries of the index of a checkout. Those of one are kept until it is written: an index
+    of 50,000 files has 5 MB."""
+    stamp = _stamp(git_dir)
+    kept, text = git.last_index
+    if stamp is None or kept != stamp:
+        text = _listed(git, git_dir, checkout, {})
+        git.last_index = (stamp, text)
+    return text
+
+
+def _stamp(git_dir: Path) -> object:
+    """What tells whether the index in a git directory was written since; None without one."""
+    try:
+        seen = (git_dir / "index").stat()
+    except OSError:
+        return None
+    return (git_dir, seen.st_ino, seen.st_mtime_ns, seen.st_size)
 
 
 def _listed(git: Access, git_dir: Path, checkout: Path, env: dict[str, str]) -> str:

@@ -1,9 +1,11 @@
 """Linked worktrees: made, found again, removed."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.adapters.failpoints import step
 from runner.adapters.files import disk
 from runner.adapters.git.checkout import KEYS, Checkout
 from runner.domain.errors import Refused
@@ -49,10 +51,8 @@ class Worktrees(Checkout):
         worktree of this repository stays. Returns whether the folder is gone. Repository lock."""
         gone = self._delete_files(path)
         for entry in self.worktree_entries(path):
-            if gone:
-                self.run("worktree", "remove", "--force", "--force", "--", str(path))
-            else:  # git itself refuses where the two do not name each other
-                disk.remove_tree(entry)
+            _remove_entry(entry)
+            step("remove the entry of a worktree")
         return gone
 
     def owns(self, worktree: Path) -> bool:
@@ -77,3 +77,13 @@ class Worktrees(Checkout):
         elif path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
             path.rmdir()
         return not os.path.lexists(path)
+
+
+def _remove_entry(entry: Path) -> None:
+    """Delete git's own folder for a worktree; what it is found by goes last."""
+    for path in list(entry.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != "gitdir":
+            path.unlink()
+    shutil.rmtree(entry)

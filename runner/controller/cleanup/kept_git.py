@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.adapters.files import disk, untrusted
 from runner.adapters.git import quarantine
-from runner.adapters.git.private import OwnGit
+from runner.adapters.git.private import OwnGit, make_bare
 from runner.adapters.git.repository import Git
 from runner.controller.instance.private_git import own_git
 from runner.controller.operation import Operation
@@ -30,7 +30,7 @@ def make_readable(operation: Operation, new: Path, archive: Path) -> list[str]:
         refs = _whole(operation.git, own)
         if refs:
             made, sha256 = new / FOLDER, len(next(iter(refs.values()))) == 64
-            operation.git.init_bare(made, "main", sha256=sha256)
+            make_bare(made, "main", sha256=sha256)
             borrowed = f"{archive / 'git/objects'}\n{operation.repository.common_dir / 'objects'}\n"
             disk.write_atomically(made / "objects/info/alternates", borrowed.encode())
             lines = "".join(f"{id_} refs/heads/{ref}\n" for ref, id_ in sorted(refs.items()))

@@ -29,17 +29,15 @@ def take_back(repository: Repository, landing: Landing, emit: Emit) -> None:
 def _journalled(
     repository: Repository,
     landing: Landing,
-    act: Callable[[Git, str, str, str], None],
+    act: Callable[[Git, str, str, str, base_branch.Begin], None],
     emit: Emit,
 ) -> None:
     with Operation(repository, "", emit).repository_locked():
         _settle(repository, emit)
         git, journal = repository.git, Journal(repository.records.root)
-        if act is base_branch.land:
-            base_branch.require_free(git, landing.base, landing.expected, landing.candidate)
-        journal.begin(landing)
+        move = (landing.base, landing.expected, landing.candidate)
         try:
-            act(git, landing.base, landing.expected, landing.candidate)
+            act(git, *move, lambda: journal.begin(landing))
         except Refused:  # nothing is half done, so nothing is to be undone
             _conclude(repository, landing)
             journal.erase()

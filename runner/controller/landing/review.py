@@ -72,7 +72,7 @@ def review(repository: Repository, instance: str, emit: Emit, *, patches: bool =
     head, synced = _newest_head(operation)
     base = base_commit(operation)
     git, record = repository.git, operation.record
-    fork = diffs.fork_point(git, base, head)
+    fork = git.fork_point(base, head)
     if fork is None:
         operation.warn(f"{record.branch} and {record.base} share no history; all of it is shown")
     start = fork or diffs.empty_tree(git)
@@ -112,7 +112,7 @@ def base_commit(operation: Operation) -> str:
 
 def warn_of_flagged(operation: Operation, base: str, commit: str) -> None:
     """Name what it changes of files that people, tools or a host's CI run later."""
-    start = diffs.fork_point(operation.git, base, commit) or diffs.empty_tree(operation.git)
+    start = operation.git.fork_point(base, commit) or diffs.empty_tree(operation.git)
     for flag in flags(operation.git, diffs.changes(operation.git, start, commit)):
         operation.warn(f"it changes {printable(flag.path)}: {flag.reason}")
 
