@@ -16,7 +16,7 @@ def test_an_abandoned_throwaway_instance_is_told_and_removed(shop: Shop) -> None
     operation = throwaway.GateOperation(
         throwaway.gate_project(project), "gate.dead.0", shop.events.append
     )
-    gates.bring_up(operation, head, head, [])
+    gates.require_green(operation, head, head, [])
     (told,) = unfinished(project, fix=False, emit=shop.events.append)
     assert "gate.dead.0" in told.message
     (mended,) = unfinished(project, fix=True, emit=shop.events.append)
@@ -32,7 +32,7 @@ def test_one_that_somebody_works_on_is_left_alone(shop: Shop) -> None:
         throwaway.gate_project(project), "gate.busy.0", shop.events.append
     )
     with operation.locked():
-        gates.bring_up(operation, head, head, [])
+        gates.require_green(operation, head, head, [])
         (told,) = unfinished(project, fix=True, emit=shop.events.append)
     assert told.status == "ok"
     assert not told.fixed

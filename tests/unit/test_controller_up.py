@@ -353,6 +353,16 @@ def test_list_goes_on_without_an_engine_and_says_so(shop: Shop) -> None:
 # --- set-up, reset, services ----------------------------------------------------------------
 
 
+def test_what_verify_said_before_a_step_ran_counts_no_more(shop: Shop) -> None:
+    shop.configure(verify="test ! -e broken")
+    shop.up("auth")
+    shop.configure(setup=[{"run": "touch broken"}])
+    for _ in range(2):
+        assert "verify failed with exit code 1" in shop.refusal("auth").message
+    (shop.tree("auth") / "broken").unlink()
+    shop.up("auth")
+
+
 def test_a_set_up_step_that_fails_keeps_its_log_and_up_again_resumes_there(shop: Shop) -> None:
     steps = [{"run": "echo x >>first"}, {"run": "echo trying; cat wanted"}, {"run": "echo x >last"}]
     shop.configure(setup=steps)

@@ -176,7 +176,7 @@ def test_a_throwaway_instance_has_its_own(beside: Shop) -> None:
     operation = throwaway.GateOperation(
         throwaway.gate_project(project), "gate.run.0", beside.events.append
     )
-    gates.bring_up(operation, head, head, [])
+    gates.require_green(operation, head, head, [])
     assert statuses(beside, "gate.run.0") == {"cache": "running"}
     throwaway.dispose(operation)
     assert beside.engine.containers() == []

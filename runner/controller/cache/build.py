@@ -14,9 +14,8 @@ from runner.adapters.git.first_parents import before_changes
 from runner.adapters.store import locks
 from runner.adapters.store.records import now
 from runner.adapters.store.snapshots import Snapshot
-from runner.controller.instance.container import ensure_running
+from runner.controller.instance.bring_up import bring_up_to_set_up
 from runner.controller.instance.setup import ensure_setup, named
-from runner.controller.instance.sidecars import ensure_sidecars
 from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
 from runner.controller.operation import ProjectOperation
 from runner.controller.volumes.layers import copy_folders, put_folders
@@ -121,11 +120,9 @@ def _made(
     inner.change(mounts=volumes)
     take_known(inner, steps)
     ensure_mounted(inner, image)
-    running = ensure_running(inner, image, authority)
-    ensure_sidecars(inner, running.id, fresh=running.fresh, authority=authority)
-    ensure_setup(inner, running.id, running.env, until=number)
+    running = bring_up_to_set_up(inner, image, authority, steps=number)
     before = _files(inner)
-    ensure_setup(inner, running.id, running.env)
+    ensure_setup(inner, running)
     step = steps.steps[number]
     filled = ["sh", "-c", _FILLED, "sh", *products]
     empty = inner.engine.exec(running.id, filled, workdir=WORKSPACE).exit_code != 0

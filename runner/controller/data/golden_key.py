@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runner.adapters.files import untrusted
@@ -18,17 +18,17 @@ SCRIPTS = 64  # files that are looked through
 SCRIPT = 16 * 2**20  # bytes of each: a dump names a port where it likes
 
 
-def golden_key(operation: ProjectOperation, database: Database, server: str | None = None) -> str:
+def golden_key(operation: ProjectOperation, database: Database, images: Sequence[str] = ()) -> str:
     """Changes whenever the reset command could make other data: with the command, the files that
-    it reads, the database server and its settings, the images, and the user. `server` is the
-    image of a sidecar that is not there yet.
+    it reads, the database server and its settings, the images, and the user. `images`
+    are those of the container and the database's sidecar where these are not there yet.
 
     Where nobody knows which files it reads, all of them count.
     """
     sidecar = operation.config.sidecars.get(database.beside)
-    there = operation.sidecars().get(database.beside) if sidecar and server is None else None
-    images = [found.image for found in (operation.container(), there) if found]
-    images += [server] if server else []
+    if not images:
+        there = operation.sidecars().get(database.beside) if sidecar else None
+        images = [found.image for found in (operation.container(), there) if found]
     parts = [
         database.engine, database.path, database.name, database.folder, database.reset,
         sidecar_key(sidecar) if sidecar else "", *map(operation.engine.image, images),

@@ -5,29 +5,23 @@ it, copy-on-write where the database lies in a volume, and does not run the comm
 
 import contextlib
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from runner.adapters.files import disk, untrusted
+from runner.adapters.files import disk
 from runner.adapters.git.first_parents import is_newest_of
-from runner.adapters.store import locks
 from runner.adapters.store.records import now
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.cache.build import snapshot_labels
-from runner.controller.cache.prune import prune
 from runner.controller.data.database import required_adapter, site_of
-from runner.controller.data.golden_key import golden_key, inputs, is_personal
-from runner.controller.instance import images
-from runner.controller.instance.setup import named
+from runner.controller.data.golden_key import inputs
 from runner.controller.instance.sidecars import await_ready, data_of, wanted_sidecar
 from runner.controller.operation import ProjectOperation
-from runner.controller.volumes.layers import COPY, can_overlay, copying
+from runner.controller.volumes.layers import COPY, copying
 from runner.controller.volumes.snapshots import whole
-from runner.domain.cache.produces import products_of
 from runner.domain.config.sections import Database
+from runner.domain.data.initial import Restore
 from runner.domain.errors import CommandFailed, EngineFailed, Refused, RunnerError
-from runner.domain.git.hooks import installs_hooks
 from runner.domain.instance import container as names
 from runner.domain.instance.container import VolumeMount
 from runner.domain.text import sentences
@@ -36,97 +30,49 @@ STOP_TIMEOUT = 60  # seconds; what is copied has to be whole
 FROM = "/run/treedock/from"
 
 
-@dataclass(frozen=True)
-class InitialData:
-    """The first reset of an instance: of which `key`, the state `found` that it need not run for,
-    whether what it makes is kept for others, and why its data is its `own`."""
-
-    key: str = ""
-    found: Snapshot | None = None
-    keeps: bool = False
-    own: str = ""
+def find(operation: ProjectOperation, key: str) -> str | None:
+    """The volume with the golden state `key`, '' for one in a file; None where it is not whole."""
+    found = whole(operation.repository, key)
+    if found is None or not (found.volumes or operation.repository.snapshots.file(key).exists()):
+        return None
+    return found.volumes.get("", "")
 
 
-@contextlib.contextmanager
-def first_reset(
-    operation: ProjectOperation, authority: Path | None, *, untouched: bool, fresh: bool = False
-) -> Iterator[InitialData]:
-    """What the first reset has to begin with. Of several instances at once that would make the
-    same one does, and the others wait for it. `untouched`: nothing has run in this one yet;
-    `fresh`: the command is to run whatever is known. The instance's container runs."""
-    database = operation.config.database
-    if database is None or database.reset is None or operation.record.reset_key is not None:
-        yield InitialData()
-        return
-    why = _own(operation, database)
-    if why or fresh:
-        yield InitialData(own="" if fresh else f"its data is its own: {why}")
-        return
-    server = _server(operation, database, authority)
-    snapshots, key = operation.repository.snapshots, golden_key(operation, database, server)
-    found = _whole(operation, key)
-    if found or not (untouched and _is_base(operation, database)):
-        yield InitialData(key, found, own="" if found else "no golden state for this database yet")
-        return
-    waited: list[str] = []
-
-    def wait(who: str) -> None:
-        waited.append(who)
-        operation.say(
-            f"waiting for the database that another one makes for {operation.project.base}"
-        )
-
-    with contextlib.ExitStack() as held:
-        held.enter_context(locks.hold(snapshots.lock(key), waiting=wait))
-        found = _whole(operation, key)
-        if found or waited:  # who waited while another one tried in vain does not try again
-            held.close()
-        first = InitialData(key, found, keeps=found is None and not waited)
-        yield first
-    if first.keeps:
-        with contextlib.suppress(EngineFailed):  # it counts for one at a time; the next one prunes
-            prune(operation.repository, max_size=operation.config.limits.cache)
-
-
-def begins_with(operation: ProjectOperation, database: Database, first: InitialData) -> bool:
-    """Have the golden state as the data, if there is one. Returns whether it is."""
-    if first.found is None:
-        return False
-    if operation.record.reset_begun or operation.record.reset_at is not None:
-        return False  # somebody used it since, or has set something aside
+def restored(operation: ProjectOperation, database: Database, state: Restore) -> bool:
+    """Have the golden state as the data. Returns whether it is; a copy that fails is said."""
     data = data_of(operation, database.beside)
     if data:  # it was mounted when the sidecar was made
-        return operation.record.data_lowers.get(data) == first.found.volumes.get("")
+        return operation.record.data_lowers.get(data) == state.volume
     site, adapter = site_of(operation, _container(operation)), required_adapter(operation.config)
     golden, snapshots = adapter.golden_file(site), operation.repository.snapshots
-    if golden is None or not snapshots.file(first.key).exists():
+    if golden is None or not snapshots.file(state.key).exists():
         return False
     golden.unlink(missing_ok=True)
     try:
-        disk.copy_file(snapshots.file(first.key), golden)
-        snapshots.touch(first.key)
+        disk.copy_file(snapshots.file(state.key), golden)
+        snapshots.touch(state.key)
         return adapter.reset(site)
     except (CommandFailed, Refused, OSError) as error:
         operation.warn(sentences("the golden state of the database cannot be taken:", str(error)))
         return False
 
 
-def keep(operation: ProjectOperation, database: Database, first: InitialData) -> None:
-    """Keep what the reset has made for other instances. The key's lock is held. That it cannot be
-    kept is said, and changes nothing for this instance. Raises CommandFailed where its sidecar,
+def keep(operation: ProjectOperation, database: Database, key: str) -> None:
+    """Keep what the reset has made for other instances as `key`, whose lock is held. A failure to
+    keep it is said, and changes nothing for this instance. Raises CommandFailed where its sidecar,
     which is stopped for the copy, does not come back."""
     data, volumes = data_of(operation, database.beside), {}
-    if not _is_base(operation, database):
+    if not is_base(operation, database):
         operation.warn("its data is not shared: its files were changed meanwhile")
         return
     try:
         if data:
             with operation.step("keeping its golden state for all instances"):
-                volumes[""] = _copied(operation, database.beside, data, first.key)
-        elif not _copied_file(operation, first.key):
+                volumes[""] = _copied(operation, database.beside, data, key)
+        elif not _copied_file(operation, key):
             return
         step = f"database: {database.reset}"
-        operation.repository.snapshots.write(Snapshot(first.key, "database", step, volumes, now()))
+        operation.repository.snapshots.write(Snapshot(key, "database", step, volumes, now()))
     except (CommandFailed, EngineFailed, OSError) as error:
         not_kept = "the golden state of the database is not kept for others:"
         operation.warn(sentences(not_kept, str(error)))
@@ -135,44 +81,6 @@ def keep(operation: ProjectOperation, database: Database, first: InitialData) ->
         if there:
             operation.engine.start(there.id)
             await_ready(operation, _container(operation), database.beside)
-
-
-def _own(operation: ProjectOperation, database: Database) -> str:
-    """Why no golden state is shared with this one; empty where it is."""
-    if database.engine == "command":
-        return "treedock does not know where it is"
-    if is_personal(operation, database):
-        return "the reset reads what differs in every instance"
-    sidecar = operation.config.sidecars.get(database.beside)
-    if sidecar is None:
-        return ""
-    if not sidecar.data:
-        return f"the sidecar {database.beside} has no volume"
-    # They run beside a server that holds all that they did to it before.
-    products = products_of(
-        operation.config.setup, untrusted.reader(Path(operation.record.worktree))
-    )
-    for step, product in zip(operation.config.setup, products, strict=True):
-        if product is None and not installs_hooks(step.run):
-            return f"{named(step)} may write to it (`produces` and `key` tell that it does not)"
-    container = operation.container()
-    if container and not can_overlay(operation, container.image):
-        return "the engine cannot mount overlays"
-    return ""
-
-
-def _server(operation: ProjectOperation, database: Database, authority: Path | None) -> str | None:
-    """The image of the database's sidecar."""
-    sidecar = operation.config.sidecars.get(database.beside)
-    if sidecar is None:
-        return None
-    return images.ensure_sidecar_image(operation.engine, sidecar, authority, operation.emit)
-
-
-def _whole(operation: ProjectOperation, key: str) -> Snapshot | None:
-    snapshots = operation.repository.snapshots
-    found = whole(operation.repository, key)
-    return found if found and (found.volumes or snapshots.file(key).exists()) else None
 
 
 def _copied_file(operation: ProjectOperation, key: str) -> bool:
@@ -221,7 +129,7 @@ def _run(operation: ProjectOperation, container: str, words: list[str]) -> None:
         raise CommandFailed(failed.strip())
 
 
-def _is_base(operation: ProjectOperation, database: Database) -> bool:
+def is_base(operation: ProjectOperation, database: Database) -> bool:
     """Whether the instance is at base's head, or at the newest of its first parents in which the
     reset reads the same, with nothing else in its files."""
     git, record = operation.git, operation.record

@@ -8,7 +8,6 @@ from runner.adapters.database import Adapter, Kind, Site
 from runner.adapters.store.records import now
 from runner.controller.data.database import required_adapter, site_of
 from runner.controller.data.golden_key import golden_key
-from runner.controller.data.golden_state import InitialData, begins_with, keep
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance.container import exec_env
 from runner.controller.instance.processes import run_folder, run_process, stop_processes
@@ -63,55 +62,6 @@ def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -
                 start_service(operation, container, name, env)
         for name in names:
             await_ready(operation, container, name)
-
-
-def ensure_reset(
-    operation: ProjectOperation,
-    container: str,
-    env: Mapping[str, str],
-    first: InitialData | None = None,
-) -> bool:
-    """Reset the database of an instance that never had one, by the golden state of `first` where
-    that has one. Returns whether it did.
-
-    A changed reset command is only told of: the data may be what somebody works on.
-    """
-    database = operation.config.database
-    if database is None or database.reset is None:
-        return False
-    key = reset_key(database)
-    if (
-        operation.record.reset_key is None
-        and operation.record.ready
-        and operation.record.reset_at is None
-    ):
-        # It was used without: whatever is there now is somebody's.
-        operation.say(
-            f"there is a database.reset now; make the data with: treedock db reset {operation.id}"
-        )
-        operation.change(reset_key=key)
-        return False
-    if operation.record.reset_key is None:
-        first = first or InitialData()
-        if begins_with(operation, database, first):
-            operation.change(reset_key=key, golden=first.key, reset_at=now())
-            return True
-        if first.own:
-            operation.say(first.own)
-        more = run_reset(operation, container, database, env, keeps=first.keeps)
-        if first.keeps and operation.record.golden == first.key:
-            keep(operation, database, first)
-        elif first.keeps and not more:
-            operation.warn(
-                "its data is not shared: set-up or the reset has changed what the reset reads"
-            )
-        return True
-    if operation.record.reset_key != key:
-        operation.say(
-            f"database.reset has changed; renew the data with: treedock db reset {operation.id}"
-        )
-        operation.change(reset_key=key)
-    return False
 
 
 def run_reset(

@@ -34,10 +34,11 @@ STOP_TIMEOUT = 2  # seconds; the idle process needs less than one
 
 @dataclass(frozen=True)
 class Running:
-    """A running container. `fresh` says that this `up` started it; `env` goes to every exec."""
+    """A running container. `changed` says that this bring-up started it, or anything in it; `env`
+    goes to every exec."""
 
     id: str
-    fresh: bool
+    changed: bool
     env: Mapping[str, str]
 
 
@@ -53,7 +54,7 @@ def ensure_running(operation: ProjectOperation, image: str, authority: Path | No
         if found and found.labels.get(names.LABEL_SPEC) == spec.fingerprint:
             if found.status == "running":
                 _warn_of_shadows(operation, spec)
-                return Running(found.id, fresh=False, env=env)
+                return Running(found.id, changed=False, env=env)
             if found.status == "paused":
                 operation.engine.stop(found.id, STOP_TIMEOUT)
         else:
@@ -61,7 +62,7 @@ def ensure_running(operation: ProjectOperation, image: str, authority: Path | No
         with operation.step("starting the container"):
             moved = not _start_or_move(operation, found.id)
         if not moved:
-            return Running(found.id, fresh=True, env=env)
+            return Running(found.id, changed=True, env=env)
 
 
 def ensure_stopped(operation: Operation) -> bool:

@@ -1,9 +1,10 @@
 """Set-up steps and the smoke test: each runs once, and again when it changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from runner.adapters.files import untrusted
+from runner.controller.instance.container import Running
 from runner.controller.instance.processes import run_process
 from runner.controller.operation import ProjectOperation
 from runner.domain.cache.produces import Read, done_keys, products_of
@@ -11,7 +12,7 @@ from runner.domain.config.sections import Step
 
 
 def ensure_setup(
-    operation: ProjectOperation, container: str, env: Mapping[str, str], *, until: int | None = None
+    operation: ProjectOperation, running: Running, *, until: int | None = None
 ) -> bool:
     """Run the steps that have not ended well yet, in order, and none from number `until` on.
     Returns whether any ran.
@@ -31,7 +32,7 @@ def ensure_setup(
     for number, step in enumerate(steps[kept:until], start=kept):
         stays = products[number] is not None and keys[number] in was
         if not stays and keys[number] not in operation.record.supplied:
-            _run(operation, container, number, step, env)
+            _run(operation, running, number, step)
             ran = True
             was = was if products[number] else ()
             keys = _keys(operation)  # it may have written its own lock file
@@ -46,12 +47,12 @@ def setup_keys(steps: Sequence[Step], worktree: Path) -> list[str]:
     return done_keys(steps, untrusted.reader(worktree))
 
 
-def _run(
-    operation: ProjectOperation, container: str, number: int, step: Step, env: Mapping[str, str]
-) -> None:
+def _run(operation: ProjectOperation, running: Running, number: int, step: Step) -> None:
+    if operation.record.verified is not None:  # what passed before says nothing about the new state
+        operation.change(verified=None)
     with operation.step(named(step)):
         process = f"setup-{number + 1}"
-        run_process(operation, container, process, step.run, folder=step.folder, env=env)
+        run_process(operation, running.id, process, step.run, folder=step.folder, env=running.env)
 
 
 def named(step: Step) -> str:
@@ -67,14 +68,12 @@ def _read(operation: ProjectOperation) -> Read:
     return untrusted.reader(Path(operation.record.worktree))
 
 
-def ensure_verified(
-    operation: ProjectOperation, container: str, env: Mapping[str, str], *, again: bool
-) -> bool:
-    """Run `verify` unless it passed before and nothing was set up since."""
+def ensure_verified(operation: ProjectOperation, running: Running) -> bool:
+    """Run `verify` unless it passed and no set-up step ran since. Returns whether it did."""
     command = operation.config.verify
-    if command is None or (operation.record.verified == command and not again):
+    if command is None or operation.record.verified == command:
         return False
     with operation.step("verifying"):
-        run_process(operation, container, "verify", command, folder=".", env=env)
+        run_process(operation, running.id, "verify", command, folder=".", env=running.env)
     operation.change(verified=command)
     return True

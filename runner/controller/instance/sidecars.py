@@ -14,7 +14,6 @@ from pathlib import Path
 
 from runner.adapters.engine.protocol import Container, Filter
 from runner.adapters.store import locks
-from runner.adapters.store.snapshots import Snapshot
 from runner.controller.instance import images
 from runner.controller.operation import Operation, ProjectOperation
 from runner.controller.parallel import map_parallel
@@ -85,11 +84,11 @@ def ensure_sidecars(
     *,
     fresh: bool,
     authority: Path | None,
-    golden: Snapshot | None = None,
+    golden: str = "",
 ) -> bool:
     """See to it that the wanted sidecars run in the namespace of the container `owner` and are
-    ready; others go, their data stays. `fresh`: the owner has just been started. `golden` is what
-    the database begins with, where it has no data yet.
+    ready; others go, their data stays. `fresh`: the owner has just been started. `golden` is the
+    key of the state that the database begins with, where it has no data yet.
 
     Returns whether any was started. Raises CommandFailed for one that ends or stays silent.
     """
@@ -138,9 +137,7 @@ def data_of(operation: ProjectOperation, name: str) -> str | None:
     return f"{operation.container_name}.{name}" if sidecar and sidecar.data else None
 
 
-def _ensure_layer(
-    operation: ProjectOperation, name: str, golden: Snapshot | None, image: str
-) -> None:
+def _ensure_layer(operation: ProjectOperation, name: str, golden: str, image: str) -> None:
     """Have the data of a sidecar that has none yet above the golden state, if there is one."""
     volume = data_of(operation, name)
     if volume is None or volume in volumes_of(operation):
@@ -155,15 +152,15 @@ def _ensure_layer(
             make_data_layer(operation, volume, lower, image)
 
 
-def _claimed(operation: ProjectOperation, volume: str, golden: Snapshot) -> str | None:
+def _claimed(operation: ProjectOperation, volume: str, golden: str) -> str | None:
     """The volume of the golden state, which nobody removes any more; None where it is gone."""
     snapshots = operation.repository.snapshots
-    with locks.hold(snapshots.lock(golden.key)):
-        found = whole(operation.repository, golden.key)
+    with locks.hold(snapshots.lock(golden)):
+        found = whole(operation.repository, golden)
         if found is None or "" not in found.volumes:
             return None
-        claim_data(operation, volume, golden.key)
-        snapshots.touch(golden.key)
+        claim_data(operation, volume, golden)
+        snapshots.touch(golden)
         return found.volumes[""]
 
 

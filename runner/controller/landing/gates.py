@@ -10,20 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters.files import env_file, untrusted
-from runner.controller.cache.dependencies import ensure_dependencies
-from runner.controller.data.golden_state import first_reset
-from runner.controller.data.reset import ensure_reset
 from runner.controller.instance import images
-from runner.controller.instance.container import ensure_running
+from runner.controller.instance.bring_up import Stage
 from runner.controller.instance.container import wanted as wanted_container
 from runner.controller.instance.private_git import own_git
 from runner.controller.instance.processes import run_attached, run_folder
-from runner.controller.instance.services import ensure_services
-from runner.controller.instance.setup import ensure_setup, ensure_verified
-from runner.controller.instance.sidecars import ensure_sidecars
 from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
+from runner.controller.lifecycle.bring_up import bring_up
 from runner.controller.project import Project
 from runner.domain.config.sections import Gate
+from runner.domain.data.initial import Share
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
 from runner.domain.events import Emit
 from runner.domain.instance.container import GATE_PREFIX, HOME
@@ -71,7 +67,7 @@ def run_gates(
     with operation.locked():
         dispose(operation)  # of one that was killed
         try:
-            bring_up(operation, commit, base_commit, gates, wanted)
+            require_green(operation, commit, base_commit, gates, wanted)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
             # A candidate can end its own container, or be impossible to check out.
             return Verdict(False, error.message, _keep_logs(operation, log))
@@ -90,7 +86,7 @@ def cancel(project: Project, name: str) -> None:
             operation.engine.remove(container.id)
 
 
-def bring_up(
+def require_green(
     operation: GateOperation,
     commit: str,
     base_commit: str,
@@ -110,19 +106,14 @@ def bring_up(
         _require_wanted(wanted)
         if gate.outside:
             _run_outside(operation, gate, name, image, authority)
-    _require_wanted(wanted)
-    ensure_dependencies(operation, image, authority)
-    running = ensure_running(operation, image, authority)
-    _require_wanted(wanted)
-    with first_reset(operation, authority, untouched=False) as first:
-        ensure_sidecars(
-            operation, running.id, fresh=running.fresh, authority=authority, golden=first.found
-        )
-        ensure_setup(operation, running.id, running.env)
-        ensure_verified(operation, running.id, running.env, again=True)
-        ensure_reset(operation, running.id, running.env, first)
-    if any(gate.services for gate in gates):
-        ensure_services(operation, running)
+    running = bring_up(
+        operation,
+        image,
+        authority,
+        until=Stage.SERVICES if any(gate.services for gate in gates) else Stage.DATA,
+        share=Share.TAKE,
+        before=lambda stage: _require_wanted(wanted),
+    )
     before = "set-up"
     for name, gate in named.items():
         if not gate.outside:

@@ -6,21 +6,17 @@ from pathlib import Path
 
 from runner.adapters.engine.protocol import Container
 from runner.adapters.files import disk
-from runner.controller.cache.dependencies import ensure_dependencies
-from runner.controller.data.golden_state import first_reset
-from runner.controller.data.reset import ensure_reset
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance import images
-from runner.controller.instance.container import ensure_running, ensure_stopped, prepare_folder
+from runner.controller.instance.bring_up import Stage
+from runner.controller.instance.container import ensure_stopped, prepare_folder
 from runner.controller.instance.copies import Copies, copies_of
 from runner.controller.instance.env_files import write_files
 from runner.controller.instance.hooks import copy_hooks, hooks_left_out, reinstall_hooks
 from runner.controller.instance.lost_data import forget_lost_data
 from runner.controller.instance.ports import require_slots
 from runner.controller.instance.private_git import ensure_own_git, require_no_submodules
-from runner.controller.instance.services import ensure_services
-from runner.controller.instance.setup import ensure_setup, ensure_verified
-from runner.controller.instance.sidecars import ensure_sidecars, require_own_data
+from runner.controller.instance.sidecars import require_own_data
 from runner.controller.instance.views import describe
 from runner.controller.instance.worktree import (
     Wish,
@@ -30,11 +26,13 @@ from runner.controller.instance.worktree import (
     fill,
 )
 from runner.controller.lifecycle import preflight
+from runner.controller.lifecycle.bring_up import bring_up
 from runner.controller.operation import ProjectOperation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
 from runner.controller.sync.sync import sync
 from runner.controller.volumes.layers import drop_layers
+from runner.domain.data.initial import Share
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
 from runner.domain.events import Emit, Said, Warned
 from runner.domain.instance.container import WORKSPACE
@@ -159,7 +157,7 @@ def _bring_up(project: Project, wish: Wish, shared: _SharedInputs, emit: Emit) -
 
 def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> bool:
     ensure_record(operation, wish, shared.containers)
-    was_ready, untouched = operation.record.ready, not operation.record.checked_out
+    was_ready, share = operation.record.ready, _share(operation, fresh=shared.fresh)
     try:
         remade = ensure_worktree(operation)
         if remade:
@@ -175,20 +173,10 @@ def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> 
         copy_hooks(operation)
         require_own_data(operation)
         forget_lost_data(operation)
-        ensure_dependencies(operation, shared.image, shared.authority)
-        running = ensure_running(operation, shared.image, shared.authority)
-        with first_reset(
-            operation, shared.authority, untouched=untouched, fresh=shared.fresh
-        ) as first:
-            beside = ensure_sidecars(
-                operation, running.id, fresh=running.fresh, authority=shared.authority,
-                golden=first.found,
-            )  # fmt: skip
-            _bring_commits(operation, remade=remade)
-            set_up = ensure_setup(operation, running.id, running.env)
-            verified = ensure_verified(operation, running.id, running.env, again=set_up)
-            reset = ensure_reset(operation, running.id, running.env, first)
-        started = ensure_services(operation, running)
+        running = bring_up(
+            operation, shared.image, shared.authority, until=Stage.SERVICES, share=share,
+            before=lambda stage: _bring_commits(operation, stage, remade=remade),
+        )  # fmt: skip
     except RunnerError as error:
         cause = operation.cause_of(error)
         operation.change(ready=False, error=Failure(cause.code, cause.message, cause.hint))
@@ -196,15 +184,25 @@ def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> 
         raise
     if not operation.record.ready or operation.record.error:
         operation.change(ready=True, error=None)
-    changed = running.fresh or beside or set_up or verified or reset or started or not was_ready
+    changed = running.changed or not was_ready
     if changed:
         operation.note("up", worktree=operation.record.worktree, workspace=WORKSPACE)
     return changed
 
 
-def _bring_commits(operation: ProjectOperation, *, remade: bool) -> None:
-    """What was committed on the host while it was down goes in; where both sides moved that is
-    said, and the person decides. What comes out belongs into a worktree that was made anew."""
+def _share(operation: ProjectOperation, *, fresh: bool) -> Share:
+    """Only an instance whose files are not there yet makes golden states for others."""
+    if fresh:
+        return Share.NONE
+    return Share.TAKE if operation.record.checked_out else Share.MAKE
+
+
+def _bring_commits(operation: ProjectOperation, stage: Stage, *, remade: bool) -> None:
+    """Before set-up, what was committed on the host while it was down goes in; where both sides
+    moved that is said, and the person decides. What comes out belongs into a worktree that was made
+    again."""
+    if stage is not Stage.SET_UP:
+        return
     try:
         synced = sync(operation)
     except Refused as error:

@@ -1,18 +1,18 @@
 """`warm`: what the first `up` on base would have to make, made ahead of time."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from runner.controller.cache.dependencies import ensure_dependencies
 from runner.controller.cache.prune import Cached, cached
-from runner.controller.data.golden_state import first_reset
-from runner.controller.data.reset import ensure_reset
+from runner.controller.data.initial import decide
 from runner.controller.instance import images
-from runner.controller.instance.container import ensure_running
-from runner.controller.instance.setup import ensure_setup
-from runner.controller.instance.sidecars import ensure_sidecars
+from runner.controller.instance.bring_up import Stage
 from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
+from runner.controller.lifecycle.bring_up import bring_up
 from runner.controller.project import Project
+from runner.domain.data.initial import Run, Share
 from runner.domain.errors import Refused
 from runner.domain.events import Emit
 from runner.domain.instance.container import GATE_PREFIX
@@ -40,22 +40,15 @@ def warm(project: Project, emit: Emit) -> list[Cached]:
 def _make_snapshots(
     project: Project, commit: str, image: str, authority: Path | None, emit: Emit
 ) -> None:
-    operation = GateOperation(gate_project(project), f"{GATE_PREFIX}warm-{os.getpid()}", emit)
+    elsewhere = gate_project(project)
+    elsewhere = replace(elsewhere, config=replace(elsewhere.config, verify=None))
+    operation = GateOperation(elsewhere, f"{GATE_PREFIX}warm-{os.getpid()}", emit)
     with operation.locked():
         try:
             lay_out(operation, commit)
             ensure_dependencies(operation, image, authority)
-            _make_golden(operation, image, authority)
+            state = decide(operation, image, authority, Share.MAKE)
+            if isinstance(state, Run) and state.keep:
+                bring_up(operation, image, authority, until=Stage.DATA, share=Share.MAKE)
         finally:
             dispose(operation)
-
-
-def _make_golden(operation: GateOperation, image: str, authority: Path | None) -> None:
-    if operation.config.database is None or operation.config.database.reset is None:
-        return
-    running = ensure_running(operation, image, authority)
-    with first_reset(operation, authority, untouched=True) as first:
-        if first.keeps:
-            ensure_sidecars(operation, running.id, fresh=running.fresh, authority=authority)
-            ensure_setup(operation, running.id, running.env)
-            ensure_reset(operation, running.id, running.env, first)
