@@ -16,6 +16,7 @@ from runner.controller.data.reset import reset
 from runner.controller.instance.processes import run_folder, start_process
 from runner.controller.instance.worktree import Wish
 from runner.controller.lifecycle.up import up
+from runner.controller.lifecycle.warm import warm
 from runner.controller.operation import ProjectOperation
 from runner.domain.config.sections import Database
 from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, NotFound, Refused
@@ -268,6 +269,26 @@ def test_a_golden_state_that_was_pruned_is_made_anew(seeded: Shop) -> None:
     seeded.up("pay")
     assert (seeded.tree("pay") / "runs").exists()
     assert len(seeded.repository.snapshots.all()) == 1
+
+
+def test_a_golden_state_that_cannot_be_taken_is_made_by_the_command(seeded: Shop) -> None:
+    (kept,) = seeded.repository.snapshots.all()
+    seeded.repository.snapshots.file(kept.key).unlink()
+    seeded.repository.snapshots.file(kept.key).mkdir()
+    seeded.up("pay")
+    assert any("golden state of the database cannot be taken" in said for said in seeded.warnings)
+    assert items(seeded, "pay") == ["hammer"]
+    assert (seeded.tree("pay") / "runs").exists()
+
+
+def test_warm_starts_a_container_only_where_the_state_is_missing(seeded: Shop) -> None:
+    for missing in (False, True):
+        if missing:
+            prune(seeded.repository, max_size=0)
+        seeded.events.clear()
+        warm(seeded.project, seeded.events.append)
+        assert ("starting the container" in seeded.steps) == missing
+        assert len(seeded.repository.snapshots.all()) == 1
 
 
 def test_an_app_that_has_it_open_sees_the_renewed_data(seeded: Shop) -> None:
