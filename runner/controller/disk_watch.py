@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.engine import cgroups
-from runner.adapters.engine.protocol import Container, Filter
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.files import disk
 from runner.adapters.store.records import Records
 from runner.controller.project import Project
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Warned
-from runner.domain.instance.container import GATE_PREFIX
+from runner.domain.instance.container import GATE_PREFIX, Container
 
 INTERVAL = 5.0  # seconds between two looks at the free space
 GAP = 1.0  # seconds in which it is seen who writes, once there is too little of it

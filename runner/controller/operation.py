@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.adapters.engine.protocol import Container, Engine, Filter
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.files import untrusted
 from runner.adapters.git.repository import Git
 from runner.adapters.store import locks
@@ -16,7 +16,7 @@ from runner.adapters.store.records import Records
 from runner.controller.project import Project, Repository, was_moved
 from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
 from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
-from runner.domain.instance.container import LABEL_SIDECAR
+from runner.domain.instance.container import LABEL_SIDECAR, Container
 from runner.domain.instance.environment import ENV_BYTES, ENV_FILE, require_one_argument, values_of
 from runner.domain.instance.record import Record
 from runner.domain.text import sentences

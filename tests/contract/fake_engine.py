@@ -24,7 +24,6 @@ from typing import BinaryIO
 from runner.adapters.engine.protocol import (
     EVERYTHING,
     NO_COMMAND,
-    Container,
     EngineInfo,
     Filter,
     Finished,
@@ -33,7 +32,7 @@ from runner.adapters.engine.protocol import (
 )
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
 from runner.domain.instance import container as names
-from runner.domain.instance.container import ContainerSpec
+from runner.domain.instance.container import Container, ContainerSpec
 from runner.domain.instance.record import ContainerStatus
 
 

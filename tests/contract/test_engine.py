@@ -13,11 +13,11 @@ import pytest
 
 from runner.adapters.engine.docker import DockerEngine
 from runner.adapters.engine.execs import Execs
-from runner.adapters.engine.protocol import Container, Engine, Filter
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.host import sockets
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed, Refused
 from runner.domain.instance import container as names
-from runner.domain.instance.container import ContainerSpec, Mount, VolumeMount
+from runner.domain.instance.container import Container, ContainerSpec, Mount, VolumeMount
 from tests.contract.conftest import IMAGE, NEW_IMAGE, Create
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.tiny_image import tiny_image

@@ -4,8 +4,9 @@ import socket
 
 import pytest
 
-from runner.adapters.engine.protocol import Container, Filter
+from runner.adapters.engine.protocol import Filter
 from runner.controller.project import open_repository
+from runner.domain.instance.container import Container
 from tests.free_ports import free_block
 from tests.scenarios.conftest import SLOTS, App
 

@@ -18,7 +18,6 @@ from runner.adapters.engine.protocol import (
     EVERYTHING,
     HINT,
     ICC,
-    Container,
     EngineInfo,
     Filter,
     container_of,
@@ -27,7 +26,7 @@ from runner.adapters.engine.protocol import (
 from runner.adapters.failpoints import step
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
 from runner.domain.instance import container as names
-from runner.domain.instance.container import ContainerSpec
+from runner.domain.instance.container import Container, ContainerSpec
 from runner.domain.instance.record import ContainerStatus
 from runner.domain.text import sentences, with_last_lines
 

@@ -16,14 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from runner.adapters.engine.execs import ExecCalls, Execs
-from runner.adapters.engine.protocol import (
-    EVERYTHING,
-    ICC,
-    Container,
-    EngineInfo,
-    Filter,
-    container_of,
-)
+from runner.adapters.engine.protocol import EVERYTHING, ICC, EngineInfo, Filter, container_of
 from runner.adapters.engine.unix import (
     NOT_FOUND,
     OK,
@@ -33,7 +26,7 @@ from runner.adapters.engine.unix import (
     required,
 )
 from runner.domain.errors import RunnerError
-from runner.domain.instance.container import LABEL, NETWORK, ContainerSpec
+from runner.domain.instance.container import LABEL, NETWORK, Container, ContainerSpec
 
 if TYPE_CHECKING:
     from runner.adapters.engine.docker import DockerEngine

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 from runner.domain.errors import Refused
 from runner.domain.instance import container as names
-from runner.domain.instance.container import ContainerSpec
+from runner.domain.instance.container import Container, ContainerSpec
 from runner.domain.instance.record import ContainerStatus
 
 HINT = "treedock doctor says why; treedock doctor --fix starts it where it can."
@@ -41,50 +41,6 @@ class EngineInfo:
     api_version: str
     data_root: str | None
     rootless: bool
-
-
-@dataclass(frozen=True)
-class Container:
-    """A container of treedock's, read from its labels. `image` is the name it was made from, or
-    an id ('sha256:...') where that name means another image by now. `sources` are the paths of
-    this host that it was made to mount; they may have been moved since."""
-
-    id: str
-    name: str
-    status: ContainerStatus
-    labels: Mapping[str, str]
-    image: str = ""
-    sources: tuple[str, ...] = ()
-
-    @property
-    def instance(self) -> str:
-        return self.labels.get(names.LABEL_INSTANCE, "")
-
-    @property
-    def beside(self) -> str:
-        """The instance whose sidecar this is; empty where it is none."""
-        return self.labels.get(names.LABEL_BESIDE, "")
-
-    @property
-    def owner(self) -> str:
-        """The instance that it is, or is a sidecar of."""
-        return self.instance or self.beside
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it has processes, be they frozen: it can be stopped."""
-        return self.status in ("running", "paused")
-
-    @property
-    def holder(self) -> str:
-        """'shop/auth': how other projects see who holds a slot."""
-        return f"{self.labels.get(names.LABEL_PROJECT, '?')}/{self.instance}"
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """The published ports by name, from the label 'backend=9105,frontend=9205'."""
-        pairs = (pair.partition("=") for pair in self.labels.get(names.LABEL_PORTS, "").split(","))
-        return {name: int(port) for name, _, port in pairs if port.isdecimal()}
 
 
 _STATUS: dict[str, ContainerStatus] = {

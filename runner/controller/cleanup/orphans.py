@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container, Engine, Filter
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.files import disk
 from runner.adapters.store import locks
 from runner.controller.cleanup.clean import clean
@@ -14,7 +14,7 @@ from runner.controller.operation import Operation
 from runner.controller.project import Project, Repository
 from runner.domain.errors import ConfigError, Damaged, RunnerError
 from runner.domain.events import Emit
-from runner.domain.instance.container import NETWORK
+from runner.domain.instance.container import NETWORK, Container
 from runner.domain.instance.health import Finding, Leftover, Parts, leftover_of
 from runner.domain.instance.record import check_id
 from runner.domain.text import listed

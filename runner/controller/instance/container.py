@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters.database import variables_of
-from runner.adapters.engine.protocol import Container, ports_label
+from runner.adapters.engine.protocol import ports_label
 from runner.adapters.files import disk
 from runner.adapters.host import sockets
 from runner.adapters.store.run_folder import RunFolder
@@ -19,7 +19,7 @@ from runner.domain.cache import managers
 from runner.domain.cache.produces import below_home
 from runner.domain.errors import ConfigError, EngineFailed, Stopped
 from runner.domain.instance import container as names
-from runner.domain.instance.container import ContainerSpec, Mount, VolumeMount
+from runner.domain.instance.container import Container, ContainerSpec, Mount, VolumeMount
 from runner.domain.instance.container import Limits as ContainerLimits
 from runner.domain.instance.environment import ENV_FILE, PORTS_FILE
 

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from runner.adapters.engine.protocol import Container
 from runner.adapters.host import sockets
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import Repository
 from runner.domain.errors import NoFreeSlot
-from runner.domain.instance.container import LABEL_REPOSITORY
+from runner.domain.instance.container import LABEL_REPOSITORY, Container
 from runner.domain.instance.ports import (
     NO_SLOT,
     PortRange,

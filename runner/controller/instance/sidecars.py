@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container, Filter
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import locks
 from runner.controller.instance import images
 from runner.controller.operation import Operation, ProjectOperation
@@ -22,7 +22,7 @@ from runner.controller.volumes.snapshots import whole
 from runner.domain.config.sections import Sidecar
 from runner.domain.errors import CommandFailed, EngineFailed, Refused
 from runner.domain.instance import container as names
-from runner.domain.instance.container import ContainerSpec, VolumeMount
+from runner.domain.instance.container import Container, ContainerSpec, VolumeMount
 from runner.domain.instance.container import Limits as ContainerLimits
 from runner.domain.instance.listening import listeners
 from runner.domain.text import with_last_lines

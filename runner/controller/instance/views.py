@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container
 from runner.adapters.store import locks
 from runner.adapters.store.records import Records
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.operation import ProjectOperation
 from runner.domain.instance import container as names
+from runner.domain.instance.container import Container
 from runner.domain.instance.record import (
     DatabaseView,
     Failure,

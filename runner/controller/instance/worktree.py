@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container
 from runner.adapters.store.records import now
 from runner.controller.instance.env_files import exclude_patterns
 from runner.controller.instance.ports import choose_ports, ranges_of
@@ -14,6 +13,7 @@ from runner.controller.operation import ProjectOperation, require_not_moved
 from runner.controller.project import Project
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Emit, Warned
+from runner.domain.instance.container import Container
 from runner.domain.instance.record import Record, lands_in
 from runner.domain.text import listed, sentences
 

@@ -3,7 +3,7 @@ instances, containers that git ran in, refs that pinned candidates, snapshots ha
 
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container, Filter
+from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import locks
 from runner.adapters.store.runs import Journal
 from runner.controller.cache.prune import left_behind, remove_left_behind
@@ -14,7 +14,7 @@ from runner.controller.project import Project, Repository
 from runner.controller.sync.git_inside import HELPER
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit
-from runner.domain.instance.container import GATE_PREFIX, LABEL, LABEL_HELPS
+from runner.domain.instance.container import GATE_PREFIX, LABEL, LABEL_HELPS, Container
 from runner.domain.instance.health import Finding
 from runner.domain.text import listed
 

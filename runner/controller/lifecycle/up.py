@@ -4,7 +4,6 @@ anywhere is mended by the next one."""
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container
 from runner.adapters.files import disk
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance import images
@@ -35,7 +34,7 @@ from runner.controller.volumes.layers import drop_layers
 from runner.domain.data.initial import Share
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
 from runner.domain.events import Emit, Said, Warned
-from runner.domain.instance.container import WORKSPACE
+from runner.domain.instance.container import WORKSPACE, Container
 from runner.domain.instance.health import noexec_sentence
 from runner.domain.instance.record import Failure, View, check_id
 from runner.domain.text import listed, sentences

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container
 from runner.controller.data.reset import reset_key
 from runner.controller.instance.services import service_key
 from runner.controller.instance.setup import setup_keys
 from runner.controller.instance.sidecars import sidecar_key
 from runner.domain.config.project import Config
 from runner.domain.config.sections import Image
-from runner.domain.instance.container import project_repository
+from runner.domain.instance.container import Container, project_repository
 from runner.domain.instance.record import Record
 
 

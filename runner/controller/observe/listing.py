@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container
 from runner.adapters.files import disk
 from runner.adapters.git.access import Worktree
 from runner.adapters.host import sockets
@@ -18,6 +17,7 @@ from runner.controller.parallel import map_parallel
 from runner.controller.project import Project, Repository
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
+from runner.domain.instance.container import Container
 from runner.domain.instance.listening import listening_ports
 from runner.domain.instance.ports import Slots
 from runner.domain.instance.record import Failure, Record, Unsynced, View, check_id

@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container, Engine, Filter
+from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.files import untrusted
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import EngineFailed, NotFound
 from runner.domain.events import Emit, Said
+from runner.domain.instance.container import Container
 from runner.domain.instance.service import service_process
 from runner.domain.text import listed
 

@@ -4,12 +4,12 @@ the old place found by what it mounts."""
 from dataclasses import replace
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Container, Engine
+from runner.adapters.engine.protocol import Engine
 from runner.adapters.store import identity
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import EngineUnavailable, Refused, RunnerError
-from runner.domain.instance.container import LABEL, LABEL_REPOSITORY
+from runner.domain.instance.container import LABEL, LABEL_REPOSITORY, Container
 from runner.domain.instance.health import Finding, Status
 from runner.domain.instance.record import Record
 

@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from runner.domain.instance.record import ContainerStatus
+
 WORKSPACE = "/workspace"
 HOME = "/home/treedock"
 RUN = "/run/treedock/run"
@@ -146,3 +148,47 @@ class ContainerSpec:
         wanted["log"] = self.log
         text = json.dumps(wanted, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of treedock's, read from its labels. `image` is the name it was made from, or
+    an id ('sha256:...') where that name means another image by now. `sources` are the paths of
+    this host that it was made to mount; they may have been moved since."""
+
+    id: str
+    name: str
+    status: ContainerStatus
+    labels: Mapping[str, str]
+    image: str = ""
+    sources: tuple[str, ...] = ()
+
+    @property
+    def instance(self) -> str:
+        return self.labels.get(LABEL_INSTANCE, "")
+
+    @property
+    def beside(self) -> str:
+        """The instance whose sidecar this is; empty where it is none."""
+        return self.labels.get(LABEL_BESIDE, "")
+
+    @property
+    def owner(self) -> str:
+        """The instance that it is, or is a sidecar of."""
+        return self.instance or self.beside
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has processes, be they frozen: it can be stopped."""
+        return self.status in ("running", "paused")
+
+    @property
+    def holder(self) -> str:
+        """'shop/auth': how other projects see who holds a slot."""
+        return f"{self.labels.get(LABEL_PROJECT, '?')}/{self.instance}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The published ports by name, from the label 'backend=9105,frontend=9205'."""
+        pairs = (pair.partition("=") for pair in self.labels.get(LABEL_PORTS, "").split(","))
+        return {name: int(port) for name, _, port in pairs if port.isdecimal()}
