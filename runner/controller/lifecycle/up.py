@@ -158,18 +158,7 @@ def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> 
     ensure_record(operation, wish, shared.containers)
     was_ready, share = operation.record.ready, _share(operation, fresh=shared.fresh)
     try:
-        remade = ensure_worktree(operation)
-        if remade:
-            # What an earlier worktree held is gone: its dependencies, its database, its mount.
-            operation.change(setup_done=(), verified=None, reset_key=None)
-            ensure_stopped(operation)
-            drop_layers(operation)
-        prepare_folder(operation)
-        write_files(operation, shared.copies)
-        if ensure_own_git(operation):
-            ensure_stopped(operation)
-            reinstall_hooks(operation)
-        copy_hooks(operation)
+        remade = _ensure_files(operation, shared.copies)
         require_own_data(operation)
         forget_lost_data(operation)
         running = bring_up(
@@ -187,6 +176,23 @@ def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> 
     if changed:
         operation.note("up", worktree=operation.record.worktree, workspace=WORKSPACE)
     return changed
+
+
+def _ensure_files(operation: ProjectOperation, copies: Copies) -> bool:
+    """Everything of the instance on the host. Returns whether its worktree was made again."""
+    remade = ensure_worktree(operation)
+    if remade:
+        # What an earlier worktree held is gone: its dependencies, its database, its mount.
+        operation.change(setup_done=(), verified=None, reset_key=None)
+        ensure_stopped(operation)
+        drop_layers(operation)
+    prepare_folder(operation)
+    write_files(operation, copies)
+    if ensure_own_git(operation):
+        ensure_stopped(operation)
+        reinstall_hooks(operation)
+    copy_hooks(operation)
+    return remade
 
 
 def _share(operation: ProjectOperation, *, fresh: bool) -> Share:

@@ -1,1 +1,1 @@
-"""What a database reset reads."""
+"""What a database reset reads, and what the data of an instance begins with."""
