@@ -318,21 +318,31 @@ def open_project(repository: Repository) -> Project:
 
 
 def _checked(repository: Repository, path: Path) -> "tuple[Config, UserConfig]":
-    """Both files, checked now or earlier."""
+    """Both files, checked now or earlier. Each is read once: what is kept under a key follows from
+    the very bytes that the key does, also while an editor writes."""
     from runner.adapters.store import checked_config
 
-    root = repository.records.root
-    key = checked_config.key_of([path, user_config_path()])
-    known = checked_config.read(root, key) if key else None
+    own = user_config_path()
+    root, texts = repository.records.root, (_read(path), _read(own) if own.exists() else b"")
+    key = checked_config.key_of([*texts])
+    known = checked_config.read(root, key)
     if known:
         return known.config, known.user
     from runner.adapters.files import yaml_file
-    from runner.domain.config.validate import validate
+    from runner.domain.config.validate import validate, validate_user
 
-    config, user = validate(yaml_file.load(path), CONFIG_FILE), user_config()
-    if key and root.is_dir():
+    config = validate(yaml_file.parse(texts[0], str(path)), CONFIG_FILE)
+    user = validate_user(yaml_file.parse(texts[1], str(own)), str(own))
+    if root.is_dir():
         checked_config.write(root, checked_config.Checked(key, config, user))
     return config, user
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error}", hint="Fix the file.") from error
 
 
 def _require_worktrees_possible(project: Project) -> None:
@@ -354,15 +364,6 @@ def _require_worktrees_possible(project: Project) -> None:
 def user_config_path() -> Path:
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(home) / "treedock" / "config.yaml"
-
-
-def user_config() -> "UserConfig":
-    """The user's own configuration; all defaults where there is no file. Raises ConfigError."""
-    from runner.adapters.files import yaml_file
-    from runner.domain.config.validate import validate_user
-
-    path = user_config_path()
-    return validate_user(yaml_file.load(path) if path.exists() else None, str(path))
 
 
 def _require_no_instance(worktree: Path, common_dir: Path) -> None:

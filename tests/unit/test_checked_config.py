@@ -1,8 +1,10 @@
 """treedock.yaml is checked when it changes, and else taken as it was checked last."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,31 @@ def test_a_changed_file_is_checked_again(shop: Shop, kept: Path) -> None:
     (shop.repo / "treedock.yaml").write_text("limits: {pids: few}\n")
     with pytest.raises(ConfigError, match=r"limits\.pids"):
         open_project(open_repository(shop.repo))
+
+
+def test_what_is_kept_follows_from_what_was_read_also_while_a_file_changes(
+    shop: Shop, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kept.exists()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    own, first, second = (tmp_path / f"treedock/{name}" for name in ("config.yaml", "a", "b"))
+    own.parent.mkdir()
+    os.mkfifo(first)
+    own.symlink_to(first)
+    second.write_text("worktrees: ../second\n")
+
+    def change() -> None:
+        with first.open("w") as reader:  # opens when it is read
+            second.replace(own)
+            reader.write("worktrees: ../first\n")
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    assert open_project(open_repository(shop.repo)).user.worktrees == "../first"
+    changing.join()
+    assert open_project(open_repository(shop.repo)).user.worktrees == "../second"
+    own.write_text("worktrees: ../first\n")
+    assert open_project(open_repository(shop.repo)).user.worktrees == "../first"
 
 
 def test_a_file_that_cannot_be_written_is_done_without(shop: Shop, kept: Path) -> None:

@@ -29,16 +29,12 @@ class Checked:
     user: UserConfig
 
 
-def key_of(files: list[Path]) -> str | None:
-    """What a configuration from these files is known by: they, treedock's version, and what it
-    knows of the keys. None where one cannot be read; a file that is not there is an empty one."""
+def key_of(files: list[bytes]) -> str:
+    """What a configuration from these files is known by: what they hold, treedock's version, and
+    what it knows of the keys."""
     digest = hashlib.sha256(__version__.encode())
-    own = [Path(str(module.__file__)) for module in (project, sections, values)]
-    for path in [*files, *own]:
-        try:
-            data = path.read_bytes() if path.exists() else b""
-        except OSError:
-            return None
+    own = [Path(str(module.__file__)).read_bytes() for module in (project, sections, values)]
+    for data in [*files, *own]:
         digest.update(b"%d\0%s" % (len(data), data))
     return digest.hexdigest()
 
