@@ -17,15 +17,14 @@ from runner.controller.data.reset import reset
 from runner.controller.landing.conflicts import conflicts
 from runner.controller.operation import Operation
 from runner.controller.project import open_project, open_repository
+from runner.controller.stream import Stream
 from runner.controller.sync.git_inside import run_git
 from runner.controller.sync.sync import Synced, sync
-from runner.domain.events import Event
 
 COMMIT = "date +%N > worked && git add worked && git commit --quiet --message work"
 
 
-def quiet(event: Event) -> None:
-    """A command would narrate it."""
+quiet = Stream()
 
 
 def synced(instance: str) -> Synced:

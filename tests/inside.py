@@ -7,6 +7,7 @@ from pathlib import Path
 from runner.adapters.engine.protocol import Filter
 from runner.controller.instance.private_git import ENVIRONMENT
 from runner.controller.operation import Operation
+from runner.controller.stream import Stream
 from runner.controller.sync.sync import Side, Synced, sync
 from runner.controller.sync.update import Go, How, Updated, go_on, update
 from runner.domain.errors import Refused
@@ -22,6 +23,10 @@ class Inside:
         self.shop = shop
         self.id = id
         self.events: list[Event] = []
+
+    @property
+    def emit(self) -> Stream:
+        return Stream(lambda told: self.events.append(told.event))
 
     def run(self, script: str) -> "Ended":
         """Run a shell script from the top of the worktree, as it runs in the container."""
@@ -70,7 +75,7 @@ class Inside:
 
     @property
     def operation(self) -> Operation:
-        return Operation(self.shop.repository, self.id, self.events.append)
+        return Operation(self.shop.repository, self.id, self.emit)
 
     @property
     def said(self) -> list[str]:

@@ -14,6 +14,7 @@ from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import UpResult, up
 from runner.controller.observe.listing import list_instances
 from runner.controller.project import Project, Repository, open_project, open_repository
+from runner.controller.stream import Stream
 from runner.domain.errors import RunnerError
 from runner.domain.events import Event, Said, StepStarted, Warned
 from runner.domain.instance.record import Record, View
@@ -28,6 +29,11 @@ class Shop:
     repo: Path
     engine: FakeEngine
     events: list[Event] = field(default_factory=list)
+
+    @property
+    def emit(self) -> Stream:
+        """The stream of a verb, whose events are kept."""
+        return Stream(lambda told: self.events.append(told.event))
 
     @property
     def repository(self) -> Repository:
@@ -58,7 +64,7 @@ class Shop:
         """`up` of all these; raises only what concerns all of them."""
         self.events.clear()
         asked = [Wish(wish) if isinstance(wish, str) else wish for wish in wishes]
-        return up(self.project, asked, self.events.append, fetch=fetch)
+        return up(self.project, asked, self.emit, fetch=fetch)
 
     def up(self, wish: str | Wish) -> Record:
         """`up` of one, which has to succeed; returns its record."""
@@ -75,7 +81,7 @@ class Shop:
         return brought.error
 
     def down(self, instance: str) -> bool:
-        return down(self.repository, instance, self.events.append)
+        return down(self.repository, instance, self.emit)
 
     def clean(
         self,
@@ -90,13 +96,13 @@ class Shop:
     ) -> Cleaned:
         self.events.clear()
         return clean(
-            self.repository, instance, self.events.append, dry_run=dry_run, force=force,
+            self.repository, instance, self.emit, dry_run=dry_run, force=force,
             force_dirty=force_dirty, force_unmerged=force_unmerged, keep_ignored=keep_ignored,
             together=together,
         )  # fmt: skip
 
     def list(self) -> list[View]:
-        return list_instances(self.repository, self.events.append)
+        return list_instances(self.repository, self.emit)
 
     def record(self, instance: str) -> Record:
         return self.repository.record(instance)

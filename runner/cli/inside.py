@@ -13,6 +13,7 @@ import click
 from runner.cli import choosing, output
 from runner.cli.progress import narration
 from runner.controller.project import Repository, open_project, open_repository
+from runner.controller.stream import Stream
 
 if TYPE_CHECKING:
     from runner.controller.lifecycle.exec import Place
@@ -76,7 +77,7 @@ def reset_command(instance: str | None, fresh: bool, timings: bool, json_: bool)
     with narration(timings=timings) as emit:
         reset(open_project(repository), chosen, emit, fresh=fresh)
     if json_:
-        views = list_instances(repository, lambda event: None)
+        views = list_instances(repository, Stream())
         output.show_json(next(view.to_json() for view in views if view.id == chosen))
 
 

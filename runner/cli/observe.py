@@ -12,6 +12,7 @@ from runner.cli.progress import narration
 from runner.cli.run import run
 from runner.controller.operation import Operation, require_running
 from runner.controller.project import Repository, open_project, open_repository
+from runner.controller.stream import Stream
 from runner.domain.errors import NotFound, RunnerError
 from runner.domain.instance.record import View, preview_of
 from runner.domain.text import below_each_other
@@ -130,7 +131,7 @@ def open_command(instance: str | None, service: str | None, json_: bool) -> None
 def _is_running(repository: Repository, instance: str) -> bool:
     """Whether the instance runs; what keeps its URL from answering is told on stderr."""
     try:
-        require_running(Operation(repository, instance, lambda event: None))
+        require_running(Operation(repository, instance, Stream()))
     except RunnerError as error:
         click.echo(below_each_other(error.message, error.hint), err=True)
         return False

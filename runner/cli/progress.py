@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.output import printable, shown
-from runner.domain.events import Emit, Event, Output, Said, StepFinished, StepStarted, Warned
+from runner.controller.stream import Stream
+from runner.domain.events import (
+    Emit,
+    Listener,
+    Output,
+    Said,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    Told,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,7 +28,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def narration(*, timings: bool = False) -> Iterator[Emit]:
-    """What to hand to a verb as `emit`. Threads may call it at the same time."""
+    """The stream to hand to a verb."""
+    with listening(timings=timings) as listener:
+        yield Stream(listener)
+
+
+@contextmanager
+def listening(*, timings: bool = False) -> Iterator[Listener]:
+    """A listener that shows events on stderr, with `timings` how long each step took."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -35,8 +53,8 @@ class _Plain:
         self._timings = timings
         self._lock = threading.Lock()
 
-    def __call__(self, event: Event) -> None:
-        text = _sentence(event, timings=self._timings)
+    def __call__(self, told: Told) -> None:
+        text = _sentence(told, timings=self._timings)
         if text:
             with self._lock, suppress(OSError):  # that nothing reads it does not end the verb
                 click.echo(text, err=True)
@@ -48,42 +66,54 @@ class _Live:
     def __init__(self, progress: "Progress", *, timings: bool) -> None:
         self._progress = progress
         self._timings = timings
-        self._lines: dict[str, int] = {}
+        self._lines: dict[str | None, int] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, told: Told) -> None:
         with self._lock:
-            if isinstance(event, StepStarted | Output):
-                self._update(event)
-            if not isinstance(event, StepStarted | Output):
-                text = _sentence(event, timings=self._timings)
-                if text:
-                    self._progress.console.print(text, markup=False, highlight=False)
+            match told.event:
+                case StepStarted(step):
+                    self._update(told.instance, step)
+                case Output(line):
+                    self._update(told.instance, line)
+                case event:
+                    if isinstance(event, StepFailed):
+                        self._end(told.instance)
+                    text = _sentence(told, timings=self._timings)
+                    if text:
+                        self._progress.console.print(text, markup=False, highlight=False)
 
-    def _update(self, event: StepStarted | Output) -> None:
+    def _update(self, instance: str | None, doing: str) -> None:
         from rich.progress import TaskID
 
-        step = event.step if isinstance(event, StepStarted) else event.line
-        text = printable(f"{event.instance or 'treedock'}: {step}")[:100]
-        whole = self._lines.pop("", None) if event.instance else None
-        if whole is not None:  # what concerned all of them is done
-            self._progress.remove_task(TaskID(whole))
-        line = self._lines.get(event.instance)
+        text = printable(f"{instance or 'treedock'}: {doing}")[:100]
+        if instance:
+            self._end(None)  # what concerned all of them is done
+        line = self._lines.get(instance)
         if line is None:
-            self._lines[event.instance] = int(self._progress.add_task(text, total=None))
+            self._lines[instance] = int(self._progress.add_task(text, total=None))
         else:
             self._progress.update(TaskID(line), description=text)
 
+    def _end(self, instance: str | None) -> None:
+        from rich.progress import TaskID
 
-def _sentence(event: Event, *, timings: bool) -> str:
-    who = f"{event.instance}: " if event.instance else ""
-    match event:
-        case StepStarted() if not timings:
-            return printable(f"{who}{event.step}")
-        case StepFinished() if timings:
-            return printable(f"{who}{event.step} ({event.seconds:.2f} s)")
-        case Said():
-            return f"{who}{shown(event.text)}"
-        case Warned():
-            return click.style(f"{who}warning: {shown(event.text)}", fg="yellow")
+        line = self._lines.pop(instance, None)
+        if line is not None:
+            self._progress.remove_task(TaskID(line))
+
+
+def _sentence(told: Told, *, timings: bool) -> str:
+    who = f"{told.instance}: " if told.instance else ""
+    match told.event:
+        case StepStarted(step) if not timings:
+            return printable(f"{who}{step}")
+        case StepFinished(step, seconds) if timings:
+            return printable(f"{who}{step} ({seconds:.2f} s)")
+        case StepFailed(step, seconds) if timings:
+            return printable(f"{who}{step}: failed ({seconds:.2f} s)")
+        case Said(text):
+            return f"{who}{shown(text)}"
+        case Warned(text):
+            return click.style(f"{who}warning: {shown(text)}", fg="yellow")
     return ""  # Output is for the live line; an error carries the last lines anyway

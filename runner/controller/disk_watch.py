@@ -147,4 +147,4 @@ def _pause(project: Project, emit: Emit, blame: Blame, free: int) -> None:
                     engine.remove(container.id)  # of a test: who waits for it sees the end
                 elif container.status == "running":
                     engine.pause(container.id)
-            emit(Warned(name, f"paused: only {free / 2**30:.1f} GiB are free, {blame.why}"))
+            emit(Warned(f"paused: only {free / 2**30:.1f} GiB are free, {blame.why}"), name)

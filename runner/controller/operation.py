@@ -15,7 +15,16 @@ from runner.adapters.store import locks
 from runner.adapters.store.records import Records
 from runner.controller.project import Project, Repository, was_moved
 from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
-from runner.domain.events import Emit, Said, StepFinished, StepStarted, Warned
+from runner.domain.events import (
+    PASSING,
+    Emit,
+    Event,
+    Said,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    Warned,
+)
 from runner.domain.instance.container import LABEL_SIDECAR, Container
 from runner.domain.instance.environment import ENV_BYTES, ENV_FILE, require_one_argument, values_of
 from runner.domain.instance.record import Record
@@ -156,23 +165,32 @@ class Operation:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """One step, told to the face with its time and kept in events.jsonl."""
-        self.emit(StepStarted(self.id, name))
+        """One step; that it began, and how it ended and when, are events."""
+        self.tell(StepStarted(name))
         started = time.monotonic()
-        yield
-        seconds = time.monotonic() - started
-        self.emit(StepFinished(self.id, name, seconds))
-        self.note("step", name=name, seconds=round(seconds, 3))
 
-    def note(self, kind: str, **details: Any) -> None:
-        self.records.note(self.id, kind, **details)
+        def seconds() -> float:
+            return round(time.monotonic() - started, 3)
+
+        try:
+            yield
+        except BaseException as error:
+            code = error.code if isinstance(error, RunnerError) else type(error).__name__
+            self.tell(StepFailed(name, seconds(), code))
+            raise
+        self.tell(StepFinished(name, seconds()))
+
+    def tell(self, event: Event) -> None:
+        """Tell the listener what happened to this instance, and its events.jsonl what lasts."""
+        told = self.emit(event, self.id)
+        if not isinstance(event, PASSING):
+            self.records.journal(self.id, told)
 
     def say(self, text: str) -> None:
-        self.emit(Said(self.id, text))
+        self.tell(Said(text))
 
     def warn(self, text: str) -> None:
-        self.emit(Warned(self.id, text))
-        self.note("warning", text=text)
+        self.tell(Warned(text))
 
 
 class ProjectOperation(Operation):

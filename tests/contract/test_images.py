@@ -14,9 +14,10 @@ import pytest
 from runner.adapters.engine.docker import DockerEngine
 from runner.adapters.engine.protocol import Engine, Finished
 from runner.controller.instance import images
+from runner.controller.stream import Stream
 from runner.domain.config.sections import Build, Image
 from runner.domain.errors import EngineFailed, ImageBuildFailed
-from runner.domain.events import Event, Output
+from runner.domain.events import Output, Told
 from runner.domain.instance.container import CA_BUNDLE, HOME, WORKSPACE, ContainerSpec, Limits
 
 pytestmark = pytest.mark.engine
@@ -90,13 +91,12 @@ class Heard:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Output):
-            self.lines.append(event.line)
+    def __call__(self, told: Told) -> None:
+        if isinstance(told.event, Output):
+            self.lines.append(told.event.line)
 
 
-def quietly(event: Event) -> None:
-    """Nobody listens."""
+quietly = Stream()
 
 
 def no_archive(folder: str, target: BinaryIO) -> None:
@@ -114,7 +114,9 @@ def build(engine: Engine, dockerfile: str, heard: Heard, ca: bytes | None = None
             tar.addfile(entry, BytesIO(text))
 
     wanted = Image(build=Build())
-    return images.ensure_image(engine, wanted, project=PROJECT, archive=archive, ca=ca, emit=heard)
+    return images.ensure_image(
+        engine, wanted, project=PROJECT, archive=archive, ca=ca, emit=Stream(heard)
+    )
 
 
 # --- treedock's own ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from runner.adapters.engine.protocol import Filter
 from runner.controller.cache.prune import cached, prune
 from runner.controller.landing.recovery import clear_up
 from runner.controller.project import Project, open_project, open_repository
+from runner.controller.stream import Stream
 from tests.real_git import commit, git
 from tests.scenarios.conftest import App
 from tests.soak import SOAK, kill_steps
@@ -146,7 +147,7 @@ def test_a_snapshot_is_whole_or_counts_for_nothing(world: World, visible: bool, 
         assert app.inside(f"s{n}", "cat lib/first lib/last").stdout == "1\n2\n"
         assert [one.instances for one in cached(project.repository)] == [1]
         assert app.cli("clean", f"s{n}").exit_code == 0
-        clear_up(project, lambda event: None)
+        clear_up(project, Stream())
         prune(project.repository, max_size=-1)
         assert app.engine.volumes(Filter(repository=project.repository.key)) == []
 
@@ -186,7 +187,7 @@ def test_a_golden_state_is_whole_or_counts_for_nothing(
         assert app.cli("up", f"h{n}").exit_code == 0
         assert app.inside(f"h{n}", ASK[engine]).stdout == "1\n"
         assert app.cli("clean", f"g{n}", f"h{n}").exit_code == 0
-        clear_up(project, lambda event: None)
+        clear_up(project, Stream())
         prune(project.repository, max_size=-1)
         assert app.engine.volumes(Filter(repository=project.repository.key)) == []
 

@@ -23,6 +23,7 @@ from runner.domain.errors import (
     UncommittedChanges,
     UnmergedCommits,
 )
+from runner.domain.events import Up
 from runner.domain.instance.archive import Archive
 from runner.domain.requests.cleanup import Cleaned
 from tests.inside import Inside
@@ -558,7 +559,7 @@ def test_an_instance_that_has_landed_is_retired_with_its_logs(shop: Shop) -> Non
     commit(shop.tree("auth"), {"a": "1"})
     git(shop.repo, "merge", "--quiet", "feature/auth")
     idea = own_commit(shop, "auth", "inside/heads/spike", "an idea")
-    operation = Operation(shop.repository, "auth", shop.events.append)
+    operation = Operation(shop.repository, "auth", shop.emit)
     with operation.locked():
         removed = retire(operation)
     assert [part.split()[0] for part in removed] == ["container", "worktree", "branch", "record"]
@@ -580,7 +581,7 @@ def test_only_what_landed_is_merged(shop: Shop) -> None:
     git(shop.repo, "commit", "--quiet", "--message", "squashed")
     write(shop.tree("dirty"), {"new": "x"})
     shop.events.clear()
-    assert merged(shop.repository, shop.events.append) == ["landed", "squashed"]
+    assert merged(shop.repository, shop.emit) == ["landed", "squashed"]
     assert any("uncommitted changes; it stays" in text for text in shop.remarks)
 
 
@@ -589,7 +590,7 @@ def test_an_instance_that_only_followed_base_is_not_merged(shop: Shop) -> None:
     there = commit(shop.repo, {"a": "1"})
     git(shop.tree("auth"), "merge", "--quiet", "main")
     git(shop.repo, "update-ref", "refs/treedock/auth/base", there)  # as `update` does
-    assert merged(shop.repository, shop.events.append) == []
+    assert merged(shop.repository, shop.emit) == []
 
 
 def old_commit(folder: Path) -> None:
@@ -608,8 +609,8 @@ def test_stale_is_what_showed_no_life_for_long(shop: Shop, life: str) -> None:
     if life == "commit":
         commit(shop.tree("auth"), {"a": "1"})
     if life == "up":
-        shop.repository.records.note("auth", "up")
-    assert stale(shop.repository, shop.events.append) == (["auth"] if life == "none" else [])
+        Operation(shop.repository, "auth", shop.emit).tell(Up("/tree", "/workspace"))
+    assert stale(shop.repository, shop.emit) == (["auth"] if life == "none" else [])
 
 
 def test_a_person_is_told_what_is_kept_and_how_to_get_it_back(shop: Shop) -> None:

@@ -36,9 +36,9 @@ def test_clean_ends_and_keeps_the_files_where_ignore_rules_keep_git_busy(shop: S
     repository = shop.repository
     repository.git.look_cpu = 1
     with pytest.raises(GitFailed, match="did not end") as refused:
-        clean(repository, "auth", shop.events.append)
+        clean(repository, "auth", shop.emit)
     assert ".gitignore" in refused.value.hint
-    cleaned = clean(repository, "auth", shop.events.append, force=True)
+    cleaned = clean(repository, "auth", shop.emit, force=True)
     assert not Path(record.worktree).exists()
     (kept,) = cleaned.archives
     assert kept.tar

@@ -34,7 +34,7 @@ LINES = "".join(f"line {n}\n" for n in range(20))
 
 def compare(shop: Shop, *ids: str) -> Conflicts:
     shop.events.clear()
-    return conflicts(shop.project, ids or shop.repository.records.ids(), shop.events.append)
+    return conflicts(shop.project, ids or shop.repository.records.ids(), shop.emit)
 
 
 def one(seen: Conflicts, id: str) -> Compared:

@@ -41,7 +41,7 @@ def test_of_a_link_of_the_persons_own_the_content_is_taken(shop: Shop, tmp_path:
     assert not copy.is_symlink()
     assert copy.read_text().startswith("TOKEN=1\n")
     assert check(shop.project) == []
-    operation = ProjectOperation(shop.project, "auth", shop.events.append)
+    operation = ProjectOperation(shop.project, "auth", shop.emit)
     assert edited_copies(operation) == []
     copy.write_text("TOKEN=2\n")
     assert edited_copies(operation) == [".env"]
@@ -151,7 +151,7 @@ def test_a_file_to_rewrite_is_copied_and_longer_names_stay(shop: Shop) -> None:
     tree = shop.tree("auth")
     copied = (tree / ".mcp.json").read_text().split("\n")
     assert copied == [f"{tree}", f"file://{tree}/app", *paths[2:]]
-    assert edited_copies(ProjectOperation(shop.project, "auth", shop.events.append)) == []
+    assert edited_copies(ProjectOperation(shop.project, "auth", shop.emit)) == []
     assert check(shop.project) == [
         "treedock.yaml: env.rewrite: 'tracked.json' is tracked, so it stays as it is",
         f"treedock.yaml: env.rewrite: there is no 'absent.json' in {shop.repo}",
@@ -163,7 +163,7 @@ def test_what_is_uncommitted_in_the_main_checkout_is_named_or_refused(shop: Shop
     write(shop.repo, {"a": "2", "new": "n", "x.log": "ignored", ".env": "copied, not ignored"})
     said = f"uncommitted in {shop.repo}, so not in new instances: a, new"
     with pytest.raises(UncommittedChanges) as caught:
-        up(shop.project, [Wish("auth")], shop.events.append, require_clean=True)
+        up(shop.project, [Wish("auth")], shop.emit, require_clean=True)
     assert f"{shop.repo} has uncommitted changes" in caught.value.message
     assert "a, new" in caught.value.message
     assert not (shop.repo / "trees").exists()

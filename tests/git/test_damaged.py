@@ -59,7 +59,7 @@ def test_a_record_of_wrong_types_is_named_and_the_others_go_on(
     assert "treedock doctor --fix" in warning
     with pytest.raises(Damaged, match="is damaged"):
         shop.clean("auth", force=True)
-    assert stale(shop.repository, shop.events.append) == []
+    assert stale(shop.repository, shop.emit) == []
 
 
 def _like_an_instance(shop: Shop, instance: str) -> Record:
@@ -93,7 +93,7 @@ def test_doctor_sets_each_aside_and_loses_none(shop: Shop, spoil: Callable[[Path
     kept += [archive / "archive.json", root / "repository.json"]
     for path in kept:
         spoil(path)
-    for verb in (lambda: shop.record("auth"), lambda: settle(shop.repository, print)):
+    for verb in (lambda: shop.record("auth"), lambda: settle(shop.repository, shop.emit)):
         with pytest.raises(Damaged):
             verb()
     told = damaged(shop.repository, fix=False)
@@ -104,7 +104,7 @@ def test_doctor_sets_each_aside_and_loses_none(shop: Shop, spoil: Callable[[Path
     assert [one.fixed for one in fixed] == [True] * 5
     assert all(Path(one.message.rpartition(" ")[2]).exists() for one in fixed)
     assert damaged(shop.repository, fix=False) == []
-    settle(shop.repository, print)
+    settle(shop.repository, shop.emit)
     with pytest.raises(NotFound):
         shop.record("auth")
     assert shop.list() == []

@@ -166,7 +166,7 @@ def test_a_changed_lock_file_has_the_step_run_in_the_instance_that_has_it(
     shop.up("auth")
     before = mounted(shop, "auth")
     (shop.tree("auth") / "app/lock").write_text("mine\n")
-    assert status(shop.project, ["auth"], shop.events.append)[0].out_of_date == ["setup"]
+    assert status(shop.project, ["auth"], shop.emit)[0].out_of_date == ["setup"]
     shop.up("auth")
     assert runs()[1:] == ["auth"]
     assert mounted(shop, "auth") == before
@@ -341,11 +341,11 @@ def test_an_engine_without_overlays_copies(shop: Shop, runs: Runs) -> None:
 
 @pytest.mark.deep
 def test_warm_makes_it_ahead_of_time(shop: Shop, runs: Runs) -> None:
-    assert [one.instances for one in warm(shop.project, shop.events.append)] == [0]
+    assert [one.instances for one in warm(shop.project, shop.emit)] == [0]
     assert shop.engine.containers() == []
     shop.up("auth")
     assert len(runs()) == 1
-    assert [one.key for one in warm(shop.project, shop.events.append)] == [
+    assert [one.key for one in warm(shop.project, shop.emit)] == [
         one.key for one in cached(shop.repository)
     ]
     assert len(runs()) == 1
@@ -362,7 +362,7 @@ def test_a_gate_mounts_it_and_what_a_candidate_alone_decides_is_not_kept(
     for name, candidate in (("same", git(shop.repo, "rev-parse", "HEAD").strip()), ("new", head)):
         log = shop.repo.parent / name
         verdict = run_gates(
-            project, name, candidate, [], base_commit=candidate, log=log, emit=shop.events.append
+            project, name, candidate, [], base_commit=candidate, log=log, emit=shop.emit
         )
         assert verdict.green, verdict.message
     assert runs()[1:] == ["gate.new"]
@@ -382,7 +382,7 @@ def test_a_variable_that_has_a_manager_copy_from_the_checkout_keeps_its_step_uns
 
     def shared(**variables: str) -> list[bool]:
         shop.configure(setup=setup, env={"set": variables})
-        operation = ProjectOperation(shop.project, "auth", shop.events.append)
+        operation = ProjectOperation(shop.project, "auth", shop.emit)
         steps = steps_of(operation, shop.engine.containers()[0].image)
         return [product is not None for product in steps.products]
 
@@ -477,7 +477,7 @@ def test_of_a_half_made_snapshot_nothing_is_used_and_nothing_is_left(
             shop.bring("auth")
         shop.engine.come_back()
         shop.up("auth")
-        clear_up(shop.project, shop.events.append)
+        clear_up(shop.project, shop.emit)
         assert [one.instances for one in cached(shop.repository)] == [1]
         assert len(volumes(shop)) == 3
         shop.clean("auth")

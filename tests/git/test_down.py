@@ -166,7 +166,7 @@ def test_a_merge_ends_where_one_of_its_instances_is_stopped(
 
     def land() -> None:
         wanted = Wanted(order="given", gates=("sleep 6",))
-        merged.append(merge(shop.project, ["auth", "pay"], wanted, shop.events.append))
+        merged.append(merge(shop.project, ["auth", "pay"], wanted, shop.emit))
 
     with busy(shop, land):
         eventually(lambda: any("testing" in remark for remark in shop.remarks), 20)
@@ -212,7 +212,7 @@ def test_an_up_cannot_start_what_was_stopped_under_it(
         from runner.controller.instance.container import ensure_running
         from runner.controller.operation import ProjectOperation
 
-        own = ProjectOperation(shop.project, "auth", auth.events.append)
+        own = ProjectOperation(shop.project, "auth", auth.emit)
         with own.locked():
             waited.wait(20)
             ensure_running(own, "tiny", None)
@@ -254,7 +254,7 @@ def test_clean_keeps_the_git_directory_that_git_cannot_read(auth: Inside) -> Non
 
 def test_restart_goes_on_where_commits_could_not_be_brought_out(auth: Inside) -> None:
     (auth.own_git / "HEAD").write_text("garbage\n")
-    assert restart(auth.shop.project, "auth", auth.shop.events.append).error is None
+    assert restart(auth.shop.project, "auth", auth.shop.emit).error is None
     assert any("could not be brought out" in text for text in auth.shop.warnings)
     assert runs(auth.shop)
 

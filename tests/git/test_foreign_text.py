@@ -29,7 +29,7 @@ def test_a_name_stays_in_the_sentence_that_names_it(
 ) -> None:
     auth.commit({"a": "1"})
     (auth.tree / NAME).write_text("x")
-    merged = partial(merge, auth.shop.project, ["auth"], Wanted(), auth.shop.events.append)
+    merged = partial(merge, auth.shop.project, ["auth"], Wanted(), auth.shop.emit)
     for refused in (partial(auth.shop.clean, "auth"), merged):
         _show(refused)
         printed = capsys.readouterr().err
@@ -44,14 +44,14 @@ def test_the_names_of_logs_and_of_a_landing_s_obstacles_stay_in_theirs(
     for number in range(200):
         (auth.folder / "run" / f"service.y{number}.log").write_text("x")
     with pytest.raises(NotFound, match="no log of 'nope'") as caught:
-        tails(auth.shop.repository, "auth", "nope", 10, auth.events.append)
-    assert len(tails(auth.shop.repository, "auth", None, 10, auth.events.append)) == 30
+        tails(auth.shop.repository, "auth", "nope", 10, auth.emit)
+    assert len(tails(auth.shop.repository, "auth", None, 10, auth.emit)) == 30
     assert auth.said == ["70 more logs are not shown; name one"]
     assert "and 90 more" in caught.value.hint
     show_error(caught.value)
     auth.commit({NAME: "theirs"})
     (auth.shop.repo / NAME).write_text("mine")
-    _show(lambda: merge(auth.shop.project, ["auth"], Wanted(), auth.shop.events.append))
+    _show(lambda: merge(auth.shop.project, ["auth"], Wanted(), auth.shop.emit))
     printed = capsys.readouterr().err
     assert printed.count(ESCAPED) == 1  # no log has such a name
     assert f"-- {shell_word(NAME)}" in printed  # the way out works for such a name, too
@@ -64,7 +64,7 @@ def test_a_warning_about_a_committed_name_is_one_line(
     auth.commit({f".github/workflows/{NAME}.yml": "on: push"})
     with narration() as emit:
         review(auth.shop.repository, "auth", emit)
-        emit(Warned("auth", NAME))
+        emit(Warned(NAME), "auth")
     printed = capsys.readouterr().err
     assert ESCAPED in printed
     assert SENTENCE not in [line.strip() for line in printed.splitlines()]

@@ -21,7 +21,7 @@ def judged(shop: Shop, candidate: str, *commands: str, **setup: object) -> Verdi
     log = Path(tempfile.mkdtemp(dir=shop.repo.parent))
     main = git(shop.repo, "rev-parse", "main").strip()
     return gates.run_gates(
-        shop.project, "x.0", candidate, wanted, base_commit=main, log=log, emit=shop.events.append
+        shop.project, "x.0", candidate, wanted, base_commit=main, log=log, emit=shop.emit
     )
 
 
@@ -119,7 +119,7 @@ def test_a_gate_from_outside_runs_before_set_up_whatever_its_place(
     project, main = shop.project, git(shop.repo, "rev-parse", "main").strip()
     verdict = gates.run_gates(
         project, "x.0", candidate, project.config.gates, base_commit=main,
-        log=tmp_path / "log", emit=shop.events.append,
+        log=tmp_path / "log", emit=shop.emit,
     )  # fmt: skip
     assert verdict.green, verdict.message
     assert seen.read_text().split() == ["outside", "set-up", "inside"]

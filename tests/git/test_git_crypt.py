@@ -52,7 +52,7 @@ def test_encrypted_files_can_be_read_inside_and_are_never_committed_raw(crypt: S
     git(auth.tree, "commit", "--quiet", "--all", "--message", "by the person")
     assert git(crypt.repo, "cat-file", "blob", "feature/auth:a.key") == "bopuifs\n"
     tested = Wanted(gates=("grep -q another a.key",))
-    merged = merge(crypt.project, ["auth"], tested, crypt.events.append)
+    merged = merge(crypt.project, ["auth"], tested, crypt.emit)
     assert [one.state for one in merged.outcomes] == ["landed"]
     assert (crypt.repo / "a.key").read_text() == "another\n"
     assert (crypt.repo / ".git/git-crypt/keys/default").exists()
@@ -81,7 +81,7 @@ def refused(shop: Shop) -> str:
         shop.bring("auth")
     assert not (shop.repo / "trees").exists()
     assert shop.repository.records.ids() == []
-    found = examine(shop.project, fix=False, emit=shop.events.append)
+    found = examine(shop.project, fix=False, emit=shop.emit)
     ways = [one.way_out for one in found if one.check == "repository"]
     assert ways == [error.value.hint]
     return error.value.hint

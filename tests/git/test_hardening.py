@@ -84,7 +84,7 @@ def test_a_failed_reset_is_kept_and_made_good_by_the_next_up(shop: Shop) -> None
     shop.up("auth")
     shop.configure(database={**database, "reset": "echo bad > app.db; exit 3"})
     with pytest.raises(CommandFailed):
-        reset(shop.project, "auth", shop.events.append)
+        reset(shop.project, "auth", shop.emit)
     assert [view.state for view in shop.list()] == ["failed"]
     shop.configure(database=database)
     shop.up("auth")
@@ -245,5 +245,5 @@ def test_a_replaced_git_file_stops_the_container_and_is_said(shop: Shop) -> None
     cover.unlink()
     cover.mkdir()
     with pytest.raises(Refused, match="Its container was stopped"):
-        sync(Operation(shop.repository, "auth", shop.events.append))
+        sync(Operation(shop.repository, "auth", shop.emit))
     assert shop.engine.containers()[0].status == "exited"

@@ -26,7 +26,7 @@ def told(shop: Shop) -> list[str]:
 
 
 def finding(shop: Shop) -> Finding:
-    found = examine(shop.project, fix=False, emit=shop.events.append)
+    found = examine(shop.project, fix=False, emit=shop.emit)
     return next(one for one in found if one.check == "hooks")
 
 

@@ -94,7 +94,7 @@ def test_a_commit_that_is_being_written_keeps_its_lock_and_goes_through(
     eventually(lambda: os.path.lexists(lock))
     before = lock.lstat()
     with pytest.raises(Refused, match="git is at work in"):
-        land(shop.repository, landing(shop, candidate), shop.events.append)
+        land(shop.repository, landing(shop, candidate), shop.emit)
     assert os.path.samestat(lock.lstat(), before)
     assert not journal(shop).exists()
     pipe.write_text("")
@@ -110,11 +110,11 @@ def test_a_lock_that_appears_between_look_and_landing_is_left_alone(
     lock = shop.repo / ".git/index.lock"
     just_before("status", f"touch {lock}")
     with pytest.raises(Refused, match="git is at work in") as refused:
-        land(shop.repository, landing(shop, candidate), shop.events.append)
+        land(shop.repository, landing(shop, candidate), shop.emit)
     assert lock.exists()
     assert not journal(shop).exists()
     do(refused.value.hint, shop.repo)
-    land(shop.repository, landing(shop, candidate), shop.events.append)
+    land(shop.repository, landing(shop, candidate), shop.emit)
     is_whole(shop, candidate)
 
 
@@ -123,13 +123,13 @@ def test_an_edit_just_as_base_moves_stays_and_the_way_out_keeps_it(
 ) -> None:
     just_before("merge", f": > {shop.repo}/README.md; echo mine > {shop.repo}/new.txt")
     with pytest.raises(Refused, match=r"README\.md") as refused:
-        land(shop.repository, landing(shop, candidate), shop.events.append)
+        land(shop.repository, landing(shop, candidate), shop.emit)
     assert (shop.repo / "README.md").read_text() == ""
     assert (shop.repo / "new.txt").read_text() == "mine\n"
     assert "cut off" not in refused.value.message
     assert not journal(shop).exists()
     do(refused.value.hint, shop.repo)
-    land(shop.repository, landing(shop, candidate), shop.events.append)
+    land(shop.repository, landing(shop, candidate), shop.emit)
     is_whole(shop, candidate)
     assert git(shop.repo, "show", "stash@{0}^3:new.txt") == "mine\n"
 
@@ -140,7 +140,7 @@ def test_a_checkout_that_goes_to_another_branch_is_not_moved(
     git(shop.repo, "branch", "other")
     before = head(shop)
     just_before("status", f"git -C {shop.repo} switch --quiet other")
-    land(shop.repository, landing(shop, candidate), shop.events.append)
+    land(shop.repository, landing(shop, candidate), shop.emit)
     assert head(shop) == candidate
     assert head(shop, "other") == before
     assert not (shop.repo / "new.txt").exists()
@@ -153,7 +153,7 @@ def test_no_git_of_the_person_gets_between_the_look_at_head_and_the_move(
     git(shop.repo, "branch", "other")
     said = tmp_path / "said"
     just_before("merge", f"git -C {shop.repo} switch other 2> {said} && touch {said}.switched")
-    land(shop.repository, landing(shop, candidate), shop.events.append)
+    land(shop.repository, landing(shop, candidate), shop.emit)
     is_whole(shop, candidate)
     assert "index.lock" in said.read_text()
 
@@ -171,10 +171,10 @@ def test_a_kill_at_any_step_leaves_old_or_new_and_the_next_one_completes_it(
         env = os.environ | {"TREEDOCK_KILL_AFTER": str(number)}
         done = subprocess.run(arguments, env=env, cwd=Path(__file__).parents[2])
         killed += done.returncode < 0
-        settle(shop.repository, shop.events.append)
+        settle(shop.repository, shop.emit)
         assert git(shop.repo, "status", "--porcelain") == "A  staged.txt\n", number
         if head(shop) != candidate:
-            land(shop.repository, landing(shop, candidate), shop.events.append)
+            land(shop.repository, landing(shop, candidate), shop.emit)
         git(shop.repo, "rm", "--quiet", "--force", "staged.txt")
         is_whole(shop, candidate)
         if done.returncode == 0:
@@ -187,10 +187,10 @@ def test_a_git_that_is_killed_while_it_writes_leaves_nothing_half_done(
 ) -> None:
     just_before("merge", f"printf ne > {shop.repo}/new.txt; kill -9 $$")
     with pytest.raises(GitFailed):
-        land(shop.repository, landing(shop, candidate), shop.events.append)
+        land(shop.repository, landing(shop, candidate), shop.emit)
     assert git(shop.repo, "status", "--porcelain") == ""
     assert not journal(shop).exists()
-    land(shop.repository, landing(shop, candidate), shop.events.append)
+    land(shop.repository, landing(shop, candidate), shop.emit)
     is_whole(shop, candidate)
 
 
@@ -201,10 +201,10 @@ def test_edits_after_a_cut_off_are_put_aside_by_what_the_refusal_says(
     (shop.repo / "README.md").write_text("mine\n")
     (shop.repo / "new.txt").write_text("mine too\n")
     with pytest.raises(Refused, match="cut off") as refused:
-        settle(shop.repository, shop.events.append)
+        settle(shop.repository, shop.emit)
     assert (shop.repo / "README.md").read_text() == "mine\n"
     do(refused.value.hint, shop.repo)
-    settle(shop.repository, shop.events.append)
+    settle(shop.repository, shop.emit)
     assert git(shop.repo, "show", "stash@{0}:README.md") == "mine\n"
     assert git(shop.repo, "show", "stash@{0}^3:new.txt") == "mine too\n"
 
@@ -217,9 +217,9 @@ def test_an_ignored_file_in_the_way_is_moved_by_what_the_refusal_says(
     (shop.repo / "new.txt").write_text("mine\n")
     (shop.repo / "README.md").write_text("mine as well\n")
     with pytest.raises(Refused, match=r"new\.txt") as refused:
-        land(shop.repository, landing(shop, candidate), shop.events.append)
+        land(shop.repository, landing(shop, candidate), shop.emit)
     do(refused.value.hint, shop.repo)
-    land(shop.repository, landing(shop, candidate), shop.events.append)
+    land(shop.repository, landing(shop, candidate), shop.emit)
     assert head(shop) == candidate
     assert (shop.repo / "new.txt.kept").read_text() == "mine\n"
     assert git(shop.repo, "show", "stash@{0}:README.md") == "mine as well\n"
@@ -231,10 +231,10 @@ def test_a_file_where_a_folder_is_to_be_is_in_the_way(shop: Shop) -> None:
     git(shop.repo, "switch", "--quiet", "main")
     (shop.repo / "docs").write_text("mine\n")
     with pytest.raises(Refused, match=r"This would overwrite changes in .*: docs"):
-        land(shop.repository, landing(shop, made), shop.events.append)
+        land(shop.repository, landing(shop, made), shop.emit)
     (shop.repo / "docs").unlink()
     (shop.repo / "docs").mkdir()
-    land(shop.repository, landing(shop, made), shop.events.append)
+    land(shop.repository, landing(shop, made), shop.emit)
     assert (shop.repo / "docs/a.txt").exists()
 
 
@@ -248,9 +248,9 @@ def test_a_folder_that_becomes_a_file_lands_unless_something_of_the_person_is_in
     git(shop.repo, "switch", "--quiet", "main")
     (shop.repo / "docs/mine.txt").write_text("mine\n")
     with pytest.raises(Refused, match=r"docs/mine\.txt"):
-        land(shop.repository, landing(shop, made), shop.events.append)
+        land(shop.repository, landing(shop, made), shop.emit)
     (shop.repo / "docs/mine.txt").unlink()
-    land(shop.repository, landing(shop, made), shop.events.append)
+    land(shop.repository, landing(shop, made), shop.emit)
     assert (shop.repo / "docs").read_text() == "a\n"
 
 
@@ -259,7 +259,7 @@ def test_nothing_lands_while_a_mail_is_being_applied(shop: Shop, candidate: str)
     commit(shop.repo, {"README.md": "# other\n"})
     subprocess.run(["git", "am", "-q"], input=patch, text=True, cwd=shop.repo, capture_output=True)
     with pytest.raises(Refused, match="am is in progress"):
-        land(shop.repository, landing(shop, candidate), shop.events.append)
+        land(shop.repository, landing(shop, candidate), shop.emit)
 
 
 @pytest.fixture
@@ -274,11 +274,11 @@ def landed(shop: Shop) -> Landing:
 def test_taking_back_overwrites_no_ignored_file(shop: Shop, landed: Landing) -> None:
     (shop.repo / "settings.txt").write_text("mine\n")
     with pytest.raises(Refused, match=r"would overwrite changes in .*: settings\.txt") as refused:
-        take_back(shop.repository, landed, shop.events.append)
+        take_back(shop.repository, landed, shop.emit)
     assert head(shop) == landed.expected
     assert (shop.repo / "settings.txt").read_text() == "mine\n"
     do(refused.value.hint, shop.repo)
-    take_back(shop.repository, landed, shop.events.append)
+    take_back(shop.repository, landed, shop.emit)
     assert head(shop) == landed.candidate
     assert (shop.repo / "settings.txt").read_text() == "shared\n"
     assert (shop.repo / "settings.txt.kept").read_text() == "mine\n"
@@ -289,7 +289,7 @@ def test_taking_back_leaves_what_is_staged(shop: Shop, landed: Landing) -> None:
     git(shop.repo, "add", "a.txt")
     (shop.repo / "a.txt").write_text("later\n")
     git(shop.repo, "rm", "--quiet", "--cached", "b.txt")
-    take_back(shop.repository, landed, shop.events.append)
+    take_back(shop.repository, landed, shop.emit)
     assert head(shop) == landed.candidate
     assert git(shop.repo, "show", ":a.txt") == "staged\n"
     assert (shop.repo / "a.txt").read_text() == "later\n"
@@ -304,9 +304,9 @@ def test_an_edit_under_an_index_flag_is_put_aside_by_what_the_refusal_says(
     git(shop.repo, "update-index", f"--{flag}", "README.md")
     (shop.repo / "README.md").write_text("mine\n")
     with pytest.raises(Refused, match=r"README\.md") as refused:
-        land(shop.repository, landing(shop, candidate), shop.events.append)
+        land(shop.repository, landing(shop, candidate), shop.emit)
     do(refused.value.hint, shop.repo)
-    land(shop.repository, landing(shop, candidate), shop.events.append)
+    land(shop.repository, landing(shop, candidate), shop.emit)
     assert head(shop) == candidate
     assert git(shop.repo, "show", "stash@{0}:README.md") == "mine\n"
 
@@ -316,8 +316,8 @@ def test_a_kill_while_it_is_taken_back_leaves_old_or_new(
 ) -> None:
     just_before("update-ref", "kill -9 $$")
     with pytest.raises(GitFailed):
-        take_back(shop.repository, landed, shop.events.append)
-    settle(shop.repository, shop.events.append)
+        take_back(shop.repository, landed, shop.emit)
+    settle(shop.repository, shop.emit)
     assert head(shop) == landed.expected
     assert git(shop.repo, "status", "--porcelain") == ""
     assert not (shop.repo / "settings.txt").exists()

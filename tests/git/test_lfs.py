@@ -41,7 +41,7 @@ def large(shop: Shop, origin: Path) -> Shop:
 
 def landed(shop: Shop, **wanted: object) -> tuple[Merged, Outcome]:
     options = Wanted(no_gate=True, **wanted)  # type: ignore[arg-type]
-    merged = merge(shop.project, ["auth"], options, shop.events.append)
+    merged = merge(shop.project, ["auth"], options, shop.emit)
     (outcome,) = merged.outcomes
     return merged, outcome
 
@@ -70,7 +70,7 @@ def test_what_a_merge_pushes_is_whole(large: Shop, origin: Path) -> None:
 def test_what_a_pull_request_pushes_is_whole(large: Shop, origin: Path) -> None:
     large.up("auth")
     commit(large.tree("auth"), {"model.bin": "second\n"})
-    assert pr(large.repository, "auth", large.events.append).pushed
+    assert pr(large.repository, "auth", large.emit).pushed
     assert (fresh_clone(large, origin, "feature/auth") / "model.bin").read_text() == "second\n"
 
 
@@ -99,7 +99,7 @@ def test_a_pointer_to_a_file_that_is_nowhere_is_refused_before_a_gate(
     git(large.tree("auth"), "commit", "--quiet", "--message", "only its pointer")
     touched = tmp_path / "gate"
     wanted = Wanted(gates=(f"touch {touched}",))
-    (outcome,) = merge(large.project, ["auth"], wanted, large.events.append).outcomes
+    (outcome,) = merge(large.project, ["auth"], wanted, large.emit).outcomes
     assert outcome.state == "refused"
     assert "neither here nor at origin: 1111111111" in outcome.message
     assert not touched.exists()
@@ -145,10 +145,10 @@ def test_a_file_that_is_committed_on_the_host_is_uncommitted_nowhere(large: Shop
     auth.update()
     assert (auth.tree / "a.bin").read_text() == "of the host\n"
     assert status(auth) == ("", "")
-    seen = review(large.repository, "auth", large.events.append)
+    seen = review(large.repository, "auth", large.emit)
     assert seen.uncommitted
     assert seen.uncommitted.files == []
-    (compared,) = conflicts(large.project, ["auth"], large.events.append).instances
+    (compared,) = conflicts(large.project, ["auth"], large.emit).instances
     assert (compared.dirty_included, compared.skipped) == (False, ())
 
 
@@ -161,7 +161,7 @@ def test_an_edit_of_such_a_file_stays_uncommitted_and_is_not_overwritten(large: 
     assert (auth.tree / "a.bin").read_text() == "edited\n"
     assert git(auth.tree, "status", "--porcelain") == " M a.bin\n"
     assert auth.run("git diff-files --quiet").code != 0
-    seen = review(large.repository, "auth", large.events.append)
+    seen = review(large.repository, "auth", large.emit)
     assert seen.uncommitted
     assert [one.path for one in seen.uncommitted.files] == ["a.bin"]
 

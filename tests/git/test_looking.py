@@ -29,7 +29,7 @@ def shop(shop: Shop) -> Shop:
 
 
 def seen(shop: Shop) -> View:
-    (view,) = status(shop.project, ["auth"], shop.events.append)
+    (view,) = status(shop.project, ["auth"], shop.emit)
     return view
 
 

@@ -52,12 +52,12 @@ def test_an_edit_under_an_index_flag_is_named_shown_again_and_archived(
     assert git(tree, "status", "--short") == ""
     with pytest.raises(UncommittedChanges, match=r"changes: cfg\.txt\.") as caught:
         shop.clean("auth")
-    seen_by_review = review(shop.repository, "auth", shop.events.append).uncommitted
+    seen_by_review = review(shop.repository, "auth", shop.emit).uncommitted
     assert seen_by_review
     assert [one.path for one in seen_by_review.files] == ["cfg.txt"]
     assert seen_by_review.diff
     assert "+b\n" in seen_by_review.diff.text
-    (seen,) = conflicts(shop.project, ["auth"], shop.events.append).instances
+    (seen,) = conflicts(shop.project, ["auth"], shop.emit).instances
     assert seen.dirty_included
     archive = archive_of(shop.clean("auth", force_dirty=True))
     restore(shop, archive.restore)
@@ -72,7 +72,7 @@ def test_a_merge_refuses_what_an_index_flag_hides(shop: Shop, tree: Path) -> Non
     commit(tree, {"new": "x"})
     git(tree, "update-index", "--skip-worktree", "cfg.txt")
     write(tree, {"cfg.txt": "b\n"})
-    (outcome,) = merge(shop.project, ["auth"], Wanted(no_gate=True), shop.events.append).outcomes
+    (outcome,) = merge(shop.project, ["auth"], Wanted(no_gate=True), shop.emit).outcomes
     assert (outcome.state, "cfg.txt" in outcome.message) == ("refused", True)
     assert "update-index --no-skip-worktree cfg.txt" in outcome.hint
 
@@ -162,7 +162,7 @@ def test_ignored_files_are_counted_named_and_kept_if_asked_for(shop: Shop, tree:
 def test_what_a_merge_removes_with_a_repository_in_it_is_kept(shop: Shop, tree: Path) -> None:
     commit(tree, {"new": "x"})
     inner(tree / "scratch/n")
-    (outcome,) = merge(shop.project, ["auth"], Wanted(no_gate=True), shop.events.append).outcomes
+    (outcome,) = merge(shop.project, ["auth"], Wanted(no_gate=True), shop.emit).outcomes
     assert outcome.state == "landed"
     assert not tree.exists()
     (told,) = [text for text in shop.remarks if text.startswith("what is not in base is kept in")]

@@ -27,7 +27,7 @@ def land(shop: Shop) -> Queue:
     def run(*ids: str, **wanted: object) -> Merged:
         shop.events.clear()
         options = Wanted(**{"order": "given", **wanted})  # type: ignore[arg-type]
-        return merge(shop.project, ids, options, shop.events.append)
+        return merge(shop.project, ids, options, shop.emit)
 
     return run
 
@@ -249,12 +249,12 @@ def test_a_run_can_be_undone_and_the_branches_are_back(shop: Shop, land: Queue) 
     operation = work_on(shop, "auth", {"auth.txt": "x\n"})
     before = head(shop)
     merged = land("auth")
-    undo(shop.project, str(merged.run), shop.events.append)
+    undo(shop.project, str(merged.run), shop.emit)
     assert head(shop) == before
     assert head(shop, "feature/auth") == operation
     assert not (shop.repo / "auth.txt").exists()
     with pytest.raises(Refused, match="undone already"):
-        undo(shop.project, str(merged.run), shop.events.append)
+        undo(shop.project, str(merged.run), shop.emit)
 
 
 def test_undo_keeps_the_commits_where_the_name_of_the_branch_is_taken(
@@ -264,7 +264,7 @@ def test_undo_keeps_the_commits_where_the_name_of_the_branch_is_taken(
     before = head(shop)
     merged = land("auth")
     git(shop.repo, "branch", "feature/auth", before)
-    said = undo(shop.project, str(merged.run), shop.events.append)
+    said = undo(shop.project, str(merged.run), shop.emit)
     assert said.endswith(" feature/auth-2")
     assert (head(shop, "feature/auth"), head(shop, "feature/auth-2")) == (before, operation)
 
@@ -275,12 +275,12 @@ def test_a_run_that_somebody_built_on_is_not_undone(shop: Shop, land: Queue) -> 
     commit(shop.repo, {"more.txt": "x\n"}, "more")
     before = head(shop)
     with pytest.raises(Refused) as refused:
-        undo(shop.project, str(merged.run), shop.events.append)
+        undo(shop.project, str(merged.run), shop.emit)
     assert ": git revert" in refused.value.hint
     assert head(shop) == before
     git(shop.repo, "switch", "--quiet", "-c", "elsewhere")
     with pytest.raises(Refused, match="not all") as refused:
-        undo(shop.project, str(merged.run), shop.events.append)
+        undo(shop.project, str(merged.run), shop.emit)
     assert ": git switch main && git revert" in refused.value.hint
 
 
@@ -292,7 +292,7 @@ def test_a_landing_that_was_cut_off_over_the_files_is_undone(shop: Shop) -> None
     (shop.repo / "auth.txt").write_text("new fi")  # as far as git came
     (shop.repo / "README.md").write_text("changed by auth\n")
     (shop.repo / ".git/index.lock").symlink_to("treedock, process 4711")
-    settle(shop.repository, shop.events.append)
+    settle(shop.repository, shop.emit)
     assert git(shop.repo, "status", "--porcelain") == ""
     assert not (shop.repo / "auth.txt").exists()
     assert not Journal(shop.repository.records.root).path.exists()
@@ -304,7 +304,7 @@ def test_a_landing_that_was_cut_off_after_it_counted_is_written_down(shop: Shop)
     landing = Landing("", "main", before, theirs, {"auth": theirs})
     Journal(shop.repository.records.root).begin(landing)
     git(shop.repo, "merge", "--quiet", "--ff-only", theirs)
-    settle(shop.repository, shop.events.append)
+    settle(shop.repository, shop.emit)
     record = shop.record("auth")
     assert record.merge is not None
     assert record.merge["state"] == "landed"
@@ -370,14 +370,14 @@ def test_the_last_run_is_found_without_its_id(shop: Shop, land: Queue) -> None:
     before = head(shop)
     first = land("auth")
     with pytest.raises(NotFound) as caught:
-        undo(shop.project, "nonsense", shop.events.append)
+        undo(shop.project, "nonsense", shop.emit)
     assert str(first.run) in caught.value.hint
-    undo(shop.project, "last", shop.events.append)
+    undo(shop.project, "last", shop.emit)
     assert head(shop) == before
     with pytest.raises(NotFound):
-        undo(shop.project, "last", shop.events.append)
+        undo(shop.project, "last", shop.emit)
     with pytest.raises(Refused, match="undone already"):
-        undo(shop.project, str(first.run)[-4:], shop.events.append)
+        undo(shop.project, str(first.run)[-4:], shop.emit)
 
 
 def test_nothing_was_pushed_where_nothing_landed(shop: Shop, land: Queue) -> None:
@@ -390,7 +390,7 @@ def test_nothing_was_pushed_where_nothing_landed(shop: Shop, land: Queue) -> Non
     landed = land("auth", push=False)
     git(shop.repo, "push", "--quiet", "origin", "main")
     with pytest.raises(Refused, match="was pushed"):
-        undo(shop.project, str(landed.run), shop.events.append)
+        undo(shop.project, str(landed.run), shop.emit)
 
 
 def test_what_was_squashed_into_base_does_not_conflict_with_itself(shop: Shop, land: Queue) -> None:

@@ -102,5 +102,5 @@ def test_a_branch_name_with_a_line_end_of_unicode_is_brought_out(shop: Shop) -> 
     name = "refs/heads/a\u2028b"
     (own / "packed-refs").write_text(f"{head(shop)} {name}\n", encoding="utf-8")
     for _ in range(2):
-        sync(Operation(shop.repository, "auth", shop.events.append))
+        sync(Operation(shop.repository, "auth", shop.emit))
         assert "a\u2028b" in git(shop.repo, "for-each-ref", "refs/treedock/auth")

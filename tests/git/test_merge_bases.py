@@ -176,7 +176,7 @@ def test_where_nothing_is_pushed_the_reason_is_told(shop: Shop, release: str, la
 def test_conflicts_are_those_with_the_branch_that_each_lands_in(shop: Shop, release: str) -> None:
     work_on(shop, "fix", {"release.txt": "2\n"}, base="release")
     work_on(shop, "new", {"release.txt": "3\n"})
-    seen = conflicts(shop.project, ["fix", "new"], shop.events.append)
+    seen = conflicts(shop.project, ["fix", "new"], shop.emit)
     (other,) = seen.others
     assert (seen.base, other.base) == ("release", "main")
     assert [(one.id, one.conflict) for one in seen.instances] == [("fix", False)]

@@ -12,8 +12,10 @@ from runner.controller.landing.answers import Merged
 from runner.controller.landing.land import settle
 from runner.controller.landing.undo import undo
 from runner.controller.operation import Operation, ProjectOperation
+from runner.controller.stream import Stream
 from runner.controller.sync.update import update
 from runner.domain.errors import Refused
+from runner.domain.events import Told
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -38,7 +40,7 @@ def test_a_run_in_which_somebody_else_committed_is_not_undone(
     assert outcomes(merged) == {"auth": "landed", "login": "landed"}
     before = head(shop)
     with pytest.raises(Refused) as refused:
-        undo(shop.project, str(merged.run), shop.events.append)
+        undo(shop.project, str(merged.run), shop.emit)
     assert "git revert" in refused.value.hint
     assert head(shop) == before
 
@@ -51,7 +53,7 @@ def test_a_cut_off_landing_over_converted_line_ends_is_settled(shop: Shop, land:
     before, theirs = head(shop), head(shop, "feature/auth")
     Journal(shop.repository.records.root).begin(Landing("", "main", before, theirs, {}))
     (shop.repo / "a.txt").write_bytes(b"one\r\ntwo\r\n")  # as far as git came
-    settle(shop.repository, shop.events.append)
+    settle(shop.repository, shop.emit)
     assert git(shop.repo, "status", "--porcelain") == ""
     assert outcomes(land("auth")) == {"auth": "landed"}
 
@@ -77,8 +79,8 @@ def test_a_branch_that_is_somebodys_base_stays(shop: Shop, land: Queue) -> None:
     work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
     land("auth")
     shop.up(Wish("third", base="feature/auth"))
-    update(Operation(shop.repository, "login", shop.events.append), "merge")
-    update(Operation(shop.repository, "third", shop.events.append), "merge")
+    update(Operation(shop.repository, "login", shop.emit), "merge")
+    update(Operation(shop.repository, "third", shop.emit), "merge")
 
 
 def test_one_broken_instance_does_not_keep_the_others_from_landing(shop: Shop, land: Queue) -> None:
@@ -123,7 +125,7 @@ def test_an_idle_instance_that_followed_base_is_not_taken_for_landed(
 def test_a_record_that_another_verb_changed_is_not_overwritten(shop: Shop, land: Queue) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
-    operation = ProjectOperation(shop.project, "login", shop.events.append)
+    operation = ProjectOperation(shop.project, "login", shop.emit)
     assert operation.record.base == "feature/auth"
     with operation.locked():
         land("auth")
@@ -161,14 +163,14 @@ def test_an_engine_that_goes_away_in_the_queue_is_exit_code_5(shop: Shop, land: 
     work_on(shop, "auth", {"auth.txt": "x\n"})
     gone = f"test -f {shop.repo}/.git/config"
 
-    def vanish(event: object) -> None:
-        if getattr(event, "text", "").startswith("testing auth"):
+    def vanish(told: Told) -> None:
+        if getattr(told.event, "text", "").startswith("testing auth"):
             shop.engine.vanish()
 
     from runner.controller.landing.answers import Wanted
     from runner.controller.landing.merge import merge
 
-    merged = merge(shop.project, ["auth"], Wanted(order="given", gates=(gone,)), vanish)
+    merged = merge(shop.project, ["auth"], Wanted(order="given", gates=(gone,)), Stream(vanish))
     shop.engine.come_back()
     assert merged.exit_code == 5
 
@@ -191,7 +193,7 @@ def test_a_removal_that_was_cut_off_after_landing_is_completed(shop: Shop, land:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     merged = land("auth", keep=True)
     landed = {"state": "landed", "commit": merged.now, "head": head(shop, "feature/auth")}
-    Operation(shop.repository, "auth", shop.events.append).change(cleaning=True, merge=landed)
+    Operation(shop.repository, "auth", shop.emit).change(cleaning=True, merge=landed)
     shop.repository.git.remove_worktree(shop.tree("auth"))
     for ref in git(shop.repo, "for-each-ref", "--format=%(refname)", "refs/treedock").split():
         git(shop.repo, "update-ref", "-d", ref)

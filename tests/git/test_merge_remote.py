@@ -22,7 +22,7 @@ def land(shop: Shop, origin: Path) -> Queue:
     def run(*ids: str, **wanted: object) -> Merged:
         shop.events.clear()
         options = Wanted(**{"order": "given", **wanted})  # type: ignore[arg-type]
-        return merge(shop.project, ids, options, shop.events.append)
+        return merge(shop.project, ids, options, shop.emit)
 
     return run
 

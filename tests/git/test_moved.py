@@ -79,7 +79,7 @@ def test_every_other_verb_in_a_copy_is_refused_and_names_the_original(shop: Shop
     copy = copy_of(shop)
     for verb in (
         lambda: copy.down("auth"),
-        lambda: sync(Operation(copy.repository, "auth", copy.events.append)),
+        lambda: sync(Operation(copy.repository, "auth", copy.emit)),
         lambda: copy.repository.record("auth"),
     ):
         with pytest.raises(Refused, match=f"belongs to {shop.repo}"):
@@ -307,7 +307,7 @@ def test_another_branch_on_this_side_is_not_taken_for_uncommitted_changes(auth: 
 
 
 def merge_one(auth: Inside) -> Outcome:
-    merged = merge(auth.shop.project, ["auth"], Wanted(no_gate=True), auth.events.append)
+    merged = merge(auth.shop.project, ["auth"], Wanted(no_gate=True), auth.emit)
     return merged.outcomes[0]
 
 

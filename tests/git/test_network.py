@@ -20,7 +20,7 @@ def test_a_network_that_is_gone_is_made_again_by_doctor_up_and_restart(shop: Sho
     shop.up("auth")
     assert engine.network
     engine.network = False
-    restart(shop.project, "auth", shop.events.append)
+    restart(shop.project, "auth", shop.emit)
     assert engine.network
 
 

@@ -194,7 +194,7 @@ def test_the_person_may_have_worktrees_beside_the_checkout(shop: Shop, own: Path
     made = commit(beside / "auth", {"b": "1"})
     shop.up("auth")
     assert git(shop.repo, "rev-parse", "feature/auth").strip() == made
-    found = leftovers(shop.project, cast(Engine, shop.engine), fix=False, emit=shop.events.append)
+    found = leftovers(shop.project, cast(Engine, shop.engine), fix=False, emit=shop.emit)
     assert [finding.status for finding in found] == ["ok"]
     shop.clean("auth", force=True)
     assert not (beside / "auth").exists()

@@ -98,7 +98,7 @@ def github(repo: Path, origin: Path) -> Path:
 
 def ask(shop: Shop, **wishes: Any) -> Opened:
     shop.events.clear()
-    return pr(shop.repository, "auth", shop.events.append, **wishes)
+    return pr(shop.repository, "auth", shop.emit, **wishes)
 
 
 def at_origin(origin: Path, branch: str = "feature/auth") -> str:

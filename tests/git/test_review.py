@@ -25,7 +25,7 @@ ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202etxt.exe"
 
 def look(shop: Shop, *, patches: bool = True) -> Review:
     shop.events.clear()
-    return review(shop.repository, "auth", shop.events.append, patches=patches)
+    return review(shop.repository, "auth", shop.emit, patches=patches)
 
 
 @pytest.fixture

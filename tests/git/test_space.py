@@ -25,7 +25,7 @@ def test_a_writer_is_paused_while_the_disk_is_almost_full(
     shop.configure(limits={"disk_free": 2**60})
     counter = itertools.count()
     with space_watched(
-        shop.project, shop.events.append, 0.01, lambda project: {"auth": next(counter)},
+        shop.project, shop.emit, 0.01, lambda project: {"auth": next(counter)},
         lambda: 2**30,
     ):  # fmt: skip
         eventually(lambda: shop.engine.containers()[0].status == "paused", 10)
@@ -41,7 +41,7 @@ def test_who_writes_nothing_is_not_paused(shop: Shop, eventually: Eventually) ->
         looks.append("look")
         return {"auth": 7}
 
-    with space_watched(shop.project, shop.events.append, 0.01, written, lambda: 2**30):
+    with space_watched(shop.project, shop.emit, 0.01, written, lambda: 2**30):
         eventually(lambda: len(looks) > 5, 10)
     assert shop.engine.containers()[0].status == "running"
 
@@ -54,7 +54,7 @@ def test_nobody_is_paused_while_there_is_room(shop: Shop, eventually: Eventually
         looks.append("look")
         return 2**50
 
-    with space_watched(shop.project, shop.events.append, 0.01, free=free):
+    with space_watched(shop.project, shop.emit, 0.01, free=free):
         eventually(lambda: len(looks) > 5, 10)
     assert shop.engine.containers()[0].status == "running"
 
@@ -71,7 +71,7 @@ def test_where_no_instance_explains_the_loss_all_are_paused_and_that_is_said(
     def written(project: Project) -> dict[str, int | None]:
         return {"auth": next(counter), "pay": 7}
 
-    with space_watched(shop.project, shop.events.append, 0.01, written, lambda: next(free)):
+    with space_watched(shop.project, shop.emit, 0.01, written, lambda: next(free)):
         eventually(lambda: {c.status for c in shop.engine.containers()} == {"paused"}, 10)
         eventually(lambda: len(shop.warnings) > 1, 10)
     assert all("no instance explains the loss" in text for text in shop.warnings)

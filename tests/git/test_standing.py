@@ -53,7 +53,7 @@ def test_a_squash_merge_that_base_has_built_on_is_told_by_status(shop: Shop) -> 
     git(shop.repo, "merge", "--quiet", "--squash", "feature/auth")
     git(shop.repo, "commit", "--quiet", "-m", "squashed")
     commit(shop.repo, {"auth.txt": "built on\n"})
-    (view,) = status(shop.project, [], shop.events.append)
+    (view,) = status(shop.project, [], shop.emit)
     assert view.integrated
 
 
@@ -68,7 +68,7 @@ def test_a_conflict_of_a_branch_that_was_there_before_shows(shop: Shop) -> None:
 
 def test_status_tells_which_side_has_moved_since_the_last_sync(auth: Inside) -> None:
     def unsynced() -> str | None:
-        (seen,) = status(auth.shop.project, ["auth"], auth.shop.events.append)
+        (seen,) = status(auth.shop.project, ["auth"], auth.shop.emit)
         return seen.unsynced
 
     assert unsynced() is None
@@ -86,7 +86,7 @@ def test_status_tells_what_is_in_progress_inside(auth: Inside) -> None:
     auth.commit({"README.md": "one\n"})
     auth.commit({"README.md": "two\n"})
     assert auth.run("git rebase --onto HEAD~2 HEAD~1").code != 0
-    (seen,) = status(auth.shop.project, ["auth"], auth.shop.events.append)
+    (seen,) = status(auth.shop.project, ["auth"], auth.shop.emit)
     assert seen.in_progress == "rebase"
 
 

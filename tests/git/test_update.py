@@ -251,7 +251,7 @@ def test_giving_up_does_not_take_back_what_was_committed_on_the_host_meanwhile(
 def test_what_a_merge_said_of_an_older_commit_is_forgotten(conflicting: Inside) -> None:
     conflicting.sync()
     shop = conflicting.shop
-    merge(shop.project, ["auth"], Wanted(), shop.events.append)
+    merge(shop.project, ["auth"], Wanted(), shop.emit)
     assert shop.record("auth").merge
     with pytest.raises(MergeConflict):
         conflicting.update()

@@ -11,6 +11,7 @@ import pytest
 from runner.adapters.engine.protocol import Engine, Filter
 from runner.controller.instance import images
 from runner.controller.project import Repository
+from runner.controller.stream import Stream
 from tests.free_ports import free_block
 from tests.hostile.layouts import House, Naive
 from tests.real_git import commit, git, make_repository
@@ -34,7 +35,7 @@ def _plain(
     folder = tmp_path_factory.mktemp("naive")
     client = docker.from_env()
     container = client.containers.run(
-        images.ensure_git_image(docker_engine, lambda event: None),
+        images.ensure_git_image(docker_engine, Stream()),
         ["sleep", "infinity"],
         entrypoint="",
         detach=True,

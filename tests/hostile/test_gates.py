@@ -8,6 +8,7 @@ import yaml
 from runner.adapters.engine.protocol import Filter
 from runner.controller.landing import gates
 from runner.controller.project import open_project, open_repository
+from runner.controller.stream import Stream
 from tests.real_git import commit, git
 
 pytestmark = pytest.mark.engine
@@ -45,7 +46,7 @@ def test_a_candidate_does_not_steer_the_gates_that_judge_it(repo: Path, tmp_path
     green, forged_end, from_outside, rewritten = (
         gates.run_gates(
             project, f"x.{number}", candidate, chosen, base_commit=main,
-            log=tmp_path / f"{number}", emit=lambda event: None,
+            log=tmp_path / f"{number}", emit=Stream(),
         )
         for number, (candidate, chosen) in enumerate(
             [
@@ -91,7 +92,7 @@ def test_what_a_gate_from_outside_leaves_does_not_reach_the_next_one(
     project = open_project(open_repository(repo))
     verdict = gates.run_gates(
         project, "x.left", evil, project.config.gates, base_commit=main,
-        log=tmp_path / "log", emit=lambda event: None,
+        log=tmp_path / "log", emit=Stream(),
     )  # fmt: skip
     assert not verdict.green
     assert "gate-2 failed" in verdict.message

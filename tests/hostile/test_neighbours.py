@@ -12,6 +12,7 @@ import pytest
 from runner.adapters.engine.protocol import Engine, Filter
 from runner.controller.instance import images
 from runner.controller.project import open_repository
+from runner.controller.stream import Stream
 from tests.hostile.layouts import House, Naive
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def beside(docker_engine: Engine) -> Iterator["Container"]:
 
     with closing(docker.from_env()) as client:
         container = client.containers.run(
-            images.ensure_git_image(docker_engine, lambda event: None),
+            images.ensure_git_image(docker_engine, Stream()),
             ["python3", "-m", "http.server", "9100"],
             entrypoint="",
             detach=True,

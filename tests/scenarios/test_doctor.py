@@ -18,8 +18,10 @@ from runner.adapters.git import repository as git
 from runner.adapters.store import locks
 from runner.controller.cleanup.orphans import leftovers, stale_locks
 from runner.controller.onboarding.damaged import damaged
+from runner.controller.operation import Operation
 from runner.controller.project import Project, open_project, open_repository
-from runner.domain.events import Event
+from runner.controller.stream import Stream
+from runner.domain.events import Down
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits
 from runner.domain.instance.health import Finding
@@ -39,8 +41,7 @@ OF_A_PROJECT = [
 ]
 
 
-def quietly(event: Event) -> None:
-    """Nobody listens."""
+quietly = Stream()
 
 
 @pytest.fixture
@@ -238,7 +239,7 @@ def test_a_lock_that_is_held_is_not_stale(project: Project) -> None:
 
 def test_the_locks_of_the_repository_and_of_its_instances_are_kept(project: Project) -> None:
     records = project.repository.records
-    records.note("auth", "created")
+    Operation(project.repository, "auth", Stream()).tell(Down())
     for lock in (records.lock("auth"), records.repository_lock):
         with locks.hold(lock):
             pass
@@ -290,7 +291,7 @@ def test_a_container_on_which_a_verb_works_is_left_alone(workshop: Workshop) -> 
 @pytest.mark.engine
 def test_fix_removes_the_folder_of_an_instance_that_is_gone(workshop: Workshop) -> None:
     folder = workshop.project.repository.records.folder("gone")
-    workshop.project.repository.records.note("gone", "created")
+    Operation(workshop.project.repository, "gone", Stream()).tell(Down())
     (finding,) = workshop.examine(fix=True)
     assert finding.fixed
     assert not folder.exists()

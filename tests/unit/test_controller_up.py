@@ -174,15 +174,15 @@ def test_overflow_takes_any_free_ports_says_so_and_keeps_them(shop: Shop) -> Non
 
 
 def test_how_many_slots_are_free_is_shown(shop: Shop) -> None:
-    assert look(shop.repository, shop.events.append).slots is None  # no `up` yet
+    assert look(shop.repository, shop.emit).slots is None  # no `up` yet
     shop.bring("auth", "pay")
     shop.down("pay")
-    assert look(shop.repository, shop.events.append).slots == Slots(total=5, free=3)
+    assert look(shop.repository, shop.emit).slots == Slots(total=5, free=3)
     ranges = shop.project.config.ports["backend"]
     held = {shop.record(instance).ports["backend"] for instance in ("auth", "pay")}
     other = next(port for port in range(ranges.first, ranges.last + 1) if port not in held)
     with socket.create_server(("127.0.0.1", other)):
-        assert look(shop.repository, shop.events.append).slots == Slots(total=5, free=2)
+        assert look(shop.repository, shop.emit).slots == Slots(total=5, free=2)
 
 
 def test_a_stopped_instance_of_another_project_holds_its_slot(shop: Shop, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_every_call_of_pnpm_finds_the_store_of_the_first(shop: Shop) -> None:
     head = git(shop.repo, "rev-parse", "main").strip()
     verdict = run_gates(
         shop.project, "new", head, [Gate(run=fails)], base_commit=head,
-        log=shop.repo.parent / "log", emit=shop.events.append,
+        log=shop.repo.parent / "log", emit=shop.emit,
     )  # fmt: skip
     assert verdict.green, verdict.message
 

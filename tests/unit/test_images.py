@@ -15,9 +15,9 @@ import pytest
 from runner import resources
 from runner.adapters.engine.protocol import Engine
 from runner.controller.instance import images
+from runner.controller.stream import Stream
 from runner.domain.config.sections import Build, Image
 from runner.domain.errors import ConfigError, EngineFailed
-from runner.domain.events import Event
 from runner.domain.instance.container import CA_BUNDLE
 from runner.domain.instance.dockerfile import CA_FILE
 
@@ -95,8 +95,7 @@ class Commit:
                 tar.addfile(entry)
 
 
-def quietly(event: Event) -> None:
-    """Nobody listens."""
+quietly = Stream()
 
 
 def ensure(

@@ -47,7 +47,7 @@ def seeded(shop: Shop) -> Shop:
 
 def renew(shop: Shop, *, fresh: bool = False) -> None:
     shop.events.clear()
-    reset(shop.project, "auth", shop.events.append, fresh=fresh)
+    reset(shop.project, "auth", shop.emit, fresh=fresh)
 
 
 def items(shop: Shop, instance: str = "auth") -> list[str]:
@@ -123,7 +123,7 @@ def test_several_first_ones_at_once_run_the_command_once(shop: Shop) -> None:
 
 
 def test_with_fresh_a_new_instance_runs_it_whatever_is_known(seeded: Shop) -> None:
-    up(seeded.project, [Wish("pay")], seeded.events.append, fetch=False, fresh=True)
+    up(seeded.project, [Wish("pay")], seeded.emit, fetch=False, fresh=True)
     assert (seeded.tree("pay") / "runs").exists()
 
 
@@ -286,7 +286,7 @@ def test_warm_starts_a_container_only_where_the_state_is_missing(seeded: Shop) -
         if missing:
             prune(seeded.repository, max_size=0)
         seeded.events.clear()
-        warm(seeded.project, seeded.events.append)
+        warm(seeded.project, seeded.emit)
         assert ("starting the container" in seeded.steps) == missing
         assert len(seeded.repository.snapshots.all()) == 1
 
@@ -331,7 +331,7 @@ def test_a_reset_that_was_cut_off_gives_the_data_back_to_the_next(
             main = (data / "app.db").read_bytes()
         (data / "app.db").write_bytes(main)
         (data / "app.db-before-wal").write_bytes(wal)
-    ProjectOperation(seeded.project, "auth", seeded.events.append).change(reset_key=None)
+    ProjectOperation(seeded.project, "auth", seeded.emit).change(reset_key=None)
     (seeded.tree("auth") / "seed.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(CommandFailed):
         renew(seeded)
@@ -372,38 +372,38 @@ def test_a_reset_whose_engine_goes_away_says_what_was_set_aside_and_up_makes_it_
 def test_a_snapshot_is_restored_in_another_instance(seeded: Shop) -> None:
     seeded.up("pay")
     add(seeded, "nail")
-    made = databases.snapshot(seeded.project, "auth", "nailed", seeded.events.append)
+    made = databases.snapshot(seeded.project, "auth", "nailed", seeded.emit)
     add(seeded, "saw")
-    databases.restore(seeded.project, "pay", "auth", "nailed", seeded.events.append)
+    databases.restore(seeded.project, "pay", "auth", "nailed", seeded.emit)
     assert items(seeded, "pay") == ["hammer", "nail"]
     assert items(seeded) == ["hammer", "nail", "saw"]
-    databases.restore(seeded.project, "auth", "auth", "nailed", seeded.events.append)
+    databases.restore(seeded.project, "auth", "auth", "nailed", seeded.emit)
     assert items(seeded) == ["hammer", "nail"]
     assert databases.snapshots(seeded.project, "auth") == [made]
     assert made.size > 0
 
 
 def test_snapshots_are_named_listed_and_deleted(seeded: Shop) -> None:
-    databases.snapshot(seeded.project, "auth", "one", seeded.events.append)
+    databases.snapshot(seeded.project, "auth", "one", seeded.emit)
     with pytest.raises(Refused, match="has a snapshot one already"):
-        databases.snapshot(seeded.project, "auth", "one", seeded.events.append)
+        databases.snapshot(seeded.project, "auth", "one", seeded.emit)
     for name in ("../../record.json", "", ".hidden", "a/b"):
         with pytest.raises(ConfigError, match="cannot be a snapshot's name"):
-            databases.snapshot(seeded.project, "auth", name, seeded.events.append)
+            databases.snapshot(seeded.project, "auth", name, seeded.emit)
     with pytest.raises(NotFound, match="auth has no snapshot two") as caught:
-        databases.restore(seeded.project, "auth", "auth", "two", seeded.events.append)
+        databases.restore(seeded.project, "auth", "auth", "two", seeded.emit)
     assert "It has one." in caught.value.hint
     assert "the snapshots of its database: one" in seeded.clean("auth", dry_run=True).removed
-    databases.drop(seeded.project, "auth", "one", seeded.events.append)
+    databases.drop(seeded.project, "auth", "one", seeded.emit)
     assert databases.snapshots(seeded.project, "auth") == []
     with pytest.raises(NotFound):
-        databases.drop(seeded.project, "auth", "one", seeded.events.append)
+        databases.drop(seeded.project, "auth", "one", seeded.emit)
 
 
 def test_a_database_that_is_not_there_cannot_be_kept(seeded: Shop) -> None:
     (seeded.tree("auth") / "data/app.db").unlink()
     with pytest.raises(Refused, match=r"data/app\.db could not be copied"):
-        databases.snapshot(seeded.project, "auth", "one", seeded.events.append)
+        databases.snapshot(seeded.project, "auth", "one", seeded.emit)
     assert databases.snapshots(seeded.project, "auth") == []
 
 
@@ -428,7 +428,7 @@ def test_what_only_a_command_knows_is_reset_by_it_alone(shop: Shop) -> None:
     renew(shop)
     assert (shop.tree("auth") / ".env.told").read_text() == "x\nx\n"
     with pytest.raises(Refused, match="does not say which database"):
-        databases.snapshot(shop.project, "auth", "one", shop.events.append)
+        databases.snapshot(shop.project, "auth", "one", shop.emit)
 
 
 @pytest.fixture
@@ -456,7 +456,7 @@ def test_pythons_sqlite_does_where_the_image_has_no_other(
 
 def test_a_reset_job_that_still_runs_is_ended_before_its_data_is_moved(seeded: Shop) -> None:
     """Its treedock was killed: what it goes on to write would be nobody's database."""
-    operation = ProjectOperation(seeded.project, "auth", seeded.events.append)
+    operation = ProjectOperation(seeded.project, "auth", seeded.emit)
     (container,) = seeded.engine.containers()
     slow = "sleep 300"
     start_process(operation, container.id, "reset", slow, folder=".", env={})

@@ -69,7 +69,7 @@ def test_a_changed_one_is_made_anew_with_its_data_and_a_removed_one_goes(beside:
     beside.up("auth")
     (before,) = beside.engine.containers(Filter(beside="auth"))
     beside.configure(sidecars={"cache": CACHE | {"env": {"LEVEL": "2"}}})
-    (seen,) = status(beside.project, ["auth"], beside.events.append)
+    (seen,) = status(beside.project, ["auth"], beside.emit)
     assert seen.out_of_date == ["sidecars.cache"]
     beside.up("auth")
     (after,) = beside.engine.containers(Filter(beside="auth"))
@@ -173,9 +173,7 @@ def test_an_engine_that_goes_away_anywhere_is_mended_by_the_next_up(beside: Shop
 
 def test_a_throwaway_instance_has_its_own(beside: Shop) -> None:
     project, head = beside.project, git(beside.repo, "rev-parse", "HEAD").strip()
-    operation = throwaway.GateOperation(
-        throwaway.gate_project(project), "gate.run.0", beside.events.append
-    )
+    operation = throwaway.GateOperation(throwaway.gate_project(project), "gate.run.0", beside.emit)
     gates.require_green(operation, head, head, [])
     assert statuses(beside, "gate.run.0") == {"cache": "running"}
     throwaway.dispose(operation)
@@ -189,7 +187,7 @@ def test_what_is_left_of_one_without_a_record_is_removed_by_doctor(beside: Shop)
     beside.engine.remove(own.id)
     beside.repository.git.remove_worktree(beside.tree("auth"))
     shutil.rmtree(beside.repository.records.folder("auth"))
-    found = leftovers(beside.project, beside.engine, fix=True, emit=beside.events.append)
+    found = leftovers(beside.project, beside.engine, fix=True, emit=beside.emit)
     assert [one.fixed for one in found] == [True]
     assert beside.engine.containers() == []
     assert beside.engine.volumes() == []
@@ -282,7 +280,7 @@ def test_a_sidecar_that_is_missing_is_shown(beside: Shop) -> None:
     beside.up("auth")
     for one in beside.engine.containers(Filter(beside="auth")):
         beside.engine.remove(one.id)
-    (listed,), (seen,) = beside.list(), status(beside.project, ["auth"], beside.events.append)
+    (listed,), (seen,) = beside.list(), status(beside.project, ["auth"], beside.emit)
     for view in (listed, seen):
         assert view.state == "degraded"
         assert view.missing == ["sidecar cache"]

@@ -23,7 +23,7 @@ class Held(Exception):
 def hold(
     path: Path,
     *,
-    waiting: Callable[[str], None] | None = None,
+    waiting: Callable[[str], object] | None = None,
     patience: float | None = None,
 ) -> Iterator[None]:
     """Hold the exclusive lock `path` for the block; parents are made.
@@ -77,7 +77,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _lock(path: Path, waiting: Callable[[str], None] | None, patience: float | None) -> int:
+def _lock(path: Path, waiting: Callable[[str], object] | None, patience: float | None) -> int:
     deadline = None if patience is None else time.monotonic() + patience
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -98,7 +98,9 @@ def _lock(path: Path, waiting: Callable[[str], None] | None, patience: float | N
         os.close(descriptor)
 
 
-def _await(descriptor: int, waiting: Callable[[str], None] | None, deadline: float | None) -> None:
+def _await(
+    descriptor: int, waiting: Callable[[str], object] | None, deadline: float | None
+) -> None:
     """Lock it. Raises Held where another process has it at `deadline` (time.monotonic) still."""
     if _try(descriptor):
         return

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk
 from runner.adapters.store import stored
 from runner.domain.errors import Damaged
+from runner.domain.events import Told
 from runner.domain.instance.record import Record
 
 
@@ -114,10 +114,10 @@ class Records:
         """Where forgotten instances' folders are until they are deleted."""
         return self.root / "trash"
 
-    def note(self, instance: str, kind: str, **details: Any) -> None:
-        """Append to the instance's events.jsonl what happened, with the time (UTC)."""
-        entry = {"at": now(), "event": kind, **details}
-        disk.append_json(self.folder(instance) / "events.jsonl", entry)
+    def journal(self, instance: str, told: Told) -> None:
+        """Append what happened to the instance's events.jsonl; where that is impossible it is left
+        out."""
+        disk.append_json(self.folder(instance) / "events.jsonl", told.to_json())
 
     def of_worktree(self, worktree: Path) -> Record | None:
         """The instance that lives in this worktree, if any."""

@@ -13,6 +13,7 @@ from runner.adapters.files import disk
 from runner.adapters.store import stored
 from runner.adapters.store.records import now
 from runner.domain.errors import Damaged, NotFound
+from runner.domain.events import Told
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,10 @@ class Run:
         text = json.dumps(self.read() | facts, indent=2) + "\n"
         disk.write_atomically(self.path, text.encode())
 
-    def note(self, kind: str, **details: Any) -> None:
-        entry = {"at": now(), "event": kind, **details}
-        disk.append_json(self.folder / "events.jsonl", entry)
+    def journal(self, told: Told) -> None:
+        """Append what happened in it to its events.jsonl; where that is impossible it is left
+        out."""
+        disk.append_json(self.folder / "events.jsonl", told.to_json())
 
     def log(self, name: str) -> Path:
         """The folder for what one trial prints."""

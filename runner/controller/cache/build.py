@@ -18,6 +18,7 @@ from runner.controller.instance.bring_up import bring_up_to_set_up
 from runner.controller.instance.setup import ensure_setup, named
 from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
 from runner.controller.operation import ProjectOperation
+from runner.controller.stream import Stream
 from runner.controller.volumes.layers import copy_folders, put_folders
 from runner.controller.volumes.snapshots import (
     Steps,
@@ -96,7 +97,7 @@ def _throwaway(operation: ProjectOperation, number: int, key: str) -> GateOperat
     steps = operation.config.setup[: number + 1]
     config = replace(elsewhere.config, setup=steps, services={})
     project = replace(elsewhere, config=config)
-    return GateOperation(project, f"{GATE_PREFIX}snapshot-{key[:12]}", lambda event: None)
+    return GateOperation(project, f"{GATE_PREFIX}snapshot-{key[:12]}", Stream())
 
 
 def _made(

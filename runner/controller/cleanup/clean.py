@@ -309,4 +309,4 @@ def _expire(repository: Repository, new: list[Archive], emit: Emit) -> None:
     try:
         archives.expire(repository, new)
     except (RunnerError, OSError) as error:
-        emit(Warned("", sentences("old archives could not be removed:", str(error))))
+        emit(Warned(sentences("old archives could not be removed:", str(error))))

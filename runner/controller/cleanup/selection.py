@@ -13,7 +13,7 @@ from runner.controller.observe.listing import age_seconds
 from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
 from runner.domain.errors import RunnerError
-from runner.domain.events import Emit, Said
+from runner.domain.events import Emit
 from runner.domain.text import sentences
 
 LIFE = ("created", "up", "synced")  # events after which an instance is not stale for a while
@@ -46,9 +46,9 @@ def _is_merged(operation: Operation) -> bool:
                 return False
             if not unsaved.uncommitted(operation, begun=False):
                 return True
-            operation.emit(Said(operation.id, "is merged, but has uncommitted changes; it stays"))
+            operation.say("is merged, but has uncommitted changes; it stays")
     except RunnerError as error:
-        operation.emit(Said(operation.id, sentences("stays:", error.message)))
+        operation.say(sentences("stays:", error.message))
     return False
 
 
@@ -72,7 +72,7 @@ def _idle_seconds(operation: Operation) -> float:
         head = operation.git.branch(record.branch)
         committed = [_since(refs.committed_at(operation.git, head))] if head else []
     except RunnerError as error:
-        operation.emit(Said(operation.id, sentences("stays:", error.message)))
+        operation.say(sentences("stays:", error.message))
         return 0.0
     return min([*ages, *committed])
 

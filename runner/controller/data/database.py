@@ -11,6 +11,7 @@ from runner.adapters.database import Adapter, Site, adapter_of
 from runner.controller.disk_watch import space_watched
 from runner.controller.operation import Operation, ProjectOperation, require_running
 from runner.controller.project import Project
+from runner.controller.stream import Stream
 from runner.domain.config.project import Config
 from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.events import Emit
@@ -122,7 +123,7 @@ def drop(project: Project, instance: str, name: str, emit: Emit) -> None:
 def snapshots(project: Project, instance: str) -> list[Snapshot]:
     """Those of an instance, the oldest first. Raises NotFound without the instance."""
     project.repository.record(instance)
-    return snapshots_of(ProjectOperation(project, instance, lambda event: None), instance)
+    return snapshots_of(ProjectOperation(project, instance, Stream()), instance)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from runner.controller.operation import Operation, ProjectOperation
 from runner.domain.cache import managers
 from runner.domain.cache.produces import below_home
 from runner.domain.errors import ConfigError, EngineFailed, Stopped
+from runner.domain.events import ContainerCreated
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Container, ContainerSpec, Mount, VolumeMount
 from runner.domain.instance.container import Limits as ContainerLimits
@@ -215,7 +216,7 @@ def _recreate(
             operation.engine.remove(found.id)
     with operation.step("creating the container"):
         made = operation.engine.create(spec)
-    operation.note("container", id=made, image=spec.image)
+    operation.tell(ContainerCreated(made, spec.image))
     return Container(id=made, name=spec.name, status="created", labels=spec.labels)
 
 

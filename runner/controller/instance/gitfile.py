@@ -6,6 +6,7 @@ from pathlib import Path
 from runner.controller.instance.container import ensure_stopped
 from runner.controller.operation import Operation
 from runner.domain.errors import Refused
+from runner.domain.events import Tampered
 from runner.domain.text import sentences
 
 
@@ -20,6 +21,6 @@ def require_cover(operation: Operation) -> None:
         operation.git.worktree_dir(worktree)
     except Refused as error:
         stopped = "Its container was stopped." if ensure_stopped(operation) else ""
-        operation.note("tampered", message=error.message)
+        operation.tell(Tampered(error.message))
         said = sentences(f"{operation.id}:", error.message, stopped)
         raise Refused(said, hint=error.hint) from error

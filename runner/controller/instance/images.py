@@ -87,7 +87,7 @@ def ensure_base(engine: Engine, emit: Emit) -> str:
             try:
                 engine.pull(PULLED_BASE, BASE_PATIENCE)
             except EngineFailed:
-                emit(Said("", f"no registry has {PULLED_BASE}; building it from packages"))
+                emit(Said(f"no registry has {PULLED_BASE}; building it from packages"))
                 _build_base(engine, name, emit)
             else:
                 _adopt_base(engine, name, emit)
@@ -201,7 +201,7 @@ def _own_context(name: str, ca: bytes | None) -> Iterator[tuple[Path, str]]:
 
 def _ensure_pulled(engine: Engine, name: str, emit: Emit, key: str, own: str) -> str:
     if engine.image(name) is None:
-        emit(Said("", f"pulling {name}"))
+        emit(Said(f"pulling {name}"))
         try:
             engine.pull(name, PULL_PATIENCE)
         except EngineFailed as error:
@@ -264,9 +264,9 @@ def _fingerprint(context: Path, entry: Path) -> tuple[str, str, str]:
 def _build(engine: Engine, context: Path, build: Build, tag: str, emit: Emit) -> None:
     with _building(tag, emit):
         if engine.image(tag) is None:  # nobody built it while we waited
-            emit(Said("", f"building the image {tag}; once, this takes a few minutes"))
+            emit(Said(f"building the image {tag}; once, this takes a few minutes"))
             engine.build(
-                context, tag, args=build.args, say=lambda line: emit(Output("", line)),
+                context, tag, args=build.args, say=_lines(emit),
                 timeout=BUILD_TIMEOUT,
             )  # fmt: skip
 
@@ -276,7 +276,7 @@ def _adopt_base(engine: Engine, name: str, emit: Emit) -> None:
     with _scratch() as context:
         (context / "Dockerfile").write_text(f"FROM {PULLED_BASE}\n")
         engine.build(
-            context, name, args={}, say=lambda line: emit(Output("", line)),
+            context, name, args={}, say=_lines(emit),
             timeout=BUILD_TIMEOUT,
         )  # fmt: skip
 
@@ -292,9 +292,18 @@ def _build_base(engine: Engine, name: str, emit: Emit) -> None:
         # mmdebstrap gives up its rights and has to reach the folder as another user.
         scratch.chmod(0o755)
         tarball = scratch / "base.tar"
-        debian.build_root(tarball, lambda line: emit(Output("", line)))
+        debian.build_root(tarball, _lines(emit))
         with tarball.open("rb") as file:
             engine.import_image(file, name)
+
+
+def _lines(emit: Emit) -> Callable[[str], None]:
+    """What a build prints, as events."""
+
+    def say(line: str) -> None:
+        emit(Output(line))
+
+    return say
 
 
 @contextmanager
@@ -302,7 +311,7 @@ def _building(name: str, emit: Emit) -> Iterator[None]:
     """Hold the lock of this image: two first starts at once build it once."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     path = Path(state) / "treedock" / "locks" / f"image-{name.replace('/', '-')}.lock"
-    with locks.hold(path, waiting=lambda who: emit(Said("", f"waiting for {who} to build {name}"))):
+    with locks.hold(path, waiting=lambda who: emit(Said(f"waiting for {who} to build {name}"))):
         yield
 
 

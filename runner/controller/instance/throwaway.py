@@ -13,6 +13,7 @@ from runner.controller.instance.sidecars import remove_sidecars
 from runner.controller.instance.worktree import fill
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project, Repository
+from runner.controller.stream import Stream
 from runner.domain.instance.container import GATE_PREFIX
 from runner.domain.instance.environment import without_loaders
 from runner.domain.instance.record import Record
@@ -58,7 +59,7 @@ def abandoned(project: Project) -> list[GateOperation]:
         if container.owner.startswith(GATE_PREFIX):
             found.add(container.owner)
     return [
-        GateOperation(elsewhere, id_, lambda event: None)
+        GateOperation(elsewhere, id_, Stream())
         for id_ in sorted(found)
         if not locks.is_held(records.lock(id_))
     ]

@@ -12,7 +12,7 @@ from runner.controller.instance.sidecars import require_nothing_left
 from runner.controller.operation import ProjectOperation, require_not_moved
 from runner.controller.project import Project
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
-from runner.domain.events import Emit, Warned
+from runner.domain.events import Created, Emit, Warned
 from runner.domain.instance.container import Container
 from runner.domain.instance.record import Record, lands_in
 from runner.domain.text import listed, sentences
@@ -41,7 +41,7 @@ def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
         try:
             git.fetch(base, FETCH_TIMEOUT)
         except GitFailed as error:
-            emit(Warned("", sentences("going on with what is here:", error.message)))
+            emit(Warned(sentences("going on with what is here:", error.message)))
 
 
 def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Container]) -> None:
@@ -85,7 +85,7 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
                 created_branch=not is_here,
             )
         )
-        operation.note("created", branch=branch, base=base, commit=commit, slot=slot, ports=ports)
+        operation.tell(Created(branch, base, commit, slot, ports))
 
 
 def ensure_worktree(operation: ProjectOperation) -> bool:

@@ -18,6 +18,7 @@ from runner.controller.instance.processes import run_attached, run_folder
 from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
 from runner.controller.lifecycle.bring_up import bring_up
 from runner.controller.project import Project
+from runner.controller.stream import Stream
 from runner.domain.config.sections import Gate
 from runner.domain.data.initial import Share
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
@@ -79,7 +80,7 @@ def run_gates(
 
 def cancel(project: Project, name: str) -> None:
     """Take the container away from under a test; what runs there ends, and is disposed of."""
-    operation = GateOperation(gate_project(project), f"{GATE_PREFIX}{name}", lambda event: None)
+    operation = GateOperation(gate_project(project), f"{GATE_PREFIX}{name}", Stream())
     with contextlib.suppress(RunnerError):
         container = operation.container()
         if container:

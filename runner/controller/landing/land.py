@@ -9,7 +9,7 @@ from runner.adapters.store.runs import Journal, Landing, Run
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import Refused
-from runner.domain.events import Emit, Warned
+from runner.domain.events import BaseMoved, Emit, Landed, Warned
 
 
 def land(repository: Repository, landing: Landing, emit: Emit) -> None:
@@ -39,13 +39,13 @@ def _journalled(
         try:
             act(git, *move, lambda: journal.begin(landing))
         except Refused:  # nothing is half done, so nothing is to be undone
-            _conclude(repository, landing)
+            _conclude(repository, landing, emit)
             journal.erase()
             raise
         except BaseException:
             _settle(repository, emit)
             raise
-        _conclude(repository, landing)
+        _conclude(repository, landing, emit)
         journal.erase()
 
 
@@ -63,25 +63,25 @@ def _settle(repository: Repository, emit: Emit) -> None:
         return
     if base_branch.settle(repository.git, landing.base, landing.expected, landing.candidate):
         said = f"a landing on {landing.base} was cut off before it counted; it is undone"
-        emit(Warned("", said))
-    _conclude(repository, landing)
+        emit(Warned(said))
+    _conclude(repository, landing, emit)
     journal.erase()
 
 
-def _conclude(repository: Repository, landing: Landing) -> None:
+def _conclude(repository: Repository, landing: Landing, emit: Emit) -> None:
     """Write down that it landed, if it did."""
     git = repository.git
     head = git.branch(landing.base)
     if head is None or not (head == landing.candidate or git.is_ancestor(landing.candidate, head)):
         return
     for instance, commit in landing.heads.items():
-        operation = Operation(repository, instance, lambda event: None)
+        operation = Operation(repository, instance, emit)
         if operation.has_record():
             operation.change(merge={"state": "landed", "commit": landing.candidate, "head": commit})
-            operation.note("landed", run=landing.run, commit=landing.candidate, head=commit)
+            operation.tell(Landed(landing.run, landing.candidate, commit))
     run = Run(repository.records.root, landing.run)
     if (run.folder / "run.json").exists():
-        run.note("landed", base=landing.base, was=landing.expected, commit=landing.candidate)
+        run.journal(emit(BaseMoved(landing.base, landing.expected, landing.candidate)))
         before = run.read()["landed"]
         entry = {
             "commit": landing.candidate,

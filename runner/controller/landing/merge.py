@@ -21,7 +21,7 @@ from runner.domain.errors import (
     Refused,
     RunnerError,
 )
-from runner.domain.events import Emit, Said
+from runner.domain.events import Emit, NotMerged, Said
 from runner.domain.instance.record import check_id, lands_in
 from runner.domain.landing.queue import Aside
 from runner.domain.text import sentences
@@ -96,7 +96,7 @@ def _queued(project: Project, base: str, ids: Sequence[str], wanted: Wanted, emi
 
 
 def _into(base: str, ids: Sequence[str]) -> Said:
-    return Said("", f"into {base}: {', '.join(ids)}")
+    return Said(f"into {base}: {', '.join(ids)}")
 
 
 def _merge_into(
@@ -227,5 +227,5 @@ def _written_down(
         state = "blocked" if outcome.state == "conflict" else "red"
         details = {"message": outcome.message, "files": list(outcome.files), "log": outcome.log}
         operation.change(merge={"state": state, "head": head, **details})
-        operation.note("merge", state=state, message=outcome.message)
+        operation.tell(NotMerged(state, outcome.message))
     return outcome

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runner.adapters import github
 from runner.adapters.git import diffs, lfs, remotes
@@ -17,7 +17,7 @@ from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.controller.sync.sync import sync
 from runner.domain.errors import CommandFailed, MergeConflict, Refused, Unavailable
-from runner.domain.events import Emit, Event, Said, Warned
+from runner.domain.events import Emit, PullRequestOpened, Pushed
 from runner.domain.instance.record import Record
 from runner.domain.text import below_each_other, listed, sentences
 
@@ -82,7 +82,7 @@ def pr(
     with operation.step(f"pushing {record.branch} to {remote}"):
         lfs.push(operation.git, remote, commit)
         pushed = remotes.push(operation.git, remote, commit, record.branch)
-    operation.note("pushed", remote=remote, branch=record.branch, commit=commit)
+    operation.tell(Pushed(remote, record.branch, commit))
     forge = next(filter(None, map(github.forge_of, addresses)), None)
     request = Request(
         branch=record.branch,
@@ -126,8 +126,9 @@ def _tested(operation: Operation, base: str, commit: str) -> bool:
         space_watched(project, operation.emit),
     ):
         verdict = gates.run_gates(
-            project, name, candidate, wanted, base_commit=base, log=log, emit=_remarks(operation)
-        )
+            project, name, candidate, wanted, base_commit=base, log=log,
+            emit=operation.emit.aside(operation.id),
+        )  # fmt: skip
     if not verdict.green:
         raise CommandFailed(
             sentences(
@@ -136,16 +137,6 @@ def _tested(operation: Operation, base: str, commit: str) -> bool:
             hint=f"The logs: {log}; {push_anyway}",
         )
     return True
-
-
-def _remarks(operation: Operation) -> Emit:
-    """What a throwaway instance says, as this one's; its steps are not shown."""
-
-    def emit(event: Event) -> None:
-        if isinstance(event, Said | Warned):
-            operation.emit(replace(event, instance=operation.id))
-
-    return emit
 
 
 def _require_ahead(operation: Operation, base: str, commit: str) -> list[Commit]:
@@ -183,7 +174,7 @@ def _request(
                 f"{request.branch} is pushed. Open it by hand: {by_hand}", error.hint
             ),
         ) from error
-    operation.note("pull request", url=url)
+    operation.tell(PullRequestOpened(url))
     return url or by_hand, True, True
 
 

@@ -17,7 +17,7 @@ from runner.controller.operation import ProjectOperation
 from runner.controller.project import CONFIG_FILE, Project
 from runner.domain.config.sections import Gate
 from runner.domain.errors import BaseMoved, GitFailed, LimitReached, Refused, RunnerError
-from runner.domain.events import Emit, Event, Said, Warned
+from runner.domain.events import Emit, Said, Tested, Warned
 from runner.domain.landing import queue as trains
 from runner.domain.landing.flagged import case_twins
 from runner.domain.landing.queue import MergeQueue, Trial, Verdict
@@ -134,7 +134,7 @@ class Queue:
             if not self._gates():
                 self._train = trains.finished(self._train, trial, True)
                 return True
-            self._emit(Said(trial.chain[-1], f"testing {'+'.join(trial.chain)} at {commit[:10]}"))
+            self._emit(Said(f"testing {'+'.join(trial.chain)} at {commit[:10]}"), trial.chain[-1])
             running[pool.submit(self._test, trial, commit)] = trial
         return False
 
@@ -183,19 +183,9 @@ class Queue:
         self._logs[trial] = log
         return gates.run_gates(
             self._configured, name, commit, self._gates(),
-            base_commit=self._roots[trial.root], log=log, emit=self._of(trial),
+            base_commit=self._roots[trial.root], log=log, emit=self._emit.aside(trial.chain[-1]),
             wanted=lambda: trial in self._train.running,
         )  # fmt: skip
-
-    def _of(self, trial: Trial) -> Emit:
-        """What a throwaway instance tells, as the instance's whose turn it is; its steps are
-        nobody's concern."""
-
-        def emit(event: Event) -> None:
-            if isinstance(event, Said | Warned):
-                self._emit(replace(event, instance=trial.chain[-1]))
-
-        return emit
 
     def _name(self, trial: Trial) -> str:
         """Short, and another one for every trial of every run."""
@@ -207,13 +197,13 @@ class Queue:
             return  # cancelled: whatever it ended with
         verdict = future.result()
         colour, chain = "green" if verdict.green else "red", "+".join(trial.chain)
-        self._emit(Said(trial.chain[-1], f"{chain} is {colour}"))
+        self._emit(Said(f"{chain} is {colour}"), trial.chain[-1])
         if not verdict.green:
             self.messages[trial] = verdict.message
+        tested = Tested(tuple(trial.chain), self._built[trial], verdict.green)
+        told = self._emit(tested)
         if self._run:
-            self._run.note(
-                "tested", chain=trial.chain, commit=self._built[trial], green=verdict.green
-            )
+            self._run.journal(told)
         self._train = trains.finished(self._train, trial, verdict.green)
 
     def _cancel(
@@ -246,7 +236,7 @@ class Queue:
         else:
             self._landed(trial, new)
             names = "+".join(new)
-            self._emit(Said("", f"{names} landed on {base} as {commit[:10]}"))
+            self._emit(Said(f"{names} landed on {base} as {commit[:10]}"))
 
     def _land_here(self, landing: Landing) -> None:
         try:
@@ -268,7 +258,7 @@ class Queue:
         before, after = (case_twins(self._git.names(commit)) for commit in (old, new))
         for twins in sorted(after - before):
             said = "differ only in case: macOS and Windows check out only one of them"
-            self._emit(Warned("", f"{listed(twins)} {said}"))
+            self._emit(Warned(f"{listed(twins)} {said}"))
 
     def _landed(self, trial: Trial, new: tuple[str, ...]) -> None:
         for n in range(1, len(new) + 1):
@@ -311,7 +301,7 @@ class Queue:
             follow_remote(self.project, self._emit)
         head = self._git.branch(base)
         assert head is not None
-        self._emit(Said("", f"{base} has moved to {head[:10]}; building and testing again"))
+        self._emit(Said(f"{base} has moved to {head[:10]}; building and testing again"))
         self._roots.append(head)
         self._configured = at_base(self.project, head)
         self._train = trains.moved(self._train)
@@ -336,7 +326,7 @@ def follow_remote(project: Project, emit: Emit) -> None:
     if here is None and there:
         with ProjectOperation(project, "", emit).repository_locked():
             git.update_refs({f"refs/heads/{base}": (there, None)})
-        emit(Said("", f"{base} is made here, at {tracking}"))
+        emit(Said(f"{base} is made here, at {tracking}"))
     if here is None or there is None or here == there or git.is_ancestor(there, here):
         return
     if not git.is_ancestor(here, there):
@@ -345,7 +335,7 @@ def follow_remote(project: Project, emit: Emit) -> None:
             f"{base} and {tracking} have diverged.", hint=f"Bring them together first: {pull}"
         )
     land(project.repository, Landing("", base, here, there, {}), emit)
-    emit(Said("", f"{base} followed {tracking} to {there[:10]}"))
+    emit(Said(f"{base} followed {tracking} to {there[:10]}"))
 
 
 def is_at_remote(project: Project, remote: str) -> bool:

@@ -9,7 +9,7 @@ from runner.controller.project import Project
 from runner.domain.errors import (
     Refused,
 )
-from runner.domain.events import Emit
+from runner.domain.events import Emit, Undone
 from runner.domain.text import shell_word
 
 
@@ -46,7 +46,7 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
         branches = _bring_branches_back(project, heads)
     take_back(repository, Landing("", base, last, was, {}), emit)
     run.write(undone=True)
-    run.note("undone", base=base, to=was)
+    run.journal(emit(Undone(base, was)))
     return f"{base} is back at {was[:10]}; the branches are there: {', '.join(branches)}"
 
 

@@ -21,7 +21,7 @@ from runner.domain.errors import (
     RunnerError,
     unavailable,
 )
-from runner.domain.events import Emit
+from runner.domain.events import Down, Emit
 from runner.domain.instance.record import check_id
 from runner.domain.text import below_each_other, sentences
 
@@ -54,7 +54,7 @@ def down(repository: Repository, instance: str, emit: Emit) -> bool:
     with contextlib.ExitStack() as held:
         halted = halt(operation, held)
         if halted.stopped:
-            operation.note("down")
+            operation.tell(Down())
         problem = halted.problem or _bring_out(operation)
     if problem:
         raise NotSynced(

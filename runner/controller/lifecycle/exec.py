@@ -21,6 +21,7 @@ from runner.controller.operation import (
     require_worktree,
 )
 from runner.controller.project import Project, Repository, open_project
+from runner.controller.stream import Stream
 from runner.controller.sync.sparse import hand_in_patterns
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.instance.container import WORKSPACE
@@ -42,7 +43,7 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     """The instance's container, and the folder inside that `here` is when it lies in the
     worktree. Raises NotFound, and Refused where the instance does not run."""
     record = repository.record(instance)
-    operation = Operation(repository, instance, lambda event: None)
+    operation = Operation(repository, instance, Stream())
     container = require_running(operation)
     require_worktree(operation)
     with contextlib.suppress(RunnerError):  # `sync` says what is the matter
@@ -50,7 +51,7 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     worktree = Path(record.worktree)
     inner = here.relative_to(worktree) if here.is_relative_to(worktree) else PurePosixPath()
     try:
-        env = exec_env(ProjectOperation(open_project(repository), instance, lambda event: None))
+        env = exec_env(ProjectOperation(open_project(repository), instance, Stream()))
     except ConfigError:  # a look inside must be possible with a faulty treedock.yaml, too
         env = {}
     marked = {**env, MARK: new_mark()}
@@ -60,7 +61,7 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
 def client_of(project: Project, instance: str) -> tuple[Place, list[str]]:
     """Where the database's own client runs, and its command line. Raises NotFound, Refused where
     the instance does not run or the engine has no client."""
-    operation = ProjectOperation(project, instance, lambda event: None)
+    operation = ProjectOperation(project, instance, Stream())
     adapter = required_adapter(project.config)
     place = place_of(project.repository, instance, project.repository.checkout)
     site = site_of(operation, place.container)

@@ -49,5 +49,5 @@ def restart(project: Project, instance: str, emit: Emit) -> UpResult:
     try:
         down(project.repository, instance, emit)
     except NotSynced as error:  # its git directory stays, and `up` tries again
-        emit(Warned(instance, error.message))
+        emit(Warned(error.message), instance)
     return up(project, [Wish(instance)], emit, fetch=False)[0]

@@ -33,7 +33,7 @@ from runner.controller.sync.sync import sync
 from runner.controller.volumes.layers import drop_layers
 from runner.domain.data.initial import Share
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
-from runner.domain.events import Emit, Said, Warned
+from runner.domain.events import Emit, Said, Up, UpFailed, Warned
 from runner.domain.instance.container import WORKSPACE, Container
 from runner.domain.instance.health import noexec_sentence
 from runner.domain.instance.record import Failure, View, check_id
@@ -90,11 +90,11 @@ def up(
         preflight.require_possible(project, copies)
         noexec = disk.noexec_mount(project.worktrees)
         if noexec:
-            emit(Warned("", noexec_sentence(noexec)))
+            emit(Warned(noexec_sentence(noexec)))
         _say_what_is_uncommitted(project, copies, emit)
         left_out = hooks_left_out(project)
         if left_out:
-            emit(Warned("", sentences(*left_out)))
+            emit(Warned(sentences(*left_out)))
     _require_disk(project)
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
     repository.claim()
@@ -120,11 +120,11 @@ def _say_what_is_uncommitted(project: Project, copies: Copies, emit: Emit) -> No
         names = preflight.uncommitted(project, copies)
     except RunnerError as error:  # it only informs
         unknown = "what is uncommitted in the main checkout is not known:"
-        emit(Warned("", sentences(unknown, error.message)))
+        emit(Warned(sentences(unknown, error.message)))
         return
     if names:
         where = project.repository.checkout
-        emit(Said("", f"uncommitted in {where}, so not in new instances: {listed(names)}"))
+        emit(Said(f"uncommitted in {where}, so not in new instances: {listed(names)}"))
 
 
 def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
@@ -168,13 +168,13 @@ def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> 
     except RunnerError as error:
         cause = operation.cause_of(error)
         operation.change(ready=False, error=Failure(cause.code, cause.message, cause.hint))
-        operation.note("failed", code=cause.code, message=cause.message)
+        operation.tell(UpFailed(cause.code, cause.message))
         raise
     if not operation.record.ready or operation.record.error:
         operation.change(ready=True, error=None)
     changed = running.changed or not was_ready
     if changed:
-        operation.note("up", worktree=operation.record.worktree, workspace=WORKSPACE)
+        operation.tell(Up(operation.record.worktree, WORKSPACE))
     return changed
 
 
@@ -233,7 +233,7 @@ def _prepare_git(project: Project, emit: Emit) -> None:
             images.ensure_git_image(project.repository.engine, emit)
         except RunnerError as error:  # it is only needed later
             stuck = "commits of stopped instances cannot be brought out:"
-            emit(Warned("", sentences(stuck, error.message)))
+            emit(Warned(sentences(stuck, error.message)))
 
 
 def _head(project: Project, base: str) -> str:

@@ -9,6 +9,7 @@ from runner.controller.instance.container import wanted
 from runner.controller.instance.sidecars import wanted_sidecar
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project
+from runner.controller.stream import Stream
 from runner.domain.errors import Refused
 from runner.domain.instance.environment import ENV_FILE
 from runner.domain.rendering.compose_file import Beside, Instance, render_compose
@@ -19,7 +20,7 @@ TEMPLATE = "instance.yaml"
 def compose_file(project: Project, instance: str) -> str:
     """The text of the file, by today's treedock.yaml. Raises NotFound without the instance, and
     Refused where it has not been up, because its images and volumes are made then."""
-    operation = ProjectOperation(project, instance, lambda event: None)
+    operation = ProjectOperation(project, instance, Stream())
     worktree = Path(operation.record.worktree)
     own, beside = operation.container(), operation.sidecars()
     missing = [name for name in project.config.sidecars if name not in beside]

@@ -15,6 +15,7 @@ from runner.controller.observe.merge_status import standings
 from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project, Repository
+from runner.controller.stream import Stream
 from runner.domain.errors import EngineUnavailable, RunnerError
 from runner.domain.events import Emit, Warned
 from runner.domain.instance.container import Container
@@ -116,7 +117,7 @@ def _with_standing(
     try:
         found = standings(repository.git, records)
     except RunnerError as error:
-        emit(Warned("", sentences("conflicts are not looked at:", error.message)))
+        emit(Warned(sentences("conflicts are not looked at:", error.message)))
         return views
     known = {id_: (one.conflict, one.integrated) for id_, one in found.items()}
     nothing = (None, None)
@@ -149,7 +150,7 @@ def _readable(repository: Repository, emit: Emit) -> list[Record]:
                 found.append(record)
                 repository.require_own(record)
         except RunnerError as error:
-            emit(Warned(instance, sentences(error.message, error.hint)))
+            emit(Warned(sentences(error.message, error.hint)), instance)
     return found
 
 
@@ -158,7 +159,7 @@ def _containers(repository: Repository, emit: Emit) -> list[Container] | None:
     try:
         return repository.engine.containers()
     except EngineUnavailable as error:
-        emit(Warned("", sentences(error.message, error.hint)))
+        emit(Warned(sentences(error.message, error.hint)))
         return None
 
 
@@ -196,7 +197,7 @@ def _ask_git(
         failure = Failure(error.code, error.message, error.hint)
         return replace(seen, error=seen.error or failure)
     seen = replace(seen, dirty=dirty, ahead=ahead, behind=behind)
-    return _look_inside(Operation(repository, record.id, lambda event: None), head, seen)
+    return _look_inside(Operation(repository, record.id, Stream()), head, seen)
 
 
 def _look_inside(operation: Operation, head: str, seen: View) -> View:

@@ -10,6 +10,7 @@ from runner.adapters.files import untrusted
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
+from runner.controller.stream import Stream
 from runner.domain.errors import EngineFailed, NotFound
 from runner.domain.events import Emit, Said
 from runner.domain.instance.container import Container
@@ -50,7 +51,7 @@ def tails(
         } or found
         first = sorted(found, key=lambda one: one not in services)
         if len(first) > MOST:
-            emit(Said(instance, f"{len(first) - MOST} more logs are not shown; name one"))
+            emit(Said(f"{len(first) - MOST} more logs are not shown; name one"), instance)
         found = {one: found[one] for one in first[:MOST]}
     return {shown: folder.last_lines(process, lines) for shown, process in found.items()}
 
@@ -154,7 +155,7 @@ def _sidecar(repository: Repository, instance: str, name: str) -> Container | No
 
 
 def _sidecars(repository: Repository, instance: str) -> Mapping[str, Container]:
-    return Operation(repository, instance, lambda event: None).sidecars()
+    return Operation(repository, instance, Stream()).sidecars()
 
 
 def _folder(repository: Repository, instance: str) -> RunFolder:

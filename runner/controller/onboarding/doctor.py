@@ -110,16 +110,16 @@ def _mend_engine(emit: Emit) -> None:
     """Install the engine if need be, and start it. Raises Unavailable."""
 
     def say(line: str) -> None:
-        emit(Output("", line))
+        emit(Output(line))
 
-    with locks.hold(_LOCK, waiting=lambda who: emit(Said("", f"waiting for {who}"))):
+    with locks.hold(_LOCK, waiting=lambda who: emit(Said(f"waiting for {who}"))):
         machine = host.machine()
         if not machine.dockerd:
-            emit(Said("", "installing the engine (docker.io)"))
+            emit(Said("installing the engine (docker.io)"))
             host.install_engine(say, systemd=machine.systemd)
         if _ailment() is None:
             return  # the package started it, or whoever we waited for
-        emit(Said("", "starting the engine"))
+        emit(Said("starting the engine"))
         start = host.start_by_systemd if machine.systemd else host.start_own
         start(say)
 

@@ -8,6 +8,7 @@ from runner.adapters.engine.protocol import Engine
 from runner.adapters.store import identity
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
+from runner.controller.stream import Stream
 from runner.domain.errors import EngineUnavailable, Refused, RunnerError
 from runner.domain.instance.container import LABEL, LABEL_REPOSITORY, Container
 from runner.domain.instance.health import Finding, Status
@@ -84,7 +85,7 @@ def _repaired(repository: Repository, engine: Engine, records: list[Record]) -> 
     known = repository.known_as
     was = Path(known.common_dir) if known else Path(records[0].checkout) / ".git"
     key = known.key if known else identity.key_of(was)
-    with Operation(repository, "", lambda event: None).repository_locked():
+    with Operation(repository, "", Stream()).repository_locked():
         # These mount the old place, and run on where the files went; `up` makes them from what
         # lies in worktrees and volumes.
         for container in engine.containers():

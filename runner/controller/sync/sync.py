@@ -20,6 +20,7 @@ from runner.controller.operation import Operation, ProjectOperation
 from runner.controller.sync.filtered import ensure_filtered
 from runner.controller.sync.git_inside import run_git
 from runner.controller.sync.sparse import hand_in_patterns, require_none_hidden
+from runner.domain import events
 from runner.domain.errors import (
     BothMoved,
     CommandFailed,
@@ -103,7 +104,7 @@ def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False)
     if moved and said.get("state") in ("blocked", "red") and said.get("head") != head:
         operation.change(merge=None)  # that was about another commit
     if moved == "inside":
-        operation.note("synced", out=theirs, was=ours)
+        operation.tell(events.Synced("host", theirs, ours))
         ensure_filtered(operation, ours, theirs)
     if moved == "host":
         later = not _take_in(operation, inside, theirs, ours, last, now=now or prefer is not None)
@@ -346,7 +347,7 @@ def _take_in(
         here = operation.git.refs(instance_ref(operation, "")[:-1])
         changes: Changes = {instance_ref(operation, "head"): (ours, last)}
         operation.git.update_refs(changes | _given_up(operation, here, changes, held=set()))
-    operation.note("synced", into=ours, was=theirs)
+    operation.tell(events.Synced("inside", ours, theirs))
     return True
 
 

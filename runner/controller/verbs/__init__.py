@@ -15,9 +15,10 @@ from typing import Any, Literal, TypeVar, cast
 
 from runner.adapters.engine.protocol import Engine
 from runner.controller.project import Repository, connect, open_project, open_repository
+from runner.controller.stream import Stream
 from runner.domain.answers import Answer, problem_of
 from runner.domain.errors import RunnerError, unavailable
-from runner.domain.events import Emit
+from runner.domain.events import Emit, Listener, OperationEnded
 from runner.domain.requests.request import Request, answer_of
 
 _Answer = TypeVar("_Answer", bound=Answer)
@@ -86,27 +87,31 @@ class Controller:
         """The one for `folder`, by default the current one. Nothing is read yet."""
         return cls(folder or Path(), connect=connect)
 
-    def run(self, request: Request[_Answer], listener: Emit = lambda event: None) -> _Answer:
+    def run(self, request: Request[_Answer], listener: Listener | None = None) -> _Answer:
         """Carry a request out; `listener` gets its events while it works.
 
-        What goes wrong is in the answer (see Answer.require), and never raised.
+        What goes wrong is in the answer (see Answer.require), and never raised. The last event is
+        an OperationEnded.
         """
+        emit = Stream(listener)
         try:
-            answer = self._act(request, listener)
+            answer = self._act(request, emit)
         except RunnerError as error:
             answer = self._failed(request, error)
         except OSError as error:  # a full disk, a missing right
             answer = self._failed(request, unavailable(error))
+        code = next((problem.code for problem in answer.errors), None)
+        emit(OperationEnded(request.verb, answer.exit_code, code))
         return replace(answer, verb=request.verb)
 
-    def _act(self, request: Request[_Answer], listener: Emit) -> _Answer:
+    def _act(self, request: Request[_Answer], emit: Emit) -> _Answer:
         scope = VERBS[request.verb].scope
         place: object = self
         if scope != "machine":
             place = open_repository(self.folder, connect=self._connect)
         if scope == "project":
             place = open_project(cast(Repository, place))
-        return cast(_Answer, act_of(request.verb)(place, request, listener))
+        return cast(_Answer, act_of(request.verb)(place, request, emit))
 
     def _failed(self, request: Request[_Answer], error: RunnerError) -> _Answer:
         return cast(_Answer, answer_of(type(request))(error=problem_of(error)))

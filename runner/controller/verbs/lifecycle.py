@@ -9,6 +9,7 @@ from runner.controller.observe.listing import list_instances
 from runner.controller.onboarding.moved import require_none_left
 from runner.controller.parallel import STOPS, attempts
 from runner.controller.project import Project, Repository
+from runner.controller.stream import Stream
 from runner.domain.answers import problem_of, results_of
 from runner.domain.errors import BadRequest, RunnerError
 from runner.domain.events import Emit
@@ -74,6 +75,6 @@ def _shown(
     """These instances as they are now; `seen` are those that the verb has looked at already."""
     views = {view.id: view for view in seen if view}
     if not set(ids) <= views.keys():
-        views = {view.id: view for view in list_instances(repository, lambda event: None)} | views
+        views = {view.id: view for view in list_instances(repository, Stream())} | views
     there = tuple(views[instance] for instance in ids if instance in views)
     return Instances(instances=there, results=results_of(ids, answers))

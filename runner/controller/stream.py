@@ -1,0 +1,56 @@
+"""The stream of events of one operation."""
+
+import itertools
+import os
+import threading
+from datetime import UTC, datetime
+
+from runner.domain.events import Emit, Event, Listener, Said, Told, Warned
+
+
+class Stream:
+    """Numbers the events of one operation and hands them to its listener, one at a time and in
+    their order, from whatever thread. Without a listener they are numbered only.
+
+    An error of the listener is logged; neither the operation nor another event notices.
+    """
+
+    def __init__(self, listener: Listener | None = None) -> None:
+        self.operation = os.urandom(4).hex()
+        self._listener = listener
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+
+    def __call__(self, event: Event, instance: str | None = None) -> Told:
+        with self._lock:
+            told = self._numbered(event, instance)
+            if self._listener:
+                try:
+                    self._listener(told)
+                except Exception:
+                    import logging  # late: only what is broken pays for it
+
+                    logging.getLogger(__name__).exception("a listener failed")
+        return told
+
+    def aside(self, instance: str) -> Emit:
+        return _Aside(self, instance)
+
+    def _numbered(self, event: Event, instance: str | None) -> Told:
+        with self._lock:
+            at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            return Told(next(self._numbers), at, self.operation, instance, event)
+
+
+class _Aside:
+    def __init__(self, stream: Stream, instance: str) -> None:
+        self._stream = stream
+        self._instance = instance
+
+    def __call__(self, event: Event, instance: str | None = None) -> Told:
+        if isinstance(event, Said | Warned):
+            return self._stream(event, self._instance)
+        return self._stream._numbered(event, instance)
+
+    def aside(self, instance: str) -> Emit:
+        return _Aside(self._stream, instance)

@@ -1,0 +1,137 @@
+"""One stream of events: numbered, journalled, and deaf to what its listener does."""
+
+import json
+import logging
+import typing
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.store.runs import Run
+from runner.controller.operation import Operation
+from runner.controller.stream import Stream
+from runner.controller.verbs import Controller
+from runner.domain import events
+from runner.domain.errors import Refused
+from runner.domain.events import (
+    Down,
+    Event,
+    OperationEnded,
+    Said,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    Told,
+    Warned,
+)
+from runner.domain.requests.lifecycle import Down as DownRequest
+from runner.domain.requests.lifecycle import Up as UpRequest
+from tests.shop import Shop
+
+
+def journal(shop: Shop, instance: str) -> list[dict[str, object]]:
+    path = shop.repository.records.folder(instance) / "events.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_events_of_an_operation_are_numbered_whichever_thread_tells_them() -> None:
+    heard: list[Told] = []
+    stream = Stream(heard.append)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: stream(Said(str(n)), f"i{n % 3}"), range(200)))
+    assert [told.seq for told in heard] == list(range(1, 201))
+    assert {told.operation for told in heard} == {stream.operation}
+    assert Stream().operation != stream.operation
+
+
+def test_an_event_is_one_flat_object_in_json() -> None:
+    told = Told(7, "2026-01-31T09:30:00.250Z", "5f2a90c1", "auth", StepFinished("stopping", 0.25))
+    assert told.to_json() == {
+        "seq": 7, "at": "2026-01-31T09:30:00.250Z", "operation": "5f2a90c1", "instance": "auth",
+        "event": "step_finished", "step": "stopping", "seconds": 0.25,
+    }  # fmt: skip
+
+
+def test_no_field_of_an_event_hides_one_of_its_envelope() -> None:
+    envelope = {field.name for field in fields(Told)}
+    for cls in typing.get_args(Event):
+        assert not envelope & {field.name for field in fields(cls)}, cls
+
+
+def test_a_listener_that_raises_breaks_nothing(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(told: Told) -> None:
+        raise ZeroDivisionError(f"{told.event}")
+
+    with caplog.at_level(logging.ERROR):
+        answer = Controller.open(shop.repo, connect=lambda: shop.engine).run(
+            UpRequest(ids=("auth",)), broken
+        )
+    assert answer.exit_code == 0
+    assert [view.state for view in answer.instances] == ["running"]
+    assert "ZeroDivisionError" in caplog.text
+    assert journal(shop, "auth")[-1]["event"] == "up"
+
+
+def test_what_is_kept_of_an_instance_is_what_was_told(shop: Shop) -> None:
+    heard: list[Told] = []
+    controller = Controller.open(shop.repo, connect=lambda: shop.engine)
+    controller.run(UpRequest(ids=("auth",)), heard.append)
+    lasting = [told for told in heard if told.instance and not _passes(told)]
+    assert journal(shop, "auth") == [json.loads(json.dumps(told.to_json())) for told in lasting]
+    kinds = [events.kind_of(type(told.event)) for told in lasting]
+    assert {"created", "container_created", "step_finished", "up"} <= set(kinds)
+
+
+def _passes(told: Told) -> bool:
+    return isinstance(told.event, events.PASSING)
+
+
+def test_a_step_that_fails_says_so_and_is_kept(shop: Shop) -> None:
+    shop.up("auth")
+    heard: list[Told] = []
+    operation = Operation(shop.repository, "auth", Stream(heard.append))
+
+    def fail() -> None:
+        with operation.step("breaking"):
+            raise Refused("no")
+
+    with pytest.raises(Refused):
+        fail()
+    started, failed = (told.event for told in heard)
+    assert started == StepStarted("breaking")
+    assert isinstance(failed, StepFailed)
+    assert (failed.step, failed.code) == ("breaking", Refused.code)
+    assert journal(shop, "auth")[-1]["event"] == "step_failed"
+
+
+def test_the_last_event_is_how_the_operation_ended(shop: Shop) -> None:
+    shop.up("auth")
+    controller = Controller.open(shop.repo, connect=lambda: shop.engine)
+    for ids, code in ((("auth",), None), (("nope",), "not_found")):
+        heard: list[Told] = []
+        answer = controller.run(DownRequest(ids=ids), heard.append)
+        assert heard[-1].event == OperationEnded("down", answer.exit_code, code)
+        assert (answer.exit_code == 0) == (code is None)
+
+
+def test_a_throwaway_instance_speaks_for_the_one_it_works_for() -> None:
+    heard: list[Told] = []
+    stream = Stream(heard.append)
+    aside = stream.aside("auth")
+    hidden = aside(StepStarted("testing"), "gate.1")
+    shown = aside(Warned("it is slow"), "gate.1")
+    assert hidden.instance == "gate.1"
+    assert heard == [shown]
+    assert shown.instance == "auth"
+
+
+def test_a_run_keeps_what_happened_in_it(tmp_path: Path) -> None:
+    run = Run.begin(tmp_path)
+    told = Stream()(Down())
+    run.journal(told)
+    (line,) = (run.folder / "events.jsonl").read_text().splitlines()
+    assert json.loads(line) == told.to_json() | asdict(told.event)
