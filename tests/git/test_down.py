@@ -215,7 +215,7 @@ def test_an_up_cannot_start_what_was_stopped_under_it(
         own = ProjectOperation(shop.project, "auth", auth.emit)
         with own.locked():
             waited.wait(20)
-            ensure_running(own, "tiny", None)
+            ensure_running(own, "tiny")
 
     with busy(shop, up) as errors:
         eventually(lambda: locks.is_held(operation.records.lock("auth")))

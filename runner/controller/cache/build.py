@@ -41,7 +41,7 @@ _FILLED = 'for folder; do [ -n "$(ls -A "$folder")" ] || exit 1; done'
 
 
 def made_clean(
-    operation: ProjectOperation, number: int, steps: Steps, image: str, authority: Path | None
+    operation: ProjectOperation, number: int, steps: Steps, image: str
 ) -> Snapshot | None:
     """Make the snapshot of a step, whose lock is held. None, with a word why, where that fails:
     the step then runs in the instance and says itself what is the matter. None too where base has
@@ -57,7 +57,7 @@ def made_clean(
     with operation.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
         dispose(inner)  # of one that was killed
         try:
-            made = _made(inner, number, key, prefix, commit, image, authority)
+            made = _made(inner, number, key, prefix, commit, image)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
             operation.repository.unclean.add(key)  # the next instance need not try it as well
             said = f"a clean run of {named(steps.steps[number])} failed:"
@@ -107,7 +107,6 @@ def _made(
     prefix: str,
     commit: str,
     image: str,
-    authority: Path | None,
 ) -> Snapshot | None:
     lay_out(inner, commit)
     steps = steps_of(inner, image)
@@ -121,7 +120,7 @@ def _made(
     inner.change(mounts=volumes)
     take_known(inner, steps)
     ensure_mounted(inner, image)
-    running = bring_up_to_set_up(inner, image, authority, steps=number)
+    running = bring_up_to_set_up(inner, image, steps=number)
     before = _files(inner)
     ensure_setup(inner, running)
     step = steps.steps[number]

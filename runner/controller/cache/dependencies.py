@@ -2,7 +2,6 @@
 mounted copy-on-write, so that the step need not run."""
 
 from contextlib import suppress
-from pathlib import Path
 
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
@@ -22,7 +21,7 @@ from runner.controller.volumes.snapshots import (
 from runner.domain.errors import EngineFailed
 
 
-def ensure_dependencies(operation: ProjectOperation, image: str, authority: Path | None) -> None:
+def ensure_dependencies(operation: ProjectOperation, image: str) -> None:
     """See to it that what the container mounts of snapshots is there, before it is made.
 
     Which they are is decided for a new instance, once; a lock file that changes later has the
@@ -36,7 +35,7 @@ def ensure_dependencies(operation: ProjectOperation, image: str, authority: Path
     if not operation.record.setup_done:
         steps = steps_of(operation, image)
         for number in open_numbers(operation, steps):
-            supplied = _supplied(operation, number, steps, image, authority)
+            supplied = _supplied(operation, number, steps, image)
             # Not a gate: pip and poetry remove nothing that the nearest has too much.
             if not supplied and operation.kind == "instance":
                 _start_near(operation, number, steps, image)
@@ -45,9 +44,7 @@ def ensure_dependencies(operation: ProjectOperation, image: str, authority: Path
     ensure_mounted(operation, image)
 
 
-def _supplied(
-    operation: ProjectOperation, number: int, steps: Steps, image: str, authority: Path | None
-) -> bool:
+def _supplied(operation: ProjectOperation, number: int, steps: Steps, image: str) -> bool:
     """Take the snapshot that fits exactly, made now where there is none. Whoever waited while
     another one tried in vain does not try again. False where there may be one to start from."""
     snapshots, key = operation.repository.snapshots, steps.key(number)
@@ -55,7 +52,7 @@ def _supplied(
     with locks.hold(snapshots.lock(key), waiting=waited.append):
         there = found = whole(operation.repository, key)
         if found is None and not waited:
-            found = made_clean(operation, number, steps, image, authority)
+            found = made_clean(operation, number, steps, image)
         if found and not found.unfit:
             _have(operation, number, steps, found, steps.done(number), image)
     if found and not there:

@@ -26,13 +26,11 @@ from runner.domain.git.hooks import installs_hooks
 
 
 @contextlib.contextmanager
-def initial_data(
-    operation: ProjectOperation, image: str, authority: Path | None, share: Share
-) -> Iterator[Decision]:
+def initial_data(operation: ProjectOperation, image: str, share: Share) -> Iterator[Decision]:
     """What the data of an instance with this image begins with. For a state that is made for
     others, its lock is held until the block ends: one of several instances makes it, and the
     others wait and look again."""
-    decision = decide(operation, image, authority, share)
+    decision = decide(operation, image, share)
     with contextlib.ExitStack() as held:
         if isinstance(decision, Run) and decision.keep:
             decision = _claim(operation, decision, held)
@@ -42,9 +40,7 @@ def initial_data(
             prune(operation.repository, max_size=operation.config.limits.cache)
 
 
-def decide(
-    operation: ProjectOperation, image: str, authority: Path | None, share: Share
-) -> Decision:
+def decide(operation: ProjectOperation, image: str, share: Share) -> Decision:
     """The decision, without waiting for an instance that makes the state now."""
     database, record = operation.config.database, operation.record
     if database is None or database.reset is None:
@@ -59,7 +55,7 @@ def decide(
         reset_key(database),
         share,
         own=lambda: _own(operation, database, image),
-        key_of=lambda: golden_key(operation, database, _images(operation, image, authority)),
+        key_of=lambda: golden_key(operation, database, _images(operation, image)),
         find=lambda key: find(operation, key),
         is_base=lambda: is_base(operation, database),
     )
@@ -139,7 +135,7 @@ def _own(operation: ProjectOperation, database: Database, image: str) -> str:
     return "" if can_overlay(operation, image) else "the engine cannot mount overlays"
 
 
-def _images(operation: ProjectOperation, image: str, authority: Path | None) -> list[str]:
+def _images(operation: ProjectOperation, image: str) -> list[str]:
     """Those of the container and of the database's sidecar."""
     database = operation.config.database
     sidecar = operation.config.sidecars.get(database.beside) if database else None
@@ -147,5 +143,5 @@ def _images(operation: ProjectOperation, image: str, authority: Path | None) -> 
         return [image]
     return [
         image,
-        images.ensure_sidecar_image(operation.engine, sidecar, authority, operation.emit),
+        images.ensure_sidecar_image(operation.project, sidecar, operation.emit),
     ]

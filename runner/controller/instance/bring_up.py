@@ -4,7 +4,6 @@ and its set-up steps. Clean runs do no more."""
 from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum, auto
-from pathlib import Path
 
 from runner.controller.instance.container import Running, ensure_running
 from runner.controller.instance.setup import ensure_setup
@@ -34,7 +33,6 @@ def nothing(stage: Stage) -> None:
 def bring_up_to_set_up(
     operation: ProjectOperation,
     image: str,
-    authority: Path | None,
     *,
     golden: str = "",
     before: Before = nothing,
@@ -43,11 +41,9 @@ def bring_up_to_set_up(
     """Bring up the container, its sidecars and the set-up steps before number `steps`. `golden` is
     the key of the state that the database begins with. Raises CommandFailed, EngineFailed."""
     before(Stage.CONTAINER)
-    running = ensure_running(operation, image, authority)
+    running = ensure_running(operation, image)
     before(Stage.SIDECARS)
-    started = ensure_sidecars(
-        operation, running.id, fresh=running.changed, authority=authority, golden=golden
-    )
+    started = ensure_sidecars(operation, running.id, fresh=running.changed, golden=golden)
     before(Stage.SET_UP)
     ran = ensure_setup(operation, running, until=steps)
     return replace(running, changed=running.changed or started or ran)

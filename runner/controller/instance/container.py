@@ -11,6 +11,7 @@ from runner.adapters.files import disk
 from runner.adapters.host import sockets
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.instance.env_files import write_values
+from runner.controller.instance.images import authority_of
 from runner.controller.instance.ports import choose_ports, ranges_of
 from runner.controller.instance.private_git import git_mounts, rules_mount
 from runner.controller.instance.sidecars import stop_sidecars
@@ -43,13 +44,13 @@ class Running:
     env: Mapping[str, str]
 
 
-def ensure_running(operation: ProjectOperation, image: str, authority: Path | None) -> Running:
+def ensure_running(operation: ProjectOperation, image: str) -> Running:
     """See to it that the wanted container runs: leave an equal one alone, else make it anew.
 
     When a port turns out to be taken the instance moves to the next slot, and says so.
     """
     while True:
-        spec = wanted(operation, image, authority)
+        spec = wanted(operation, image)
         env = {**spec.secrets, **spec.environment}
         found = operation.container()
         if found and found.labels.get(names.LABEL_SPEC) == spec.fingerprint:
@@ -77,7 +78,7 @@ def ensure_stopped(operation: Operation) -> bool:
     return True
 
 
-def wanted(operation: ProjectOperation, image: str, authority: Path | None) -> ContainerSpec:
+def wanted(operation: ProjectOperation, image: str) -> ContainerSpec:
     """The container that today's configuration and the record ask for."""
     project, record, limits = operation.project, operation.record, operation.config.limits
     folder = operation.records.folder(operation.id)
@@ -101,6 +102,7 @@ def wanted(operation: ProjectOperation, image: str, authority: Path | None) -> C
         mounts += _host_path(record.worktree, folder, [mount.target for mount in mounts])
     given = operation.env_file()
     environment = _environment(operation, given)
+    authority = authority_of(project)
     if authority:
         mounts.append(Mount(str(authority), names.CA_BUNDLE, read_only=True))
         environment |= dict.fromkeys(names.CA_VARIABLES, names.CA_BUNDLE)

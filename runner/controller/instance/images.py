@@ -73,6 +73,11 @@ def host_ca(
     return None
 
 
+def authority_of(project: Project) -> Path | None:
+    """The certificate bundle that instances of a project get. Raises ConfigError."""
+    return host_ca(project.config.network.ca)
+
+
 def base_name() -> str:
     """The tag of the base image, whether pulled or built."""
     recipe = f"{PULLED_BASE} or {debian.root_recipe()}"
@@ -94,9 +99,7 @@ def ensure_base(engine: Engine, emit: Emit) -> str:
     return name
 
 
-def ensure_image_at(
-    project: Project, commit: Callable[[], str], authority: Path | None, emit: Emit
-) -> str:
+def ensure_image_at(project: Project, commit: Callable[[], str], emit: Emit) -> str:
     """The image that instances of a project run, built from what it has at `commit`, which is
     asked only where there is something to build. Raises as ensure_image."""
     git = project.repository.git
@@ -105,7 +108,7 @@ def ensure_image_at(
         project.config.image,
         project=project.name,
         archive=lambda folder, target: git.archive(commit(), folder, target),
-        ca=_bundle(authority),
+        ca=_bundle(authority_of(project)),
         emit=emit,
     )
 
@@ -132,13 +135,12 @@ def ensure_image(
     return _ensure_built(engine, wanted.build, project, archive, ca, emit)
 
 
-def ensure_sidecar_image(
-    engine: Engine, sidecar: Sidecar, authority: Path | None, emit: Emit
-) -> str:
+def ensure_sidecar_image(project: Project, sidecar: Sidecar, emit: Emit) -> str:
     """The name of a sidecar's image, after it was pulled or built where missing. Raises as
     `ensure_image` does."""
+    engine = project.repository.engine
     if sidecar.is_own:
-        return _ensure_own(engine, sidecar.image, _bundle(authority), emit)
+        return _ensure_own(engine, sidecar.image, _bundle(authority_of(project)), emit)
     own = "`image: postgres` and `image: redis` need"
     return _ensure_pulled(engine, sidecar.image, emit, "sidecars", own)
 

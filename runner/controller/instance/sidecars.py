@@ -10,7 +10,6 @@ import json
 import shlex
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import locks
@@ -83,7 +82,6 @@ def ensure_sidecars(
     owner: str,
     *,
     fresh: bool,
-    authority: Path | None,
     golden: str = "",
 ) -> bool:
     """See to it that the wanted sidecars run in the namespace of the container `owner` and are
@@ -100,7 +98,7 @@ def ensure_sidecars(
             operation.engine.remove(found[name].id)
     started: dict[str, str] = {}
     for name, sidecar in wanted.items():
-        image = images.ensure_sidecar_image(operation.engine, sidecar, authority, operation.emit)
+        image = images.ensure_sidecar_image(operation.project, sidecar, operation.emit)
         if operation.config.database and operation.config.database.beside == name:
             _ensure_layer(operation, name, golden, image)
         spec = wanted_sidecar(operation, name, owner, image)

@@ -98,19 +98,15 @@ def require_green(
     a command of the project's that fails, Refused where the test is not `wanted` any more."""
     operation.own_env = _own_env(operation, base_commit)
     lay_out(operation, commit)
-    authority = images.host_ca(operation.config.network.ca)
-    image = images.ensure_image_at(
-        operation.project, lambda: base_commit, authority, operation.emit
-    )
+    image = images.ensure_image_at(operation.project, lambda: base_commit, operation.emit)
     named = {f"gate-{number}": gate for number, gate in enumerate(gates, start=1)}
     for name, gate in named.items():
         _require_wanted(wanted)
         if gate.outside:
-            _run_outside(operation, gate, name, image, authority)
+            _run_outside(operation, gate, name, image)
     running = bring_up(
         operation,
         image,
-        authority,
         until=Stage.SERVICES if any(gate.services for gate in gates) else Stage.DATA,
         share=Share.TAKE,
         before=lambda stage: _require_wanted(wanted),
@@ -131,13 +127,11 @@ def _own_env(operation: GateOperation, base_commit: str) -> dict[str, str]:
     return env_file.values(data.decode(errors="replace"))
 
 
-def _run_outside(
-    operation: GateOperation, gate: Gate, name: str, image: str, authority: Path | None
-) -> None:
+def _run_outside(operation: GateOperation, gate: Gate, name: str, image: str) -> None:
     """Run a gate in a container of its own that can write nothing of the candidate's. Its home
     folder is its own, too: a gate that runs the candidate's code could leave a usercustomize.py
     there for the next one."""
-    spec = wanted_container(operation, image, authority)
+    spec = wanted_container(operation, image)
     home = operation.records.folder(operation.id) / f"home.{name}"
     home.mkdir()
     mounts = tuple(

@@ -1,7 +1,6 @@
 """The one bring-up: from the files of an instance to its services. Every stage may be repeated."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from runner.controller.cache.dependencies import ensure_dependencies
 from runner.controller.data.initial import ensure_data, initial_data
@@ -16,7 +15,6 @@ from runner.domain.data.initial import Restore, Share
 def bring_up(
     operation: ProjectOperation,
     image: str,
-    authority: Path | None,
     *,
     until: Stage,
     share: Share,
@@ -26,10 +24,10 @@ def bring_up(
     container, `changed` where anything was started or ran. Raises CommandFailed for a command of
     the project that fails, EngineFailed."""
     before(Stage.DEPENDENCIES)
-    ensure_dependencies(operation, image, authority)
-    with initial_data(operation, image, authority, share) as data:
+    ensure_dependencies(operation, image)
+    with initial_data(operation, image, share) as data:
         golden = data.key if isinstance(data, Restore) else ""
-        running = bring_up_to_set_up(operation, image, authority, golden=golden, before=before)
+        running = bring_up_to_set_up(operation, image, golden=golden, before=before)
         changed = ensure_verified(operation, running)
         before(Stage.DATA)
         changed |= ensure_data(operation, running, data)

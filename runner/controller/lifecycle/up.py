@@ -2,7 +2,6 @@
 anywhere is mended by the next one."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from runner.adapters.files import disk
 from runner.controller.disk_watch import space_watched
@@ -55,7 +54,6 @@ class _SharedInputs:
 
     copies: Copies
     image: str
-    authority: Path | None
     containers: list[Container]
     fresh: bool
 
@@ -104,13 +102,12 @@ def up(
         fetch_bases(project, new, emit)
     _bring_out_bases(project, new, emit)
     _require_no_submodules(project, new)
-    authority = images.host_ca(project.config.network.ca)
-    image = images.ensure_image_at(project, lambda: _head(project, base), authority, emit)
+    image = images.ensure_image_at(project, lambda: _head(project, base), emit)
     for sidecar in project.config.sidecars.values() if new else ():
-        images.ensure_sidecar_image(repository.engine, sidecar, authority, emit)
+        images.ensure_sidecar_image(project, sidecar, emit)
     _prepare_git(project, emit)
     repository.engine.ensure_network()
-    shared = _SharedInputs(copies, image, authority, containers, fresh)
+    shared = _SharedInputs(copies, image, containers, fresh)
     with space_watched(project, emit):
         return map_parallel(lambda wish: _bring_up(project, wish, shared, emit), wishes)
 
@@ -162,7 +159,7 @@ def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> 
         require_own_data(operation)
         forget_lost_data(operation)
         running = bring_up(
-            operation, shared.image, shared.authority, until=Stage.SERVICES, share=share,
+            operation, shared.image, until=Stage.SERVICES, share=share,
             before=lambda stage: _bring_commits(operation, stage, remade=remade),
         )  # fmt: skip
     except RunnerError as error:

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 from runner.controller.cache.dependencies import ensure_dependencies
 from runner.controller.cache.prune import Cached, cached
@@ -28,27 +27,24 @@ def warm(project: Project, emit: Emit) -> list[Cached]:
     repository.engine.prepare()
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
     repository.claim()
-    authority = images.host_ca(project.config.network.ca)
-    image = images.ensure_image_at(project, lambda: commit, authority, emit)
+    image = images.ensure_image_at(project, lambda: commit, emit)
     for sidecar in project.config.sidecars.values():
-        images.ensure_sidecar_image(repository.engine, sidecar, authority, emit)
+        images.ensure_sidecar_image(project, sidecar, emit)
     repository.engine.ensure_network()
-    _make_snapshots(project, commit, image, authority, emit)
+    _make_snapshots(project, commit, image, emit)
     return cached(repository)
 
 
-def _make_snapshots(
-    project: Project, commit: str, image: str, authority: Path | None, emit: Emit
-) -> None:
+def _make_snapshots(project: Project, commit: str, image: str, emit: Emit) -> None:
     elsewhere = gate_project(project)
     elsewhere = replace(elsewhere, config=replace(elsewhere.config, verify=None))
     operation = GateOperation(elsewhere, f"{GATE_PREFIX}warm-{os.getpid()}", emit)
     with operation.locked():
         try:
             lay_out(operation, commit)
-            ensure_dependencies(operation, image, authority)
-            state = decide(operation, image, authority, Share.MAKE)
+            ensure_dependencies(operation, image)
+            state = decide(operation, image, Share.MAKE)
             if isinstance(state, Run) and state.keep:
-                bring_up(operation, image, authority, until=Stage.DATA, share=Share.MAKE)
+                bring_up(operation, image, until=Stage.DATA, share=Share.MAKE)
         finally:
             dispose(operation)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from runner import resources
 from runner.adapters.files import untrusted
-from runner.controller.instance import images
 from runner.controller.instance.container import wanted
 from runner.controller.instance.sidecars import wanted_sidecar
 from runner.controller.operation import ProjectOperation
@@ -30,7 +29,7 @@ def compose_file(project: Project, instance: str) -> str:
             f"{instance} does not have {what} yet, whose image the file would name.",
             hint=f"Bring it up once: treedock up {instance}",
         )
-    spec = wanted(operation, own.image, images.host_ca(project.config.network.ca))
+    spec = wanted(operation, own.image)
     # What is no regular file gave no value to the instance, and is not for Compose to read either.
     readable = spec.secrets and untrusted.kind(worktree, ENV_FILE) == "file"
     found = Instance(
