@@ -12,9 +12,11 @@ from runner.adapters.engine.protocol import Filter
 from runner.adapters.files import disk
 from runner.adapters.store.records import Records
 from runner.controller.project import Project
+from runner.controller.world import observe
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Warned
-from runner.domain.instance.container import GATE_PREFIX, Container
+from runner.domain.instance.container import GATE_PREFIX
+from runner.domain.instance.world import World
 
 INTERVAL = 5.0  # seconds between two looks at the free space
 GAP = 1.0  # seconds in which it is seen who writes, once there is too little of it
@@ -100,49 +102,46 @@ def blamed(before: Look, now: Look) -> Blame:
 def written_by_instances(project: Project) -> Written:
     """What counts the dead too: the kernel's own count where it has one for the container, else
     the size of all that an instance can write to."""
-    engine, key = project.repository.engine, project.repository.key
-    running: dict[str, list[Container]] = {}
-    for container in engine.containers(Filter(repository=key)):
-        if container.owner and container.status == "running":
-            running.setdefault(container.owner, []).append(container)
+    engine, world = project.repository.engine, observe(project.repository)
+    if world.silent:
+        raise world.silent
+    running = world.running()
     counts = {name: [cgroups.written(c.id) for c in its] for name, its in running.items()}
     known = {name: [n for n in count if n is not None] for name, count in counts.items()}
     if all(len(known[name]) == len(count) for name, count in counts.items()):
         return {name: sum(count) for name, count in known.items()}
     layers, volumes = engine.layer_sizes(), engine.volume_sizes()
     return {
-        name: _size(project, name, [layers.get(c.id, 0) for c in its], volumes)
+        name: _size(project, name, world, [layers.get(c.id, 0) for c in its], volumes)
         for name, its in running.items()
     }
 
 
 def _size(
-    project: Project, instance: str, layers: list[int], volumes: Mapping[str, int]
+    project: Project, instance: str, world: World, layers: list[int], volumes: Mapping[str, int]
 ) -> int | None:
     """Bytes of the worktree, treedock's folder, the layers and the volumes of an instance."""
     repository = project.repository
     own = repository.engine.volumes(Filter(repository=repository.key, beside=instance))
-    files = disk.used_bytes(_folders(project, instance), PATIENCE)
+    files = disk.used_bytes(_folders(project, instance, world), PATIENCE)
     if files is None:
         return None
     return files + sum(layers) + sum(volumes.get(name, 0) for name in own)
 
 
-def _folders(project: Project, instance: str) -> list[Path]:
+def _folders(project: Project, instance: str, world: World) -> list[Path]:
     records = project.repository.records
     if instance.startswith(GATE_PREFIX):  # its worktree is in there
         return [Records(project.repository.common_dir, "gates").folder(instance)]
-    record = records.read(instance)
+    record = world.records.get(instance)
     return [records.folder(instance), *([Path(record.worktree)] if record else ())]
 
 
 def _pause(project: Project, emit: Emit, blame: Blame, free: int) -> None:
-    engine, key = project.repository.engine, project.repository.key
+    engine = project.repository.engine
     for name in blame.instances:
         with contextlib.suppress(RunnerError, OSError):
-            both = {"instance": name}, {"beside": name}
-            found = [one for by in both for one in engine.containers(Filter(repository=key, **by))]
-            for container in found:
+            for container in observe(project.repository).of(name):
                 if name.startswith(GATE_PREFIX):
                     engine.remove(container.id)  # of a test: who waits for it sees the end
                 elif container.status == "running":

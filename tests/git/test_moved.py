@@ -13,6 +13,7 @@ from runner.adapters.store.records import now
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.cache.prune import prune
 from runner.controller.cleanup.archive import last_of
+from runner.controller.cleanup.orphans import leftovers
 from runner.controller.instance.throwaway import gate_project
 from runner.controller.landing.answers import Outcome, Wanted
 from runner.controller.landing.merge import merge
@@ -213,6 +214,21 @@ def test_what_runs_without_a_record_is_named_by_down_all(shop: Shop) -> None:
 
 
 # --- restored ---------------------------------------------------------------------------------
+
+
+def test_doctor_names_what_runs_without_a_record_once(shop: Shop) -> None:
+    shop.up("auth")
+    shutil.rmtree(shop.repository.records.folder("auth"))
+    name, tree = shop.engine.containers()[0].name, shop.repo / "trees/auth"
+
+    def ways_out() -> list[str]:
+        found = moved(shop.repository, shop.engine, fix=False)
+        found += leftovers(shop.project, shop.engine, fix=False, emit=shop.emit)
+        return [one.way_out for one in found if name in one.message]
+
+    assert ways_out() == [f"Stop it with: docker stop {name}"]  # its worktree is a leftover
+    git(shop.repo, "worktree", "remove", "--force", str(tree))
+    assert ways_out() == ["treedock doctor --fix removes them."]
 
 
 def test_up_makes_a_container_whose_git_was_restored_under_it(auth: Inside) -> None:

@@ -19,8 +19,8 @@ ROOMS = {
     "domain": "data events git sizes text typed errors answers landing instance cache config "
     "requests detect rendering",
     "adapters": "failpoints engine files database host store git github",
-    "controller": "parallel stream project choosing disk_watch operation volumes instance cache "
-    "sync data lifecycle observe cleanup landing onboarding verbs",
+    "controller": "parallel stream project world choosing disk_watch operation volumes instance "
+    "cache sync data lifecycle observe cleanup landing onboarding verbs",
 }
 
 # What each floor may import besides the standard library and the floors below it.

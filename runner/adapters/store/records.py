@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk
-from runner.adapters.store import stored
+from runner.adapters.store import locks, stored
 from runner.domain.errors import Damaged
 from runner.domain.events import Told
 from runner.domain.instance.record import Record
@@ -53,6 +53,12 @@ class Records:
 
     def _stop(self, instance: str) -> Path:
         return self.lock(instance).with_suffix(".stop")
+
+    def busy(self) -> list[str]:
+        """The ids whose lock some process holds now."""
+        found = sorted((self.root / "locks").glob("instance-*.lock"))
+        ids = {path: path.name.removeprefix("instance-").removesuffix(".lock") for path in found}
+        return [id_ for path, id_ in ids.items() if locks.is_held(path)]
 
     @property
     def repository_lock(self) -> Path:

@@ -12,11 +12,13 @@ from runner.controller.cleanup.clean import clean
 from runner.controller.instance.sidecars import remove_sidecars
 from runner.controller.operation import Operation
 from runner.controller.project import Project, Repository
-from runner.domain.errors import ConfigError, Damaged, RunnerError
+from runner.controller.world import observe
+from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.events import Emit
 from runner.domain.instance.container import NETWORK, Container
-from runner.domain.instance.health import Finding, Leftover, Parts, leftover_of
+from runner.domain.instance.health import Finding, Leftover
 from runner.domain.instance.record import check_id
+from runner.domain.instance.world import World, leftover
 from runner.domain.text import listed
 
 _CHECK = "leftovers"
@@ -31,14 +33,6 @@ class _Remains:
     folder: Path
     worktree: Path
     containers: list[Container]
-
-
-@dataclass(frozen=True)
-class _World:
-    """What git and the engine know, seen at one moment; `containers` is None without an engine."""
-
-    worktrees: set[Path]
-    containers: list[Container] | None
 
 
 def stale_locks(repository: Repository, *, fix: bool) -> Finding:
@@ -69,19 +63,19 @@ def leftovers(project: Project, engine: Engine | None, *, fix: bool, emit: Emit)
     """
     found: list[Finding] = []
     try:
-        world = _observe(project, engine)
-        for instance in _ids(project, world):
-            try:
-                remains = _look(project, instance, world)
-                if remains:
-                    mend = fix and engine is not None
-                    found.append(_mended(project, remains, emit) if mend else _told(remains))
-            except Damaged:
-                continue  # a finding of its own
-            except RunnerError as error:
-                found.append(Finding(_CHECK, "problem", error.message, error.hint))
+        world = observe(project.repository, ask_engine=engine is not None)
+        if world.silent:
+            raise world.silent
     except RunnerError as error:
-        found.append(Finding(_CHECK, "problem", error.message, error.hint))
+        return [Finding(_CHECK, "problem", error.message, error.hint)]
+    for instance in _ids(project, world):
+        remains = _remains(project, instance, world)
+        try:
+            if remains:
+                mend = fix and world.containers is not None
+                found.append(_mended(project, remains, emit) if mend else _told(remains))
+        except RunnerError as error:
+            found.append(Finding(_CHECK, "problem", error.message, error.hint))
     return found or [Finding(_CHECK, "ok", "records, worktrees and containers agree")]
 
 
@@ -115,44 +109,26 @@ def _stale_trash(repository: Repository) -> Iterator[Path]:
             yield path
 
 
-def _observe(project: Project, engine: Engine | None) -> _World:
-    repository = project.repository
-    return _World(
-        worktrees={worktree.path for worktree in repository.git.worktrees()},
-        containers=engine.containers(Filter(repository=repository.key)) if engine else None,
-    )
-
-
-def _ids(project: Project, world: _World) -> list[str]:
+def _ids(project: Project, world: World) -> list[str]:
     """Every id that a folder, a worktree of ours or a container bears."""
-    ours = {path.name for path in world.worktrees if path.parent == project.worktrees}
-    theirs = {container.owner for container in world.containers or ()}
-    found = {*project.repository.records.ids(), *ours, *theirs}
-    return sorted(filter(_is_id, found))
+    paths = map(Path, world.worktrees)
+    ours = {path.name for path in paths if path.parent == project.worktrees}
+    theirs = {container.owner for container in world.own}
+    return sorted(filter(_is_id, {*world.folders, *ours, *theirs}))
 
 
-def _look(project: Project, instance: str, world: _World) -> _Remains | None:
-    """What is left of an instance; None when all of it is there. Raises RunnerError where its
-    record is damaged."""
-    records = project.repository.records
-    folder, record = records.folder(instance), records.read(instance)
-    if record and project.repository.standing(record) != "own":
-        return None  # of another repository, or to be repaired first
+def _remains(project: Project, instance: str, world: World) -> _Remains | None:
+    """What is left of an instance; None when all of it is there, and where its record is damaged
+    or of another place, which is a finding of its own."""
+    if instance in world.doubts:
+        return None
+    record = world.records.get(instance)
     worktree = Path(record.worktree) if record else project.worktrees / instance
-    own = [c for c in world.containers or () if c.owner == instance]
-    if record:  # a sidecar alone does not make the instance whole
-        own = [c for c in own if c.instance]
-    kind = leftover_of(
-        Parts(
-            record=record is not None,
-            folder=folder.is_dir(),
-            worktree=worktree.is_dir(),
-            registered=worktree in world.worktrees,
-            container=None if world.containers is None else bool(own),
-            busy=locks.is_held(records.lock(instance)),
-        )
-    )
-    return None if kind == "whole" else _Remains(instance, kind, folder, worktree, own)
+    kind = leftover(world, instance, str(worktree))
+    if kind == "whole":
+        return None
+    folder = project.repository.records.folder(instance)
+    return _Remains(instance, kind, folder, worktree, world.of(instance))
 
 
 def _told(remains: _Remains) -> Finding:
@@ -164,7 +140,7 @@ def _mended(project: Project, remains: _Remains, emit: Emit) -> Finding:
     """Remove what cannot hold work, else tell. Raises RunnerError, `clean`'s refusals included."""
     repository = project.repository
     if remains.kind == "stripped":
-        now = _look(project, remains.id, _observe(project, repository.engine))
+        now = _remains(project, remains.id, observe(repository))
         if now and now.kind == "stripped":  # an `up` may have been quicker
             removed = clean(repository, remains.id, emit).removed
             return Finding(_CHECK, "ok", f"removed: {listed(removed)}", fixed=True)

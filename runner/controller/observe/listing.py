@@ -1,27 +1,27 @@
 """`list` and `status`: the quick look, and the look at everything."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.adapters.files import disk
-from runner.adapters.git.access import Worktree
 from runner.adapters.host import sockets
-from runner.controller.instance.ports import is_ours, last_ranges, slots_of
+from runner.controller.instance.ports import last_ranges, slots_of
 from runner.controller.instance.private_git import instance_ref, own_git
-from runner.controller.instance.views import view
 from runner.controller.observe.merge_status import standings
 from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project, Repository
 from runner.controller.stream import Stream
-from runner.domain.errors import EngineUnavailable, RunnerError
+from runner.controller.world import observe
+from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Warned
 from runner.domain.instance.container import Container
 from runner.domain.instance.listening import listening_ports
 from runner.domain.instance.ports import Slots
 from runner.domain.instance.record import Failure, Record, Unsynced, View, check_id
+from runner.domain.instance.world import World
 from runner.domain.text import sentences
 
 GIT_WIDTH = 4  # git processes at once
@@ -41,22 +41,14 @@ def look(repository: Repository, emit: Emit) -> Listing:
 
     An engine that does not answer is a warning: the state is then None.
     """
-    records = _readable(repository, emit)
-    if not records:
+    world = _observed(repository, None, emit)
+    if world is None:
         return Listing([], None)
-    everywhere = _containers(repository, emit)
-    containers = [one for one in everywhere or () if is_ours(repository, one)]
-    views = [
-        replace(
-            view(repository.records, record, *_parts(containers, record.id)),
-            here=record.id == repository.here,
-        )
-        for record in records
-    ]
-    views = _with_standing(repository, records, views, emit)
-    if everywhere is None:
+    views = [replace(world.view(id_), here=id_ == repository.here) for id_ in world.records]
+    views = _with_standing(repository, list(world.records.values()), views, emit)
+    if world.containers is None:
         return Listing([replace(v, state=None) for v in views], None)
-    return Listing(views, _slots(repository, everywhere))
+    return Listing(views, _slots(repository, world.containers))
 
 
 def list_instances(repository: Repository, emit: Emit) -> list[View]:
@@ -80,28 +72,25 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
     repository = project.repository
     for instance in ids:
         repository.record(check_id(instance))
-    records = [r for r in _readable(repository, emit) if not ids or r.id in ids]
-    if not records:
+    world = _observed(repository, ids, emit)
+    if world is None:
         return []
-    everywhere = _containers(repository, emit)
-    containers = [one for one in everywhere or () if is_ours(repository, one)]
     base = project.base
-    registered = {worktree.path: worktree for worktree in repository.git.worktrees()}
-    heads = repository.git.refs("refs/heads", "refs/remotes")
+    records = [one for id_, one in world.records.items() if not ids or id_ in ids]
     tips = {name: repository.git.newest(name)[0] for name in {r.base for r in records}}
+    engine = project.config.database.engine if project.config.database else None
 
     def look(record: Record) -> View:
-        container, sidecars = _parts(containers, record.id)
-        engine = project.config.database.engine if project.config.database else None
-        seen = view(repository.records, record, container, sidecars, database=engine)
-        seen = _ask_git(repository, record, seen, base, registered, heads, tips)
+        container = world.container(record.id)
+        seen = world.view(record.id, database=engine)
+        seen = _ask_git(repository, record, seen, world, tips.get(record.base) or base)
         seen = replace(
             seen,
             here=record.id == repository.here,
             limits_reached=_limits(project, record, container),
             out_of_date=out_of_date(project.config, project.name, record, container),
         )
-        return seen if everywhere is not None else replace(seen, state=None)
+        return seen if world.containers is not None else replace(seen, state=None)
 
     views = map_parallel(look, records, GIT_WIDTH)
     return [
@@ -139,58 +128,32 @@ def _squashed(repository: Repository, view: View, base: str) -> View:
         return view
 
 
-def _readable(repository: Repository, emit: Emit) -> list[Record]:
-    """The records by id; one that is damaged, or not about this place, is a warning, so that the
-    others still show."""
-    found = []
-    for instance in repository.records.ids():
-        try:
-            record = repository.records.read(instance)
-            if record:
-                found.append(record)
-                repository.require_own(record)
-        except RunnerError as error:
-            emit(Warned(sentences(error.message, error.hint)), instance)
-    return found
-
-
-def _containers(repository: Repository, emit: Emit) -> list[Container] | None:
-    """Every container of treedock's, or None (and a warning) without an engine."""
-    try:
-        return repository.engine.containers()
-    except EngineUnavailable as error:
-        emit(Warned(sentences(error.message, error.hint)))
+def _observed(repository: Repository, ids: Collection[str] | None, emit: Emit) -> World | None:
+    """The world, or None where there is no instance. A record that is damaged, or not about this
+    place, is a warning, so that the others still show."""
+    if not repository.records.ids():
         return None
+    world = observe(repository)
+    for instance, error in world.doubts.items():
+        emit(Warned(sentences(error.message, error.hint)), instance)
+    if not world.records or (ids and not world.records.keys() & set(ids)):
+        return None
+    if world.silent:
+        emit(Warned(sentences(world.silent.message, world.silent.hint)))
+    return world
 
 
-def _parts(
-    containers: Sequence[Container], instance: str
-) -> tuple[Container | None, list[Container]]:
-    """(its own container, those of its sidecars)."""
-    own = next((one for one in containers if one.instance == instance), None)
-    return own, [one for one in containers if one.beside == instance]
-
-
-def _ask_git(
-    repository: Repository,
-    record: Record,
-    seen: View,
-    base: str,
-    registered: dict[Path, Worktree],
-    heads: dict[str, str],
-    tips: dict[str, str | None],
-) -> View:
+def _ask_git(repository: Repository, record: Record, seen: View, world: World, there: str) -> View:
+    """With what only git can tell; `there` is the newest commit of its base."""
     git, worktree = repository.git, Path(record.worktree)
-    found = registered.get(worktree)
-    if found is None:
-        seen = replace(seen, missing=sorted({*seen.missing, "worktree"}))
+    if record.worktree in world.worktrees:
+        seen = replace(seen, checked_out=world.worktrees[record.worktree] or "HEAD")
     else:
-        seen = replace(seen, checked_out=found.branch or "HEAD")
-    head = heads.get(f"refs/heads/{record.branch}")
+        seen = replace(seen, missing=sorted({*seen.missing, "worktree"}))
+    head = world.head(record.id)
     if head is None:
         return replace(seen, missing=[*seen.missing, "branch"])
     try:
-        there = tips.get(record.base) or base
         ahead, behind = (0, 0) if there == head else git.ahead_behind(head, there)
         dirty = bool(git.dirty(worktree)) if worktree.is_dir() else None
     except RunnerError as error:

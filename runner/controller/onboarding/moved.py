@@ -9,17 +9,20 @@ from runner.adapters.store import identity
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.controller.stream import Stream
-from runner.domain.errors import EngineUnavailable, Refused, RunnerError
-from runner.domain.instance.container import LABEL, LABEL_REPOSITORY, Container
+from runner.controller.world import observe
+from runner.domain.errors import Refused, RunnerError
+from runner.domain.instance.container import LABEL_REPOSITORY, Container
 from runner.domain.instance.health import Finding, Status
 from runner.domain.instance.record import Record
+from runner.domain.instance.world import World, strangers
 
 _CHECK = "moved"
 
 
 def moved(repository: Repository, engine: Engine | None, *, fix: bool) -> list[Finding]:
-    """What `doctor` finds of records that were made at another place. `fix` repairs those of a
-    repository that was moved, which needs the engine; a copy is only reported."""
+    """What `doctor` finds of records that were made at another place, and of containers that use
+    this one. `fix` repairs the records of a repository that was moved, which needs the engine; a
+    copy is only reported."""
     found = []
     try:
         records = [one for one in repository.records.all() if repository.standing(one) == "moved"]
@@ -27,7 +30,12 @@ def moved(repository: Repository, engine: Engine | None, *, fix: bool) -> list[F
             found.append(_repaired(repository, engine, records))
         for record in repository.records.all():
             found += _told(repository, record)
-        found += [_stranger(one) for one in strangers(repository)] if engine else []
+        if engine:
+            world = observe(repository)
+            if world.silent:
+                raise world.silent
+            others = strangers(world, str(repository.records.root))
+            found += [_stranger(one) for one in others if not _is_leftover(world, one)]
     except RunnerError as error:
         found.append(Finding(_CHECK, "problem", error.message, error.hint))
     return found
@@ -35,29 +43,13 @@ def moved(repository: Repository, engine: Engine | None, *, fix: bool) -> list[F
 
 def require_none_left(repository: Repository) -> None:
     """Raises Refused where an instance runs that no record here accounts for."""
-    try:
-        left = strangers(repository)
-    except EngineUnavailable:
-        if repository.records.ids():
-            raise
-        return  # no engine, no instance: nothing runs
+    world = observe(repository)
+    if world.silent and world.folders:
+        raise world.silent  # without both nothing runs
+    left = strangers(world, str(repository.records.root))
     if left:
         found = _stranger(left[0])
         raise Refused(found.message, hint=found.way_out)
-
-
-def strangers(repository: Repository) -> list[Container]:
-    """Containers of instances that run and that no record here accounts for: under this
-    repository's key, or made to mount something at its place."""
-    ids, root = repository.records.ids(), repository.records.root
-
-    def is_stranger(one: Container) -> bool:
-        if one.labels.get(LABEL_REPOSITORY) == repository.key:
-            return one.instance not in ids
-        return any(Path(source).is_relative_to(root) for source in one.sources)
-
-    running = [one for one in repository.engine.containers() if one.instance and one.is_up]
-    return [one for one in running if one.labels.get(LABEL) == "instance" and is_stranger(one)]
 
 
 def _stranger(container: Container) -> Finding:
@@ -68,6 +60,12 @@ def _stranger(container: Container) -> Finding:
         "it: a repository that was here before, or a record that is gone.",
         f"Stop it with: docker stop {container.name}",
     )
+
+
+def _is_leftover(world: World, container: Container) -> bool:
+    """Whether `leftovers` names a container: this repository's, without even a worktree."""
+    names = {path.rpartition("/")[2] for path in world.worktrees}
+    return world.is_own(container) and container.instance not in names
 
 
 def _told(repository: Repository, record: Record) -> list[Finding]:
