@@ -353,7 +353,7 @@ def test_list_goes_on_without_an_engine_and_says_so(shop: Shop) -> None:
 # --- set-up, reset, services ----------------------------------------------------------------
 
 
-def test_what_verify_said_before_a_step_ran_counts_no_more(shop: Shop) -> None:
+def test_verify_runs_again_after_a_set_up_step_until_it_passes(shop: Shop) -> None:
     shop.configure(verify="test ! -e broken")
     shop.up("auth")
     shop.configure(setup=[{"run": "touch broken"}])

@@ -39,7 +39,7 @@ def find(operation: ProjectOperation, key: str) -> str | None:
 
 
 def restored(operation: ProjectOperation, database: Database, state: Restore) -> bool:
-    """Have the golden state as the data. Returns whether it is; a copy that fails is said."""
+    """Have the golden state as the data. Returns whether it is; a copy that fails is reported."""
     data = data_of(operation, database.beside)
     if data:  # it was mounted when the sidecar was made
         return operation.record.data_lowers.get(data) == state.volume
@@ -59,8 +59,8 @@ def restored(operation: ProjectOperation, database: Database, state: Restore) ->
 
 def keep(operation: ProjectOperation, database: Database, key: str) -> None:
     """Keep what the reset has made for other instances as `key`, whose lock is held. A failure to
-    keep it is said, and changes nothing for this instance. Raises CommandFailed where its sidecar,
-    which is stopped for the copy, does not come back."""
+    keep it is reported, and changes nothing for this instance. Raises CommandFailed where its
+    sidecar, which is stopped for the copy, does not come back."""
     data, volumes = data_of(operation, database.beside), {}
     if not is_base(operation, database):
         operation.warn("its data is not shared: its files were changed meanwhile")

@@ -201,8 +201,8 @@ def _share(operation: ProjectOperation, *, fresh: bool) -> Share:
 
 def _bring_commits(operation: ProjectOperation, stage: Stage, *, remade: bool) -> None:
     """Before set-up, what was committed on the host while it was down goes in; where both sides
-    moved that is said, and the person decides. What comes out belongs into a worktree that was made
-    again."""
+    moved that is reported, and the person decides. What comes out belongs into a worktree that was
+    made again."""
     if stage is not Stage.SET_UP:
         return
     try:
