@@ -8,10 +8,12 @@ from runner.adapters.engine.protocol import Filter
 from runner.controller.instance.private_git import ENVIRONMENT
 from runner.controller.operation import Operation
 from runner.controller.stream import Stream
-from runner.controller.sync.sync import Side, Synced, sync
-from runner.controller.sync.update import Go, How, Updated, go_on, update
+from runner.controller.sync.sync import sync
+from runner.controller.sync.update import Go, How, go_on, update
 from runner.domain.errors import Refused
 from runner.domain.events import Event, Said, Warned
+from runner.domain.git.synced import Side, Synced
+from runner.domain.git.updated import Updated
 from tests.real_git import git
 from tests.shop import Shop
 

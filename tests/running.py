@@ -1,5 +1,6 @@
 """The treedock command as a person runs it: a process with an exit code and two streams."""
 
+import functools
 import json
 import os
 import subprocess
@@ -9,7 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+from runner.controller.table import request_of
+from runner.domain.requests.request import answer_of
+from runner.domain.requests.schema import schema_of
+
 CHECKOUT = Path(__file__).parent.parent
+
+
+@functools.cache
+def _validator(verb: str) -> Draft202012Validator:
+    return Draft202012Validator(schema_of(verb, answer_of(request_of(verb))))
 
 
 @dataclass(frozen=True)
@@ -22,8 +34,11 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The one document on stdout."""
-        return json.loads(self.stdout)
+        """The one document on stdout, which is what `treedock schema json` promises."""
+        document = json.loads(self.stdout)
+        if document["verb"]:  # none where the command line is wrong
+            _validator(document["verb"]).validate(document)
+        return document
 
     @property
     def refused(self) -> dict[str, str]:

@@ -1,17 +1,17 @@
 """warm, cache: what instances share."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli import output
-from runner.cli.progress import narration
-from runner.controller.project import open_project, open_repository
+from runner.cli.run import run
 from runner.domain.sizes import shown_size
 
 if TYPE_CHECKING:
-    from runner.controller.cache.prune import Cached
+    from runner.domain.cache.cached import Cached
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -37,15 +37,13 @@ def _size(ctx: click.Context, option: click.Parameter, text: str | None) -> int 
 
 @click.command("warm")
 @output.as_json
-def warm_command(json_: bool) -> None:
+def warm_command(json_: bool) -> int:
     """Make images, snapshots and the golden database for base ahead of time, so that the first
     `up` is quick, too."""
-    from runner.controller.lifecycle.warm import warm
+    from runner.domain.requests.cache import Warm
 
-    with narration() as emit:
-        found = warm(open_project(open_repository()), emit)
-    if json_:
-        output.show_json({"snapshots": [one.to_json() for one in found]})
+    answer = run(Warm())
+    return output.finish(answer, lambda: None, json_=json_)
 
 
 @click.group("cache")
@@ -55,25 +53,20 @@ def cache_command() -> None:
 
 @cache_command.command("list")
 @output.as_json
-def list_command(json_: bool) -> None:
+def list_command(json_: bool) -> int:
     """Show every snapshot with the size of its files, the most recently used first."""
-    from runner.controller.cache.prune import cached
+    from runner.domain.requests.cache import ListCache
 
-    found = cached(open_repository())
-    if json_:
-        output.show_json({"snapshots": [one.to_json() for one in found]})
-        return
+    answer = run(ListCache())
+    return output.finish(answer, lambda: _show(answer.cached), json_=json_)
+
+
+def _show(found: "Sequence[Cached]") -> None:
     if not found:
         click.echo("There are no snapshots.", err=True)
         return
     rows = [
-        [
-            one.key[:12],
-            _step(one),
-            shown_size(one.size),
-            str(one.instances),
-            output.age(one.used_at),
-        ]
+        [one.key[:12], _step(one), shown_size(one.size), str(one.used_by), output.age(one.used_at)]
         for one in found
     ]
     output.show_table(["SNAPSHOT", "STEP", "SIZE", "INSTANCES", "USED"], rows)
@@ -85,18 +78,15 @@ def list_command(json_: bool) -> None:
     "--max-size", callback=_size, metavar="SIZE", help="What may stay: 5g. Default: limits.cache."
 )
 @output.as_json
-def prune_command(older_than: float | None, max_size: int | None, json_: bool) -> None:
+def prune_command(older_than: float | None, max_size: int | None, json_: bool) -> int:
     """Remove snapshots, the least recently used first, and never one that an instance uses."""
-    from runner.controller.cache.prune import prune, remove_left_behind
+    from runner.domain.requests.cache import Prune
 
-    repository = open_repository()
-    if older_than is None and max_size is None:
-        max_size = open_project(repository).config.limits.cache
-    gone = prune(repository, older_than=older_than, max_size=max_size)
-    remove_left_behind(repository)
-    if json_:
-        output.show_json({"removed": [one.to_json() for one in gone]})
-        return
+    answer = run(Prune(older_than=older_than, max_size=max_size))
+    return output.finish(answer, lambda: _show_pruned(answer.pruned), json_=json_)
+
+
+def _show_pruned(gone: "Sequence[Cached]") -> None:
     for one in gone:
         click.echo(output.printable(f"removed {one.key[:12]} ({one.step}), {shown_size(one.size)}"))
     if not gone:

@@ -5,52 +5,44 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli import choosing, output
+from runner.cli import completion, output
 from runner.cli.output import printable
-from runner.cli.progress import narration
-from runner.controller.project import open_project, open_repository
-from runner.domain.errors import exit_code_of
+from runner.cli.run import run
 
 if TYPE_CHECKING:
-    from runner.controller.landing.conflicts import Compared, Conflicts, Pair
+    from runner.domain.landing.comparison import Compared, Conflicts, Pair
     from runner.domain.landing.order import Unmergeable
+    from runner.domain.requests.landing import Comparison
 
 NAMED = 5  # files that a line names before it counts the rest
 ROWS = 100  # lines of a section before the rest is counted
 
 
 @click.command("conflicts")
-@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=choosing.complete)
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=completion.ids)
 @output.as_json
 def conflicts_command(ids: tuple[str, ...], json_: bool) -> int:
     """Show which instances conflict with base and with each other, and the order to merge in.
 
     By the real merge, uncommitted work included; nothing is changed. Without ID: all instances.
     """
-    from runner.controller.landing.conflicts import conflicts
+    from runner.domain.requests.landing import Compare
 
-    repository = open_repository()
-    chosen = list(dict.fromkeys(ids)) or repository.records.ids()
-    with narration() as emit:
-        seen = conflicts(open_project(repository), chosen, emit)
-    if json_:
-        output.show_json(seen.to_json())
-    elif not chosen:
+    answer = run(Compare(ids=ids))
+    return output.finish(answer, lambda: _show_all(answer), json_=json_)
+
+
+def _show_all(answer: "Comparison") -> None:
+    if not answer.results:
         click.echo("There are no instances. Start one with: treedock up ID", err=True)
-    else:
-        for number, one in enumerate([seen, *seen.others]):
-            click.echo("\n" if number else "", nl=False)
-            _show(one)
-    compared = [one for base in (seen, *seen.others) for one in base.instances]
-    errors = [one.error for one in compared if one.error]
-    if not json_:
-        for error in {error.message: error for error in errors}.values():
-            output.show_error(error)
-    return exit_code_of(errors)
+        return
+    for number, one in enumerate(answer.bases):
+        click.echo("\n" if number else "", nl=False)
+        _show(one)
 
 
 def _show(seen: "Conflicts") -> None:
-    rows = [[one.id, _state(one), _files(one.files), _notes(one)] for one in seen.instances]
+    rows = [[one.id, _state(one), _files(one.files), _notes(one)] for one in seen.compared]
     output.show_table(["ID", f"WITH {seen.base}", "FILES", "NOTES"], rows)
     for section in (_pair_lines(seen), _order_lines(seen)):
         lines = list(section)
@@ -78,7 +70,7 @@ def _notes(one: "Compared") -> str:
 
 def _pair_lines(seen: "Conflicts") -> Iterator[str]:
     """Pairs that conflict; those that only meet where one of them meets base are counted."""
-    with_base = {one.id: set(one.files) for one in seen.instances}
+    with_base = {one.id: set(one.files) for one in seen.compared}
     real = [pair for pair in seen.pairs if pair.conflict]
     shown = [pair for pair in real if not _is_of_base(pair, with_base)]
     for pair in shown[:ROWS]:
@@ -120,7 +112,7 @@ def _order_lines(seen: "Conflicts") -> Iterator[str]:
     yield f"{order.lands} of {len(order.ids)} land without conflict in it{much}."
     for left in order.remaining[:ROWS]:
         yield _left_line(left, seen.base)
-    dirty = [one.id for one in seen.instances if one.dirty_included and one.id in landing]
+    dirty = [one.id for one in seen.compared if one.dirty_included and one.id in landing]
     if dirty:
         yield f"Commit first what is uncommitted in {', '.join(dirty)}"
     if landing:

@@ -4,19 +4,17 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from runner.cli import choosing, output
-from runner.cli.progress import narration
-from runner.controller.project import Repository, open_project, open_repository
-from runner.controller.stream import Stream
+from runner.cli import completion, output
+from runner.cli.run import run
+from runner.controller.verbs import Controller
 
 if TYPE_CHECKING:
-    from runner.controller.lifecycle.exec import Place
+    from runner.domain.requests.data import Snapshots
+    from runner.domain.requests.inside import Attachable
 
 
 class _Exec(click.Command):
@@ -34,7 +32,7 @@ class _Exec(click.Command):
 
 
 @click.command("exec", cls=_Exec, options_metavar="[ID] [--json] -- CMD...")
-@click.argument("instance", required=False, metavar="", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="", shell_complete=completion.ids)
 @output.as_json
 @click.pass_context
 def exec_command(ctx: click.Context, instance: str | None, json_: bool) -> int:
@@ -43,17 +41,26 @@ def exec_command(ctx: click.Context, instance: str | None, json_: bool) -> int:
     A signal that ends treedock ends the command too, and what it started. With --json the last
     MiB of each stream is printed; "files" names where up to 64 MiB of a longer one are.
     """
+    from runner.domain.requests.inside import Exec
+
     command: list[str] = ctx.obj
     if not command:
         raise click.UsageError("Say what to run: treedock exec ID -- CMD...")
-    return _run(instance, command, json_=json_)
+    request = Exec(instance=instance, command=tuple(command))
+    if not json_:
+        return _attach(request)
+    with _signals_raised():
+        answer = run(request)
+    return output.finish(answer, lambda: None, json_=True)
 
 
 @click.command("shell")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 def shell_command(instance: str | None) -> int:
     """Open a shell in an instance: bash where it has one, else sh."""
-    return _run(instance, ["sh", "-c", "command -v bash >/dev/null && exec bash || exec sh"])
+    from runner.domain.requests.inside import Shell
+
+    return _attach(Shell(instance=instance))
 
 
 @click.group("db")
@@ -62,182 +69,114 @@ def db_command() -> None:
 
 
 @db_command.command("reset")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 @click.option("--fresh", is_flag=True, help="Run the reset command whatever is known.")
-@click.option("--timings", is_flag=True, help="Print how long each step took.")
+@output.timings
 @output.as_json
-def reset_command(instance: str | None, fresh: bool, timings: bool, json_: bool) -> None:
-    """Make the database anew: from the state that the project's reset command left, or by that
+def reset_command(instance: str | None, fresh: bool, timings: bool, json_: bool) -> int:
+    """Renew the database: from the state that the project's reset command left, or by that
     command, where what it reads has changed."""
-    from runner.controller.data.reset import reset
-    from runner.controller.observe.listing import list_instances
+    from runner.domain.requests.data import Reset
 
-    repository = open_repository()
-    chosen = choosing.one(repository, instance)
-    with narration(timings=timings) as emit:
-        reset(open_project(repository), chosen, emit, fresh=fresh)
-    if json_:
-        views = list_instances(repository, Stream())
-        output.show_json(next(view.to_json() for view in views if view.id == chosen))
+    answer = run(Reset(instance=instance, fresh=fresh), timings=timings)
+    return output.finish(answer, lambda: None, json_=json_)
 
 
 @db_command.command("url")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 @output.as_json
-def url_command(instance: str | None, json_: bool) -> None:
+def url_command(instance: str | None, json_: bool) -> int:
     """Print where a client on this machine finds the database."""
-    from runner.controller.data.database import url_of
+    from runner.domain.requests.data import Url
 
-    repository = open_repository()
-    chosen = choosing.one(repository, instance)
-    url = url_of(open_project(repository), chosen)
-    if json_:
-        output.show_json({"id": chosen, "url": url})
-    else:
-        click.echo(url)
+    answer = run(Url(instance=instance))
+    return output.finish(answer, lambda: click.echo(answer.url), json_=json_)
 
 
 @db_command.command("shell")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 def db_shell_command(instance: str | None) -> int:
     """Open the database's own client (psql, sqlite3); statements may come from stdin."""
-    from runner.controller.lifecycle.exec import client_of
+    from runner.domain.requests.inside import Client
 
-    repository = open_repository()
-    chosen = choosing.one(repository, instance)
-    place, command = client_of(open_project(repository), chosen)
-    return _run_at(repository, chosen, place, command)
+    return _attach(Client(instance=instance))
 
 
 @db_command.command("snapshot")
-@click.argument("instance", metavar="ID", shell_complete=choosing.complete)
+@click.argument("instance", metavar="ID", shell_complete=completion.ids)
 @click.argument("name")
 @output.as_json
-def snapshot_command(instance: str, name: str, json_: bool) -> None:
+def snapshot_command(instance: str, name: str, json_: bool) -> int:
     """Keep a copy of the database as it is now; it goes with the instance."""
-    from runner.controller.data.database import snapshot
+    from runner.domain.requests.data import Keep
 
-    with narration() as emit:
-        made = snapshot(open_project(open_repository()), instance, name, emit)
-    if json_:
-        output.show_json(asdict(made))
-    else:
-        click.echo(f"Restore it with: treedock db restore {instance} {name}")
+    answer = run(Keep(instance=instance, name=name))
+    way_back = f"Restore it with: treedock db restore {instance} {name}"
+    return output.finish(answer, lambda: click.echo(way_back), json_=json_)
 
 
 @db_command.command("restore")
-@click.argument("instance", metavar="ID", shell_complete=choosing.complete)
+@click.argument("instance", metavar="ID", shell_complete=completion.ids)
 @click.argument("name")
 @click.option("--from", "source", metavar="ID", help="The instance whose snapshot it is.")
 @output.as_json
-def restore_command(instance: str, name: str, source: str | None, json_: bool) -> None:
+def restore_command(instance: str, name: str, source: str | None, json_: bool) -> int:
     """Make the database what a snapshot holds, of this instance or of another one."""
-    from runner.controller.data.database import restore
+    from runner.domain.requests.data import Restore
 
-    with narration() as emit:
-        restore(open_project(open_repository()), instance, source or instance, name, emit)
-    if json_:
-        output.show_json({"id": instance, "name": name, "from": source or instance})
+    answer = run(Restore(instance=instance, name=name, source=source))
+    return output.finish(answer, lambda: None, json_=json_)
 
 
 @db_command.command("list")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 @output.as_json
-def snapshots_command(instance: str | None, json_: bool) -> None:
+def snapshots_command(instance: str | None, json_: bool) -> int:
     """List the snapshots of an instance's database."""
-    from runner.controller.data.database import snapshots
+    from runner.domain.requests.data import ListSnapshots
+
+    answer = run(ListSnapshots(instance=instance))
+    return output.finish(answer, lambda: _show_snapshots(answer), json_=json_)
+
+
+def _show_snapshots(answer: "Snapshots") -> None:
     from runner.domain.sizes import shown_size
 
-    repository = open_repository()
-    chosen = choosing.one(repository, instance)
-    found = snapshots(open_project(repository), chosen)
-    if json_:
-        output.show_json({"snapshots": [asdict(one) for one in found]})
-    else:
-        rows = [[one.name, shown_size(one.size), one.created_at] for one in found]
-        output.show_table(["NAME", "SIZE", "CREATED"], rows)
+    rows = [[one.name, shown_size(one.size), one.created_at] for one in answer.snapshots]
+    output.show_table(["NAME", "SIZE", "CREATED"], rows)
 
 
 @db_command.command("drop")
-@click.argument("instance", metavar="ID", shell_complete=choosing.complete)
+@click.argument("instance", metavar="ID", shell_complete=completion.ids)
 @click.argument("name")
 @output.as_json
-def drop_command(instance: str, name: str, json_: bool) -> None:
+def drop_command(instance: str, name: str, json_: bool) -> int:
     """Delete a snapshot."""
-    from runner.controller.data.database import drop
+    from runner.domain.requests.data import Drop
 
-    with narration() as emit:
-        drop(open_project(open_repository()), instance, name, emit)
-    if json_:
-        output.show_json({"id": instance, "name": name})
+    answer = run(Drop(instance=instance, name=name))
+    return output.finish(answer, lambda: None, json_=json_)
 
 
-def _run(instance: str | None, command: list[str], *, json_: bool = False) -> int:
-    from runner.controller.lifecycle.exec import place_of
+def _attach(request: "Attachable") -> int:
+    """Run it with our streams; a signal that ends treedock ends the command inside, and the exit
+    code is that of a shell then."""
+    from runner.controller.acts.inside import Signalled, Streams
 
-    repository = open_repository()
-    chosen = choosing.one(repository, instance)
-    place = place_of(repository, chosen, Path.cwd())
-    return _run_at(repository, chosen, place, command, json_=json_)
-
-
-def _run_at(
-    repository: Repository, chosen: str, place: "Place", command: list[str], *, json_: bool = False
-) -> int:
-    """On a terminal through the docker command, which has a raw tty; else streams are joined.
-
-    A signal that ends treedock ends the command inside; the exit code is that of a shell then.
-    """
-    from runner.adapters.engine.ending import Signalled
-    from runner.controller.lifecycle.exec import can_start, has_terminal, run, run_on_terminal
-
-    if json_:
-        return _run_captured(repository, chosen, place, command)
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and has_terminal()
+    streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         with _signals_raised():
-            # The docker command has no words of treedock's for a command that is not there.
-            if on_terminal and can_start(repository, place, command[0]):
-                return run_on_terminal(repository, place, command)
-            streams = {"stdin": sys.stdin.buffer, "stdout": sys.stdout.buffer}
-            return run(repository, place, command, **streams, stderr=sys.stderr.buffer)
+            return Controller.open().attach(request, streams, on_terminal=on_terminal)
     except Signalled as signalled:
         return 128 + signalled.number
-
-
-def _run_captured(repository: Repository, chosen: str, place: "Place", command: list[str]) -> int:
-    """Print the end of what a command says as JSON, and where more of it is."""
-    from runner.adapters.engine.ending import Signalled
-    from runner.controller.lifecycle.exec import capturing, run
-
-    with capturing(repository, chosen) as (out, err):
-        try:
-            with _signals_raised():
-                streams = {"stdout": cast(BinaryIO, out), "stderr": cast(BinaryIO, err)}
-                code = run(repository, place, command, stdin=None, **streams)
-        except Signalled as signalled:
-            code = 128 + signalled.number
-    both = {"stdout": out, "stderr": err}
-    long = {name: one for name, one in both.items() if one.truncated}
-    output.show_json(
-        {
-            "id": chosen,
-            "exit_code": code,
-            **{name: one.text() for name, one in both.items()},
-            "truncated": bool(long),
-            "bytes": {name: one.size for name, one in both.items()},
-            "files": {name: str(one.path) for name, one in long.items()},
-            "dropped": {name: one.dropped for name, one in long.items()},
-        }
-    )
-    return code
 
 
 @contextmanager
 def _signals_raised() -> Iterator[None]:
     """A signal that would end treedock is raised as Signalled, once: the next one ends it. One
     that was to be ignored (nohup) stays so."""
-    from runner.adapters.engine.ending import Signalled
+    from runner.controller.acts.inside import Signalled
 
     kinds = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = {kind: signal.getsignal(kind) for kind in kinds}

@@ -1,20 +1,19 @@
 """merge."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from runner.cli import choosing, output
-from runner.cli.progress import narration
-from runner.controller.project import open_project, open_repository
+from runner.cli import completion, output
+from runner.cli.run import run
 
 if TYPE_CHECKING:
-    from runner.controller.landing.answers import Merged
+    from runner.domain.landing.outcomes import Merged
+    from runner.domain.requests.landing import Merges
 
 
 @click.command("merge")
-@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=choosing.complete)
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=completion.ids)
 @click.option("--all", "everything", is_flag=True, help="All instances of this repository.")
 @click.option(
     "--order",
@@ -37,7 +36,7 @@ def merge_command(
     ctx: click.Context,
     ids: tuple[str, ...],
     everything: bool,
-    order: str,
+    order: Literal["auto", "given"],
     gates: tuple[str, ...],
     no_gate: bool,
     push: bool | None,
@@ -51,45 +50,27 @@ def merge_command(
 ) -> int:
     """Merge instances back into the branches they started from: each candidate is tested in a
     throwaway instance, and what lands is exactly what was tested. Several are a queue."""
-    from runner.controller.landing import answers, merge
-    from runner.controller.landing.undo import undo as undone
+    from runner.domain.requests.landing import Merge, Undo
 
-    repository = open_repository()
     if undo:
         _require_alone(ctx, "undo")
-        with narration() as emit:
-            sentence = undone(open_project(repository), undo, emit)
-        if json_:
-            output.show_json({"run": undo, "done": sentence})
-        else:
-            click.echo(output.printable(sentence))
-        return 0
+        undone = run(Undo(run=undo))
+        return output.finish(undone, lambda: click.echo(output.printable(undone.done)), json_=json_)
     if no_gate and gates:
         raise click.UsageError("--gate and --no-gate exclude each other.")
-    chosen = choosing.several(repository, ids, everything=everything)
-    wanted = answers.Wanted(
-        order="given" if order == "given" else "auto",
-        gates=gates,
-        no_gate=no_gate,
-        push=push,
-        keep=keep,
-        message=message,
-        width=width,
-        dry_run=dry_run,
-        into=into,
-        idle="pass" if everything else "refuse",
-    )
-    with narration() as emit:
-        merged = merge.merge(open_project(repository), chosen, wanted, emit)
-    if json_:
-        output.show_json(asdict(merged) | {"exit_code": merged.exit_code})
-        return merged.exit_code
-    queues = [merged, *merged.others]
-    if not any(queue.outcomes for queue in queues):
+    request = Merge(
+        ids=ids, everything=everything, order=order, gates=gates, no_gate=no_gate, push=push,
+        keep=keep, message=message, width=width, dry_run=dry_run, into=into,
+    )  # fmt: skip
+    answer = run(request)
+    return output.finish(answer, lambda: _show_all(answer), json_=json_)
+
+
+def _show_all(answer: "Merges") -> None:
+    if not answer.error and not any(queue.outcomes for queue in answer.queues):
         click.echo("There is nothing to merge.", err=True)
-    for queue in queues:
+    for queue in answer.queues:
         _show(queue)
-    return merged.exit_code
 
 
 def _show(merged: "Merged") -> None:

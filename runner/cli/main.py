@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 import click
 
-from runner import __version__
 from runner.cli import output
 from runner.cli.process import interrupted
 from runner.domain.errors import RunnerError, unavailable
+from runner.version import __version__
 
 # What --help shows, in groups. Command -> module; the function has the command's name, '-' as '_',
 # and an underscore behind it where Python has a word of that name.
@@ -21,6 +21,7 @@ _GROUPS = {
         "demo": "onboarding",
         "doctor": "onboarding",
         "config": "onboarding",
+        "schema": "onboarding",
     },
     "Run instances": {
         "up": "lifecycle",
@@ -34,7 +35,7 @@ _GROUPS = {
         "logs": "observe",
         "path": "observe",
         "open": "observe",
-        "compose": "compose_export",
+        "compose": "observe",
     },
     "Work inside": {
         "exec": "inside",

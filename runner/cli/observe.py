@@ -1,4 +1,4 @@
-"""list, status, logs, path, open."""
+"""list, status, logs, path, open, compose."""
 
 import contextlib
 import sys
@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli import choosing, output
-from runner.cli.progress import narration
+from runner.cli import completion, output
 from runner.cli.run import run
-from runner.controller.operation import Operation, require_running
-from runner.controller.project import Repository, open_project, open_repository
-from runner.controller.stream import Stream
-from runner.domain.errors import NotFound, RunnerError
-from runner.domain.instance.record import View, preview_of
-from runner.domain.text import below_each_other
+from runner.controller.verbs import Controller
+from runner.domain.instance.record import View
 
 if TYPE_CHECKING:
-    from runner.domain.requests.observe import Listing
+    from runner.domain.requests.observe import Listing, LogLines
 
 
 @click.command("list")
@@ -38,7 +33,7 @@ def _show_listing(answer: "Listing") -> None:
 
 
 @click.command("status")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 @output.as_json
 def status_command(instance: str | None, json_: bool) -> int:
     """Show everything: changes, commits, services, database, limits reached."""
@@ -56,86 +51,66 @@ def _show_states(views: Sequence[View]) -> None:
 
 
 @click.command("logs")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
-@click.argument("service", required=False, shell_complete=choosing.complete_service)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
+@click.argument("service", required=False, shell_complete=completion.services)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
 @click.option("--tail", type=click.IntRange(min=0), default=200, help="Lines from the end.")
 @output.as_json
 def logs_command(
     instance: str | None, service: str | None, follow: bool, tail: int, json_: bool
-) -> None:
+) -> int:
     """Print what services printed; SERVICE may also be a sidecar, setup-1, setup-2, ..., verify or
     reset."""
-    from runner.controller.observe import logs
+    from runner.domain.requests.observe import Logs
 
     if follow and json_:
         raise click.UsageError("--follow has no end, and --json is one document.")
-    repository = open_repository()
-    chosen, service = choosing.with_service(repository, instance, service)
-    with narration() as emit:
-        found = logs.tails(repository, chosen, service, tail, emit)
-    if json_:
-        output.show_json({"id": chosen, "logs": found})
-        return
-    names = [output.printable(name) for name in found]  # code inside can add logs of any name
-    label = max(map(len, names)) if len(names) > 1 else 0
-    for name, lines in found.items():
-        _print_lines(name, lines, label)
-    if follow:
+    answer = run(Logs(instance=instance, service=service, tail=tail))
+    code = output.finish(answer, lambda: _show_logs(answer), json_=json_)
+    if follow and not answer.error:
         with contextlib.suppress(KeyboardInterrupt):  # it is how one ends it
-            for name, lines in logs.follow(repository, chosen, list(found)):
-                _print_lines(name, lines, label)
+            for name, lines in Controller.open().follow(answer):
+                _print_lines(name, lines, _label(answer))
+    return code
 
 
 @click.command("path")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 @output.as_json
-def path_command(instance: str | None, json_: bool) -> None:
+def path_command(instance: str | None, json_: bool) -> int:
     """Print the folder of an instance's worktree."""
-    repository = open_repository()
-    record = repository.record(choosing.one(repository, instance))
-    if json_:
-        output.show_json({"id": record.id, "path": record.worktree})
-    else:
-        click.echo(record.worktree)
+    from runner.domain.requests.observe import Path
+
+    answer = run(Path(instance=instance))
+    return output.finish(answer, lambda: click.echo(answer.path), json_=json_)
 
 
 @click.command("open")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
-@click.argument("service", required=False, shell_complete=choosing.complete_service)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
+@click.argument("service", required=False, shell_complete=completion.services)
 @output.as_json
-def open_command(instance: str | None, service: str | None, json_: bool) -> None:
+def open_command(instance: str | None, service: str | None, json_: bool) -> int:
     """Print a preview's URL, and open it in the browser where there is one."""
-    repository = open_repository()
-    chosen, service = choosing.with_service(repository, instance, service)
-    record = repository.record(chosen)
-    browsed = [port for port in record.ports if port not in record.sidecar_ports]
-    name = service or preview_of(browsed, record.served)
-    if service and service not in record.ports:
-        configured = open_project(repository).config.services.get(service)
-        name = configured.port or "" if configured else ""
-    if name not in record.ports:
-        raise NotFound(
-            f"{record.id} has no service {service!r} with a port.",
-            hint=f"There are: {', '.join(record.ports)}.",
-        )
-    url = f"http://localhost:{record.ports[name]}"
-    if json_:
-        output.show_json({"id": record.id, "service": name, "url": url})
-    else:
-        click.echo(url)
-    if _is_running(repository, chosen) and sys.stdout.isatty() and not json_:
-        click.launch(url)
+    from runner.domain.requests.observe import Open
+
+    answer = run(Open(instance=instance, service=service))
+    code = output.finish(answer, lambda: click.echo(answer.url), json_=json_)
+    if answer.warning:
+        click.echo(answer.warning, err=True)
+    if answer.running and sys.stdout.isatty() and not json_:
+        click.launch(answer.url)
+    return code
 
 
-def _is_running(repository: Repository, instance: str) -> bool:
-    """Whether the instance runs; what keeps its URL from answering is told on stderr."""
-    try:
-        require_running(Operation(repository, instance, Stream()))
-    except RunnerError as error:
-        click.echo(below_each_other(error.message, error.hint), err=True)
-        return False
-    return True
+@click.command("compose")
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
+@output.as_json
+def compose_command(instance: str | None, json_: bool) -> int:
+    """Print an instance as a Compose file, which runs it without treedock."""
+    from runner.domain.requests.observe import Compose
+
+    answer = run(Compose(instance=instance))
+    return output.finish(answer, lambda: click.echo(answer.compose, nl=False), json_=json_)
 
 
 def _show_status(view: View) -> None:
@@ -227,6 +202,17 @@ def _service(service: object) -> str:
     if service.restarts:
         text += f" ({service.restarts} restarts)"
     return text
+
+
+def _show_logs(answer: "LogLines") -> None:
+    for name, lines in answer.logs.items():
+        _print_lines(name, lines, _label(answer))
+
+
+def _label(answer: "LogLines") -> int:
+    """How wide the names in front of lines are; 0 where there is but one log."""
+    names = [output.printable(name) for name in answer.logs]  # code inside can add any
+    return max(map(len, names)) if len(names) > 1 else 0
 
 
 def _print_lines(name: str, lines: list[str], label: int) -> None:

@@ -1,30 +1,32 @@
-"""init, config, doctor, demo, version: about the project and this machine."""
+"""init, config, schema, doctor, demo, version: about the project and this machine."""
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli import output
-from runner.cli.progress import narration
-from runner.controller.project import CONFIG_FILE, Project, open_project, open_repository
-from runner.domain.errors import NotFound
+from runner.cli.run import run
+
+if TYPE_CHECKING:
+    from runner.domain.requests.onboarding import Checked, Diagnosis, Schemas, Values, Written
 
 
 @click.command("init")
 @click.option("--force", is_flag=True, help="Replace a treedock.yaml that is there.")
 @output.as_json
-def init_command(force: bool, json_: bool) -> None:
+def init_command(force: bool, json_: bool) -> int:
     """Look at the repository and write a treedock.yaml for it."""
-    from runner.controller.onboarding.init import init
+    from runner.domain.requests.onboarding import Init
 
-    found = init(open_repository().checkout, force=force)
-    if json_:
-        output.show_json({"path": str(found.path), "found": list(found.sentences)})
-        return
-    for sentence in found.sentences:
+    answer = run(Init(force=force))
+    return output.finish(answer, lambda: _show_written(answer), json_=json_)
+
+
+def _show_written(answer: "Written") -> None:
+    for sentence in answer.found:
         click.echo(output.printable(sentence), err=True)
-    click.echo(str(found.path))
+    click.echo(answer.path)
     click.echo("Look it over, commit it, and then: treedock up ID", err=True)
 
 
@@ -35,45 +37,69 @@ def config_command() -> None:
 
 @config_command.command("show")
 @output.as_json
-def show_command(json_: bool) -> None:
+def show_command(json_: bool) -> int:
     """Print every effective value and where it came from."""
-    from runner.controller.onboarding.config_report import effective
+    from runner.domain.requests.onboarding import ShowConfig
 
-    values = effective(open_project(open_repository()))
-    if json_:
-        output.show_json({"config": {v.key: {"value": v.value, "from": v.origin} for v in values}})
-    else:
-        rows = [[v.key, json.dumps(v.value), v.origin] for v in values]
-        output.show_table(["KEY", "VALUE", "FROM"], rows)
+    answer = run(ShowConfig())
+    return output.finish(answer, lambda: _show_values(answer), json_=json_)
+
+
+def _show_values(answer: "Values") -> None:
+    rows = [[one.key, json.dumps(one.value), one.origin] for one in answer.values]
+    output.show_table(["KEY", "VALUE", "FROM"], rows)
 
 
 @config_command.command("schema")
 @output.as_json
-def schema_command(json_: bool) -> None:
+def config_schema_command(json_: bool) -> int:
     """Print the JSON Schema of treedock.yaml."""
-    from runner.domain.config.schema import schema
+    from runner.domain.requests.onboarding import ConfigSchema
 
-    document = schema()
-    if json_:
-        output.show_json({"schema": document})
-    else:
-        click.echo(json.dumps(document, indent=2))
+    answer = run(ConfigSchema())
+    return output.finish(answer, lambda: _show_schemas(answer, alone=True), json_=json_)
+
+
+def _show_schemas(answer: "Schemas", *, alone: bool) -> None:
+    """All of them by name, or the one that there is."""
+    found = next(iter(answer.schemas.values())) if alone else answer.schemas
+    click.echo(json.dumps(found, indent=2))
 
 
 @config_command.command("check")
 @output.as_json
-def check_command(json_: bool) -> None:
+def check_command(json_: bool) -> int:
     """Check treedock.yaml, and that base has what it names, without doing anything."""
-    from runner.controller.onboarding.config_report import check
+    from runner.domain.requests.onboarding import CheckConfig
 
-    project = open_project(open_repository())
-    doubts = check(project)
-    if json_:
-        output.show_json({"ok": True, "name": project.name, "warnings": doubts})
-    else:
-        for doubt in doubts:
-            click.echo(output.printable(f"warning: {doubt}"), err=True)
-        click.echo(f"treedock.yaml of {project.name} is fine")
+    answer = run(CheckConfig())
+    return output.finish(answer, lambda: _show_checked(answer), json_=json_)
+
+
+def _show_checked(answer: "Checked") -> None:
+    for warning in answer.warnings:
+        click.echo(output.printable(f"warning: {warning}"), err=True)
+    click.echo(f"treedock.yaml of {answer.name} is fine")
+
+
+@click.group("schema")
+def schema_command() -> None:
+    """What programs can rely on."""
+
+
+@schema_command.command("json")
+@click.argument("verbs", nargs=-1, metavar="[VERB]...")
+@output.as_json
+def json_command(verbs: tuple[str, ...], json_: bool) -> int:
+    """Print the JSON Schema of the document that --json prints, by verb.
+
+    A verb of two words is one argument: treedock schema json "db list".
+    """
+    from runner.domain.requests.onboarding import JsonSchema
+
+    answer = run(JsonSchema(verbs=verbs))
+    alone = len(verbs) == 1
+    return output.finish(answer, lambda: _show_schemas(answer, alone=alone), json_=json_)
 
 
 @click.command("doctor")
@@ -81,53 +107,41 @@ def check_command(json_: bool) -> None:
 @output.as_json
 def doctor_command(fix: bool, json_: bool) -> int:
     """Check this machine and this repository; each finding has a way out."""
-    from runner.controller.onboarding.doctor import examine
+    from runner.domain.requests.onboarding import Examine
 
-    with narration() as emit:
-        findings = examine(_project_if_any(), fix=fix, emit=emit)
-    if json_:
-        output.show_json({"findings": [finding.to_json() for finding in findings]})
-    else:
-        for finding in findings:
-            mark = "fixed" if finding.fixed else finding.status
-            click.echo(f"{mark:<8} {finding.check}: {output.shown(finding.message)}")
-            if finding.way_out and not finding.fixed:
-                click.echo(f"         {output.shown(finding.way_out)}")
-    return 5 if any(f.status == "problem" and not f.fixed for f in findings) else 0
+    answer = run(Examine(fix=fix))
+    return output.finish(answer, lambda: _show_findings(answer), json_=json_)
+
+
+def _show_findings(answer: "Diagnosis") -> None:
+    for finding in answer.findings:
+        mark = "fixed" if finding.fixed else finding.status
+        click.echo(f"{mark:<8} {finding.check}: {output.shown(finding.message)}")
+        if finding.way_out and not finding.fixed:
+            click.echo(f"         {output.shown(finding.way_out)}")
 
 
 @click.command("demo")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path())
 @output.as_json
-def demo_command(folder: Path, json_: bool) -> None:
+def demo_command(folder: str, json_: bool) -> int:
     """Copy the demo project into FOLDER, as a repository of its own."""
-    from runner.controller.onboarding.demo import copy_demo
+    from runner.domain.requests.onboarding import Demo
 
-    copy_demo(folder)
-    if json_:
-        output.show_json({"path": str(folder.absolute())})
-    else:
-        click.echo(str(folder.absolute()))
-        click.echo(f"Now: cd {folder} && treedock up auth payments search", err=True)
+    answer = run(Demo(folder=folder))
+    return output.finish(answer, lambda: _show_demo(answer.path, folder), json_=json_)
+
+
+def _show_demo(path: str, folder: str) -> None:
+    click.echo(path)
+    click.echo(f"Now: cd {folder} && treedock up auth payments search", err=True)
 
 
 @click.command("version")
 @output.as_json
-def version_command(json_: bool) -> None:
+def version_command(json_: bool) -> int:
     """Print the version."""
-    from runner import __version__
+    from runner.domain.requests.onboarding import Version
 
-    if json_:
-        output.show_json({"version": __version__})
-    else:
-        click.echo(f"treedock {__version__}")
-
-
-def _project_if_any() -> Project | None:
-    """The project we stand in, or None outside of one; a faulty treedock.yaml is an error, and so
-    is a repository that cannot be opened."""
-    try:
-        repository = open_repository()
-    except NotFound:
-        return None
-    return open_project(repository) if (repository.checkout / CONFIG_FILE).exists() else None
+    answer = run(Version())
+    return output.finish(answer, lambda: click.echo(f"treedock {answer.version}"), json_=json_)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from runner.domain.answers import SCHEMA_VERSION, Answer, Problem, problem_of
+from runner.domain.answers import Answer, Problem, problem_of
 from runner.domain.errors import RunnerError
 from runner.domain.instance.record import View
 from runner.domain.text import printable as printable
@@ -21,10 +21,6 @@ timings = click.option("--timings", is_flag=True, help="Print how long each step
 def printable_lines(text: str) -> str:
     """The same, with its line breaks kept: for lines that treedock joined, or wrote to a file."""
     return "\n".join(printable(line) for line in text.split("\n"))
-
-
-def show_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
 
 
 def finish(answer: Answer, show: Callable[[], None], *, json_: bool) -> int:

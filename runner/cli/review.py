@@ -3,22 +3,21 @@
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from runner.cli import choosing, output
+from runner.cli import completion, output
 from runner.cli.output import printable
 from runner.cli.patches import coloured
-from runner.cli.progress import narration
-from runner.controller.project import open_repository
+from runner.cli.run import run
 from runner.domain.sizes import shown_size
 
 if TYPE_CHECKING:
-    from runner.adapters.git.diffs import Change, Text, UncommittedFile
-    from runner.controller.landing.pr import Opened
-    from runner.controller.landing.review import Flag, Review
+    from runner.domain.landing.changes import Change, Text, UncommittedFile
+    from runner.domain.landing.pull_request import Opened
+    from runner.domain.landing.review import Flag, Review
+    from runner.domain.requests.landing import PullRequest, Reviewed
 
 _Row = TypeVar("_Row")
 
@@ -27,33 +26,25 @@ _MARKS = {"added": "A", "deleted": "D", "modified": "M", "renamed": "R", "type":
 
 
 @click.command("review")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 @click.option("--stat", is_flag=True, help="Without the diff itself.")
 @click.option("--files", is_flag=True, help="Only the changed files, one a line.")
 @output.as_json
-def review_command(instance: str | None, stat: bool, files: bool, json_: bool) -> None:
+def review_command(instance: str | None, stat: bool, files: bool, json_: bool) -> int:
     """Show what an instance's branch brings: commits, files, diff, and what is uncommitted.
 
     Files that people or tools run on this machine later are shown first, with the reason.
     """
-    from runner.controller.landing.review import review
+    from runner.domain.requests.landing import Look
 
     if stat and files:
         raise click.UsageError("Give --stat or --files, not both.")
-    repository = open_repository()
-    chosen = choosing.one(repository, instance)
-    with narration() as emit:
-        seen = review(repository, chosen, emit, patches=not (stat or files))
-    if json_:
-        output.show_json(seen.to_json())
-    elif files:
-        _show(lambda: _names(seen))
-    else:
-        _show(lambda: _story(seen))
+    answer = run(Look(instance=instance, patches=not (stat or files)))
+    return output.finish(answer, lambda: _show_review(answer, files=files), json_=json_)
 
 
 @click.command("pr")
-@click.argument("instance", required=False, metavar="[ID]", shell_complete=choosing.complete)
+@click.argument("instance", required=False, metavar="[ID]", shell_complete=completion.ids)
 @click.option("--title", help="Its title; by default the purpose, or the first commit.")
 @click.option("--body", help="Its description; by default the purpose and the commits.")
 @click.option("--label", "labels", multiple=True, help="A label; may be given several times.")
@@ -68,24 +59,30 @@ def pr_command(
     draft: bool,
     no_gate: bool,
     json_: bool,
-) -> None:
+) -> int:
     """Run the gates on an instance's branch merged into base, push it, and open a pull request
     with gh, or say where to open one."""
-    from runner.controller.landing.pr import pr
+    from runner.domain.requests.landing import OpenPullRequest
 
-    repository = open_repository()
-    chosen = choosing.one(repository, instance)
-    with narration() as emit:
-        opened = pr(
-            repository, chosen, emit, title=title, body=body, labels=labels, draft=draft,
-            no_gate=no_gate,
-        )  # fmt: skip
-    if json_:
-        output.show_json(asdict(opened))
-        return
-    click.echo(_sentence(opened), err=True)
-    if opened.url:
-        click.echo(printable(opened.url))
+    request = OpenPullRequest(
+        instance=instance, title=title, body=body, labels=labels, draft=draft, no_gate=no_gate
+    )
+    answer = run(request)
+    return output.finish(answer, lambda: _show_opened(answer), json_=json_)
+
+
+def _show_opened(answer: "PullRequest") -> None:
+    opened = answer.pull_request
+    if opened:
+        click.echo(_sentence(opened), err=True)
+        if opened.url:
+            click.echo(printable(opened.url))
+
+
+def _show_review(answer: "Reviewed", *, files: bool) -> None:
+    seen = answer.review
+    if seen:
+        _show(lambda: _names(seen) if files else _story(seen))
 
 
 def _sentence(opened: "Opened") -> str:

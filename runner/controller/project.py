@@ -191,6 +191,18 @@ def _salts() -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a request comes from: a folder, in a repository or not."""
+
+    folder: Path
+    connect: Callable[[], Engine] = connect
+
+    def repository(self) -> Repository:
+        """The repository that it lies in; see open_repository."""
+        return open_repository(self.folder, connect=self.connect)
+
+
+@dataclass(frozen=True)
 class Project:
     """A repository with its configuration."""
 

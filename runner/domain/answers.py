@@ -78,12 +78,14 @@ def problem_of(error: RunnerError) -> Problem:
 
 
 def results_of(ids: Sequence[str], answers: Sequence[object]) -> tuple[Result, ...]:
-    """The result for each id of what a verb returned for it: a RunnerError, whether anything
-    changed, or anything else."""
+    """The result for each id of what a verb returned for it: an error, whether anything changed,
+    or anything else."""
     return tuple(map(_result, ids, answers))
 
 
 def _result(instance: str, answer: object) -> Result:
     if isinstance(answer, RunnerError):
         return Result(instance, error=problem_of(answer))
+    if isinstance(answer, Problem):
+        return Result(instance, error=answer)
     return Result(instance, answer if isinstance(answer, bool) else None)

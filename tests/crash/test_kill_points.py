@@ -145,7 +145,7 @@ def test_a_snapshot_is_whole_or_counts_for_nothing(world: World, visible: bool, 
     def finish(n: int) -> None:
         project = opened(app)
         assert app.inside(f"s{n}", "cat lib/first lib/last").stdout == "1\n2\n"
-        assert [one.instances for one in cached(project.repository)] == [1]
+        assert [one.used_by for one in cached(project.repository)] == [1]
         assert app.cli("clean", f"s{n}").exit_code == 0
         clear_up(project, Stream())
         prune(project.repository, max_size=-1)

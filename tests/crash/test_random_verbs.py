@@ -22,7 +22,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from runner.controller.cleanup.clean import clean
 from runner.controller.instance.private_git import ENVIRONMENT
 from runner.controller.instance.worktree import Wish
-from runner.controller.landing.answers import Wanted
 from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import up
@@ -32,6 +31,7 @@ from runner.controller.stream import Stream
 from runner.controller.sync.sync import sync
 from runner.controller.sync.update import go_on, update
 from runner.domain.errors import RunnerError
+from runner.domain.landing.outcomes import Wanted
 from tests.crash.shared_engine import KEY, EngineServer, shared
 from tests.free_ports import free_block
 from tests.real_git import commit, git, make_repository

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 
@@ -13,16 +14,9 @@ import pytest
 
 from runner.adapters.git import rehearsal, uncommitted
 from runner.adapters.git.repository import Git
-from runner.controller.landing.conflicts import (
-    Compared,
-    Conflicts,
-    Pair,
-    _rehearse,
-    conflicts,
-    recommended,
-    simulate,
-)
+from runner.controller.landing.conflicts import _rehearse, conflicts, recommended, simulate
 from runner.domain.errors import NotFound, Refused
+from runner.domain.landing.comparison import Compared, Conflicts, Pair
 from tests.real_git import commit, git, make_repository, write
 from tests.running import CHECKOUT, Answer
 from tests.shop import Shop
@@ -34,11 +28,11 @@ LINES = "".join(f"line {n}\n" for n in range(20))
 
 def compare(shop: Shop, *ids: str) -> Conflicts:
     shop.events.clear()
-    return conflicts(shop.project, ids or shop.repository.records.ids(), shop.emit)
+    return conflicts(shop.project, ids or shop.repository.records.ids(), shop.emit)[0]
 
 
 def one(seen: Conflicts, id: str) -> Compared:
-    return next(found for found in seen.instances if found.id == id)
+    return next(found for found in seen.compared if found.id == id)
 
 
 def pair(seen: Conflicts, a: str, b: str) -> Pair:
@@ -64,7 +58,7 @@ def test_only_a_real_conflict_is_one(several: Shop) -> None:
     commit(several.tree("login"), {"app.txt": changed(2, "login")})
     commit(several.tree("pay"), {"app.txt": changed(18, "pay")})
     seen = compare(several)
-    assert [(found.id, found.conflict, found.files) for found in seen.instances] == [
+    assert [(found.id, found.conflict, found.files) for found in seen.compared] == [
         ("auth", False, ()),
         ("login", False, ()),
         ("pay", False, ()),
@@ -124,8 +118,8 @@ def test_equal_heads_and_nothing_new_are_no_conflict(several: Shop) -> None:
     head = commit(several.tree("auth"), {"a": "1"})
     git(several.tree("login"), "merge", "--quiet", "feature/auth")
     seen = compare(several)
-    assert {found.head for found in seen.instances[:2]} == {head}
-    assert [found.nothing_new for found in seen.instances] == [False, False, True]
+    assert {found.head for found in seen.compared[:2]} == {head}
+    assert [found.nothing_new for found in seen.compared] == [False, False, True]
     assert not any(found.conflict for found in seen.pairs)
     assert (seen.order.ids, seen.order.lands) == (("auth", "login"), 2)
 
@@ -160,7 +154,7 @@ def test_uncommitted_work_takes_part(several: Shop) -> None:
     git(several.tree("login"), "add", "new.txt")
     write(several.tree("login"), {"gone.txt": "2"})
     seen = compare(several, "auth", "login")
-    assert [found.dirty_included for found in seen.instances] == [True, True]
+    assert [found.dirty_included for found in seen.compared] == [True, True]
     found = pair(seen, "auth", "login")
     assert found.both_touch == ("app.txt", "gone.txt", "new.txt")
     assert found.files == ("gone.txt", "new.txt")
@@ -209,9 +203,7 @@ def test_merge_union_is_honoured_as_base_has_it(several: Shop) -> None:
     assert pair(seen, "auth", "login") == Pair("auth", "login", False, ("a.md", "sub/a.txt"), ())
     assert seen.order.lands == 2
     repository = several.repository.git
-    merged = rehearsal.merge_trees(
-        repository, seen.instances[0].head or "", "feature/login", "main"
-    )
+    merged = rehearsal.merge_trees(repository, seen.compared[0].head or "", "feature/login", "main")
     assert merged.tree is not None
     assert git(several.repo, "show", f"{merged.tree}:a.md") == "auth\nlogin\n"
 
@@ -259,7 +251,7 @@ def test_line_ends_are_converted_as_a_commit_would(several: Shop) -> None:
     for id, text in {"auth": changed(2, "auth"), "login": changed(18, "login")}.items():
         (several.tree(id) / "app.txt").write_bytes(text.replace("\n", "\r\n").encode())
     seen = compare(several, "auth", "login")
-    assert [found.dirty_included for found in seen.instances] == [True, True]
+    assert [found.dirty_included for found in seen.compared] == [True, True]
     assert not pair(seen, "auth", "login").conflict
 
 
@@ -359,7 +351,9 @@ def test_a_missing_branch_does_not_hide_the_others(several: Shop) -> None:
     git(several.repo, "update-ref", "-d", "refs/heads/feature/auth")
     seen = compare(several)
     assert (one(seen, "auth").head, one(seen, "auth").conflict) == (None, None)
-    assert isinstance(one(seen, "auth").error, NotFound)
+    error = one(seen, "auth").error
+    assert error
+    assert error.code == NotFound.code
     assert seen.order.ids == ("pay",)
 
 
@@ -479,10 +473,10 @@ def test_names_are_exact_in_json_and_escaped_in_the_table(several: Shop) -> None
     compare(several)  # syncs, with the engine
     answer = run(several, "conflicts", "--json")
     assert answer.exit_code == 0, answer.stderr
-    document = answer.json
+    (document,) = answer.json["bases"]
     assert set(document["pairs"][0]["files"]) == names | {"bad-\udcff"}
-    same = json.loads(json.dumps(compare(several).to_json()))
-    assert {key: document[key] for key in same} == same
+    same = json.loads(json.dumps(asdict(compare(several))))
+    assert document == same
     shown = run(several, "conflicts")
     assert shown.exit_code == 0, shown.stderr
     assert "new\\x0aline" in shown.stdout
@@ -527,6 +521,8 @@ def test_an_engine_that_is_away_is_an_error_beside_the_answer(several: Shop) -> 
     assert shown.exit_code == 5
     assert "auth   clean        as last synced" in shown.stdout
     assert shown.stderr.count("The container engine does not answer.") == 1
-    (failed, *others) = run(several, "conflicts", "--json").json["instances"]
+    answer = run(several, "conflicts", "--json")
+    (failed, *others) = answer.json["bases"][0]["compared"]
     assert failed["error"]["code"] == "engine_unavailable"
-    assert not any("error" in other for other in others)
+    assert not any(other["error"] for other in others)
+    assert answer.refused == {failed["id"]: "engine_unavailable"}

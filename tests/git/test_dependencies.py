@@ -69,7 +69,7 @@ def test_the_step_runs_once_in_a_throwaway_instance_and_others_mount_what_it_mad
     assert targets[0] != targets[1]
     assert shop.record("auth").setup_done == shop.record("pay").setup_done != ()
     assert abandoned(shop.project) == []
-    assert [one.instances for one in cached(shop.repository)] == [2]
+    assert [one.used_by for one in cached(shop.repository)] == [2]
 
 
 def test_many_first_ones_at_once_run_the_step_once(shop: Shop, runs: Runs) -> None:
@@ -103,7 +103,7 @@ def test_steps_of_one_manager_share_its_download_cache(shop: Shop) -> None:
         "/workspace/app/lib", "/workspace/web/lib", "/home/treedock/.npm",
     ]  # fmt: skip
     shop.up("pay")
-    assert [one.instances for one in cached(shop.repository)] == [2, 2]
+    assert [one.used_by for one in cached(shop.repository)] == [2, 2]
 
 
 @pytest.mark.deep
@@ -277,7 +277,7 @@ def test_clean_removes_what_an_instance_wrote_and_leaves_the_snapshot(
     removed = shop.clean("auth").removed
     assert len([part for part in removed if part.startswith("volume ")]) == 2
     assert volumes(shop) == volumes(shop, cache="snapshot")
-    assert [one.instances for one in cached(shop.repository)] == [0]
+    assert [one.used_by for one in cached(shop.repository)] == [0]
     shop.up("auth")
     assert len(runs()) == 1
 
@@ -289,7 +289,7 @@ def test_prune_removes_the_least_recently_used_and_never_one_in_use(shop: Shop, 
     shop.clean("auth")
     old = cached(shop.repository)[-1]
     assert [one.key for one in prune(shop.repository, older_than=0)] == [old.key]
-    assert [one.instances for one in cached(shop.repository)] == [1]
+    assert [one.used_by for one in cached(shop.repository)] == [1]
     assert len(volumes(shop, cache="snapshot")) == 1
     shop.clean("pay")
     assert len(prune(shop.repository, older_than=3600)) == 0
@@ -341,7 +341,7 @@ def test_an_engine_without_overlays_copies(shop: Shop, runs: Runs) -> None:
 
 @pytest.mark.deep
 def test_warm_makes_it_ahead_of_time(shop: Shop, runs: Runs) -> None:
-    assert [one.instances for one in warm(shop.project, shop.emit)] == [0]
+    assert [one.used_by for one in warm(shop.project, shop.emit)] == [0]
     assert shop.engine.containers() == []
     shop.up("auth")
     assert len(runs()) == 1
@@ -478,7 +478,7 @@ def test_of_a_half_made_snapshot_nothing_is_used_and_nothing_is_left(
         shop.engine.come_back()
         shop.up("auth")
         clear_up(shop.project, shop.emit)
-        assert [one.instances for one in cached(shop.repository)] == [1]
+        assert [one.used_by for one in cached(shop.repository)] == [1]
         assert len(volumes(shop)) == 3
         shop.clean("auth")
         prune(shop.repository, max_size=-1)

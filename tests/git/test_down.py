@@ -14,11 +14,11 @@ import pytest
 
 from runner.adapters.store import identity, locks
 from runner.controller.cleanup.kept_git import PATIENCE
-from runner.controller.landing.answers import Merged, Wanted
 from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.restart import restart
 from runner.controller.sync.git_inside import APART_TIMEOUT
 from runner.domain.errors import BothMoved, NotFound, NotSynced, Refused, RunnerError, Unavailable
+from runner.domain.landing.outcomes import Merged, Wanted
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop
@@ -166,7 +166,7 @@ def test_a_merge_ends_where_one_of_its_instances_is_stopped(
 
     def land() -> None:
         wanted = Wanted(order="given", gates=("sleep 6",))
-        merged.append(merge(shop.project, ["auth", "pay"], wanted, shop.emit))
+        merged.extend(merge(shop.project, ["auth", "pay"], wanted, shop.emit))
 
     with busy(shop, land):
         eventually(lambda: any("testing" in remark for remark in shop.remarks), 20)

@@ -8,12 +8,12 @@ import pytest
 
 from runner.cli.output import show_error
 from runner.cli.progress import narration
-from runner.controller.landing.answers import Wanted
 from runner.controller.landing.merge import merge
 from runner.controller.landing.review import review
 from runner.controller.observe.logs import tails
 from runner.domain.errors import NotFound, RunnerError
 from runner.domain.events import Warned
+from runner.domain.landing.outcomes import Wanted
 from runner.domain.text import shell_word
 from tests.inside import Inside
 
@@ -85,5 +85,5 @@ def _show(refused: Callable[[], object]) -> None:
     except RunnerError as error:
         show_error(error)
         return
-    for outcome in getattr(found, "outcomes", ()):
+    for outcome in found[0].outcomes if isinstance(found, list) else ():
         show_error(RunnerError(outcome.message, hint=outcome.hint))

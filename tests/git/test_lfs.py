@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from runner.controller.instance.worktree import Wish
-from runner.controller.landing.answers import Merged, Outcome, Wanted
 from runner.controller.landing.conflicts import conflicts
 from runner.controller.landing.merge import merge
 from runner.controller.landing.pr import pr
 from runner.controller.landing.review import review
 from runner.controller.sync.update import How
+from runner.domain.landing.outcomes import Merged, Outcome, Wanted
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT
@@ -41,7 +41,7 @@ def large(shop: Shop, origin: Path) -> Shop:
 
 def landed(shop: Shop, **wanted: object) -> tuple[Merged, Outcome]:
     options = Wanted(no_gate=True, **wanted)  # type: ignore[arg-type]
-    merged = merge(shop.project, ["auth"], options, shop.emit)
+    (merged,) = merge(shop.project, ["auth"], options, shop.emit)
     (outcome,) = merged.outcomes
     return merged, outcome
 
@@ -99,7 +99,7 @@ def test_a_pointer_to_a_file_that_is_nowhere_is_refused_before_a_gate(
     git(large.tree("auth"), "commit", "--quiet", "--message", "only its pointer")
     touched = tmp_path / "gate"
     wanted = Wanted(gates=(f"touch {touched}",))
-    (outcome,) = merge(large.project, ["auth"], wanted, large.emit).outcomes
+    (outcome,) = merge(large.project, ["auth"], wanted, large.emit)[0].outcomes
     assert outcome.state == "refused"
     assert "neither here nor at origin: 1111111111" in outcome.message
     assert not touched.exists()
@@ -148,7 +148,7 @@ def test_a_file_that_is_committed_on_the_host_is_uncommitted_nowhere(large: Shop
     seen = review(large.repository, "auth", large.emit)
     assert seen.uncommitted
     assert seen.uncommitted.files == []
-    (compared,) = conflicts(large.project, ["auth"], large.emit).instances
+    (compared,) = conflicts(large.project, ["auth"], large.emit)[0].compared
     assert (compared.dirty_included, compared.skipped) == (False, ())
 
 

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from runner.controller.instance.worktree import Wish
-from runner.controller.landing.answers import Wanted
 from runner.controller.landing.merge import merge
+from runner.domain.landing.outcomes import Wanted
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT
@@ -79,7 +79,7 @@ def test_a_branch_does_not_decide_where_git_lfs_sends_requests(large: Shop, serv
     assert (large.tree("auth") / "big.bin").read_text() == POINTER
     assert any(".lfsconfig is not that of main" in said for said in large.warnings)
     tested = Wanted(gates=("grep -q steered .lfsconfig && grep -q oid big.bin && false",))
-    merged = merge(large.project, ["auth"], tested, large.emit)
+    (merged,) = merge(large.project, ["auth"], tested, large.emit)
     assert [one.state for one in merged.outcomes] == ["red"]
     assert server.asked == []
     commit(large.repo, {".lfsconfig": url}, "base has it")

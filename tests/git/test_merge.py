@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.store.runs import Journal, Landing
-from runner.controller.landing.answers import Merged, Outcome, Wanted
 from runner.controller.landing.land import settle
 from runner.controller.landing.merge import merge
 from runner.controller.landing.undo import undo
 from runner.domain.errors import NotFound, Refused
+from runner.domain.landing.outcomes import Merged, Outcome, Wanted
 from runner.domain.text import shown
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -27,7 +27,7 @@ def land(shop: Shop) -> Queue:
     def run(*ids: str, **wanted: object) -> Merged:
         shop.events.clear()
         options = Wanted(**{"order": "given", **wanted})  # type: ignore[arg-type]
-        return merge(shop.project, ids, options, shop.emit)
+        return merge(shop.project, ids, options, shop.emit)[0]
 
     return run
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.controller.landing.answers import Merged
 from runner.controller.operation import Operation
 from runner.controller.sync.sync import sync
+from runner.domain.landing.outcomes import Merged
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from runner.controller.instance.worktree import Wish
-from runner.controller.landing.answers import Merged
 from runner.controller.landing.conflicts import conflicts
+from runner.controller.landing.merge import merge
 from runner.domain.errors import NotFound, Refused
+from runner.domain.landing.outcomes import Merged, Wanted
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -29,6 +30,12 @@ def release(shop: Shop) -> str:
     return made
 
 
+def land_all(shop: Shop, *ids: str, gate: str | None = None) -> list[Merged]:
+    """The queues of one merge, in the order in which their bases were named."""
+    wanted = Wanted(order="given", gates=(gate,) if gate else ())
+    return merge(shop.project, ids, wanted, shop.emit)
+
+
 def bare(shop: Shop, name: str, *branches: str) -> Path:
     """A remote beside the checkout, by a relative address, with these branches."""
     folder = shop.repo.parent / f"{name}.git"
@@ -47,8 +54,7 @@ def test_each_lands_where_it_started_from_in_a_queue_of_its_own(
     work_on(shop, "fix", {"fix.txt": "x\n"}, base="release")
     work_on(shop, "above", {"above.txt": "x\n"}, base="feature/fix")
     work_on(shop, "new", {"new.txt": "x\n"})
-    merged = land("fix", "new", "above", gates=("test -f fix.txt || test -f new.txt",))
-    (other,) = merged.others
+    merged, other = land_all(shop, "fix", "new", "above", gate="test -f fix.txt || test -f new.txt")
     assert (merged.base, other.base) == ("release", "main")
     assert outcomes(merged) == {"fix": "landed", "above": "landed"}
     assert outcomes(other) == {"new": "landed"}
@@ -73,8 +79,7 @@ def test_what_stops_one_queue_does_not_stop_the_other(
     git(shop.repo, "remote", "add", "away", "../nowhere.git")
     git(shop.repo, "config", "branch.main.remote", ".")
     git(shop.repo, "remote", "add", "further", "../nowhere.git")
-    merged = land("fix", "new")
-    (other,) = merged.others
+    merged, other = land_all(shop, "fix", "new")
     assert outcomes(merged) == {"fix": "refused"}
     assert "--no-push" in outcome(merged, "fix").hint
     assert outcomes(other) == {"new": "landed"}
@@ -114,9 +119,9 @@ def test_a_base_that_is_gone_is_said_with_a_way_out(shop: Shop, release: str, la
         land("fix")
     assert "--into main" in gone.value.hint
     work_on(shop, "new", {"new.txt": "x\n"})
-    merged = land("fix", "new")
+    merged, other = land_all(shop, "fix", "new")
     assert outcomes(merged) == {"fix": "refused"}
-    assert outcomes(merged.others[0]) == {"new": "landed"}
+    assert outcomes(other) == {"new": "landed"}
     assert outcomes(land("fix", into="main")) == {"fix": "landed"}
 
 
@@ -176,9 +181,7 @@ def test_where_nothing_is_pushed_the_reason_is_told(shop: Shop, release: str, la
 def test_conflicts_are_those_with_the_branch_that_each_lands_in(shop: Shop, release: str) -> None:
     work_on(shop, "fix", {"release.txt": "2\n"}, base="release")
     work_on(shop, "new", {"release.txt": "3\n"})
-    seen = conflicts(shop.project, ["fix", "new"], shop.emit)
-    (other,) = seen.others
+    seen, other = conflicts(shop.project, ["fix", "new"], shop.emit)
     assert (seen.base, other.base) == ("release", "main")
-    assert [(one.id, one.conflict) for one in seen.instances] == [("fix", False)]
-    assert [(one.id, one.conflict) for one in other.instances] == [("new", False)]
-    assert seen.to_json()["others"][0]["base"] == "main"
+    assert [(one.id, one.conflict) for one in seen.compared] == [("fix", False)]
+    assert [(one.id, one.conflict) for one in other.compared] == [("new", False)]

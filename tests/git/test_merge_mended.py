@@ -8,7 +8,6 @@ import pytest
 
 from runner.adapters.store.runs import Journal, Landing
 from runner.controller.instance.worktree import Wish
-from runner.controller.landing.answers import Merged
 from runner.controller.landing.land import settle
 from runner.controller.landing.undo import undo
 from runner.controller.operation import Operation, ProjectOperation
@@ -16,6 +15,7 @@ from runner.controller.stream import Stream
 from runner.controller.sync.update import update
 from runner.domain.errors import Refused
 from runner.domain.events import Told
+from runner.domain.landing.outcomes import Merged
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -167,10 +167,10 @@ def test_an_engine_that_goes_away_in_the_queue_is_exit_code_5(shop: Shop, land: 
         if getattr(told.event, "text", "").startswith("testing auth"):
             shop.engine.vanish()
 
-    from runner.controller.landing.answers import Wanted
     from runner.controller.landing.merge import merge
+    from runner.domain.landing.outcomes import Wanted
 
-    merged = merge(shop.project, ["auth"], Wanted(order="given", gates=(gone,)), Stream(vanish))
+    (merged,) = merge(shop.project, ["auth"], Wanted(order="given", gates=(gone,)), Stream(vanish))
     shop.engine.come_back()
     assert merged.exit_code == 5
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.landing.answers import Merged, Wanted
 from runner.controller.landing.merge import merge
 from runner.domain.errors import Refused
+from runner.domain.landing.outcomes import Merged, Wanted
 from tests.git.test_merge import head, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -22,7 +22,7 @@ def land(shop: Shop, origin: Path) -> Queue:
     def run(*ids: str, **wanted: object) -> Merged:
         shop.events.clear()
         options = Wanted(**{"order": "given", **wanted})  # type: ignore[arg-type]
-        return merge(shop.project, ids, options, shop.emit)
+        return merge(shop.project, ids, options, shop.emit)[0]
 
     return run
 

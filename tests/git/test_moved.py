@@ -15,7 +15,6 @@ from runner.controller.cache.prune import prune
 from runner.controller.cleanup.archive import last_of
 from runner.controller.cleanup.orphans import leftovers
 from runner.controller.instance.throwaway import gate_project
-from runner.controller.landing.answers import Outcome, Wanted
 from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.exec import place_of
 from runner.controller.onboarding.moved import moved, require_none_left
@@ -25,6 +24,7 @@ from runner.controller.sync.sync import sync
 from runner.controller.volumes.snapshots import whole
 from runner.domain.errors import NotFound, Refused
 from runner.domain.instance.container import LABEL, LABEL_REPOSITORY, LABEL_SNAPSHOT
+from runner.domain.landing.outcomes import Outcome, Wanted
 from runner.domain.requests.cleanup import Cleaned
 from tests.inside import Inside
 from tests.real_git import commit, git, make_repository, write
@@ -323,7 +323,7 @@ def test_another_branch_on_this_side_is_not_taken_for_uncommitted_changes(auth: 
 
 
 def merge_one(auth: Inside) -> Outcome:
-    merged = merge(auth.shop.project, ["auth"], Wanted(no_gate=True), auth.emit)
+    (merged,) = merge(auth.shop.project, ["auth"], Wanted(no_gate=True), auth.emit)
     return merged.outcomes[0]
 
 

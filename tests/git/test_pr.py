@@ -13,8 +13,9 @@ from runner.adapters.git import remotes
 from runner.adapters.git.repository import Git
 from runner.adapters.github import Forge, compare_url, forge_of
 from runner.controller.instance.worktree import Wish
-from runner.controller.landing.pr import Opened, pr
+from runner.controller.landing.pr import pr
 from runner.domain.errors import CommandFailed, GitFailed, MergeConflict, Refused, Unavailable
+from runner.domain.landing.pull_request import Opened
 from tests.real_git import commit, git, write
 from tests.running import Cli
 from tests.shop import Shop
@@ -204,7 +205,8 @@ def test_for_an_unknown_host_the_branch_is_pushed(
     assert (opened.url, opened.pushed, at_origin(origin)) == (None, True, head)
     assert gh.calls == []
     answer = cli("pr", "auth", "--json")
-    assert (answer.exit_code, answer.json["commit"], answer.json["pushed"]) == (0, head, False)
+    opened = answer.json["pull_request"]
+    assert (answer.exit_code, opened["commit"], opened["pushed"]) == (0, head, False)
 
 
 def test_without_a_remote_it_is_refused(shop: Shop) -> None:

@@ -6,14 +6,17 @@ import pty
 import select
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runner.adapters.git import diffs
-from runner.controller.landing.review import Review, review
+from runner.controller.landing.review import review
 from runner.domain.errors import NotFound, Refused
+from runner.domain.landing.changes import Text
+from runner.domain.landing.review import Review
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT, Answer
 from tests.shop import Shop
@@ -62,7 +65,7 @@ def test_commits_files_and_diff_are_those_since_the_merge_base(shop: Shop, tree:
 def test_an_empty_branch_is_shown_as_one(shop: Shop, tree: Path) -> None:
     seen = look(shop)
     assert (seen.ahead, seen.commits, seen.files, seen.flagged) == (0, [], [], [])
-    assert seen.diff == diffs.Text("")
+    assert seen.diff == Text("")
 
 
 def test_uncommitted_work_is_shown_apart(shop: Shop, tree: Path) -> None:
@@ -270,8 +273,8 @@ def test_no_terminal_escape_gets_through(shop: Shop, hostile: Path, option: str 
 def test_json_is_the_same_value(shop: Shop, hostile: Path) -> None:
     answer = run(shop, "review", "auth", "--json")
     assert answer.exit_code == 0, answer.stderr
-    document = answer.json
-    same: dict[str, Any] = json.loads(json.dumps(look(shop).to_json()))
+    document = answer.json["review"]
+    same: dict[str, Any] = json.loads(json.dumps(asdict(look(shop))))
     assert {key: document[key] for key in same if key != "synced"} == {
         key: value for key, value in same.items() if key != "synced"
     }

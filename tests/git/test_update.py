@@ -2,9 +2,9 @@
 
 import pytest
 
-from runner.controller.landing.answers import Wanted
 from runner.controller.landing.merge import merge
 from runner.domain.errors import BothMoved, MergeConflict, NotFound, Refused
+from runner.domain.landing.outcomes import Wanted
 from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop

@@ -39,7 +39,7 @@ def shared(app: App) -> App:
 
 
 def snapshots(app: App) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = app.cli("cache", "list", "--json").json["snapshots"]
+    found: list[dict[str, Any]] = app.cli("cache", "list", "--json").json["cached"]
     return found
 
 
@@ -126,17 +126,17 @@ def test_a_gate_starts_with_it_and_leaves_nothing(shared: App) -> None:
 def test_prune_never_removes_what_is_in_use(shared: App) -> None:
     shared.up("auth")
     assert shared.cli("down", "auth").exit_code == 0
-    assert shared.cli("cache", "prune", "--max-size", "0", "--json").json["removed"] == []
+    assert shared.cli("cache", "prune", "--max-size", "0", "--json").json["pruned"] == []
     assert shared.up("auth")["auth"]["state"] == "running"
     assert read(shared, "auth") == "one"
     assert shared.cli("clean", "auth").exit_code == 0
-    assert len(shared.cli("cache", "prune", "--older-than", "1d", "--json").json["removed"]) == 0
-    assert len(shared.cli("cache", "prune", "--max-size", "0", "--json").json["removed"]) == 1
+    assert len(shared.cli("cache", "prune", "--older-than", "1d", "--json").json["pruned"]) == 0
+    assert len(shared.cli("cache", "prune", "--max-size", "0", "--json").json["pruned"]) == 1
     assert volumes(shared) == []
 
 
 def test_warm_makes_it_ahead_of_time(shared: App) -> None:
-    (one,) = shared.cli("warm", "--json").json["snapshots"]
+    (one,) = shared.cli("warm", "--json").json["cached"]
     assert one["instances"] == 0
     assert shared.containers() == []
     shared.up("auth")

@@ -52,6 +52,10 @@ DOCUMENT = {
     "type": "object",
     "properties": {
         "schema_version": {"const": 1},
+        "verb": {"enum": ["list", "status"]},
+        "exit_code": {"const": 0},
+        "error": {"const": None},
+        "results": {"const": []},
         "slots": {"type": "object", "required": ["total", "free"]},
         "instances": {
             "type": "array",
@@ -59,7 +63,7 @@ DOCUMENT = {
             "items": {"type": "object", "properties": _INSTANCE, "required": [*_INSTANCE]},
         },
     },
-    "required": ["schema_version", "instances"],
+    "required": ["schema_version", "verb", "exit_code", "error", "results", "instances"],
     "additionalProperties": False,
 }
 

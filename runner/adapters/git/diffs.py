@@ -7,89 +7,47 @@ bounded, and what it says of names and texts is a stranger's: each face escapes 
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from runner.adapters.files import untrusted
 from runner.adapters.git import status
 from runner.adapters.git.process import safe_flags, spawn
 from runner.adapters.git.repository import Git
 from runner.domain.errors import GitFailed
+from runner.domain.landing.changes import Change, Commit, Kind, Text, UncommittedFile
 from runner.domain.text import with_words
 
-Kind = Literal["added", "deleted", "modified", "renamed", "type", "untracked", "other"]
-
 DIFF_BOUND = 4 * 2**20  # bytes of diff text; nobody reads more
+
 BIG_FILE = 2**20  # bytes; a larger file is shown as a binary one, so that it hides no other
+
 TEXT_BOUND = 2**20  # bytes of a file that is read to decide about it
+
 COMMITS = 1000  # commits that are listed
+
 ODD_PATHS = 500  # paths that one command line can leave out
+
 TIMEOUT = 120  # seconds
 
 _KINDS: Mapping[str, Kind] = {
     "A": "added", "D": "deleted", "M": "modified", "R": "renamed", "T": "type", "?": "untracked",
 }  # fmt: skip
+
 _SHAPE = ("--no-ext-diff", "--no-textconv", "--no-color", "--submodule=short", "--full-index")
+
 _BIG = ("-c", f"core.bigFileThreshold={BIG_FILE}")
+
 _FIELDS = "%H%x00%an%x00%ae%x00%aI%x00%s%x00%b"
+
 # "$1" bytes of the output of "$@", with its own exit code (141 where it had more to say).
 _CUT = """
 bytes=$1; shift; exec 3>&1
 code=$( { { "$@" 3>&- 4>&-; echo $? >&4; } | head -c "$bytes" >&3; } 4>&1 )
 exit "$code"
 """
+
 _SIGPIPE = 141
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One commit; `date` is the author's, in ISO 8601."""
-
-    id: str
-    author: str
-    email: str
-    date: str
-    subject: str
-    body: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """One changed path. `was` is the name before a renaming; the counts of lines are None for a
-    binary file or one over BIG_FILE; `mode` is git's after the change; `old` and `new` are blobs.
-    """
-
-    path: str
-    kind: Kind
-    was: str | None
-    added: int | None
-    deleted: int | None
-    mode: str
-    old: str | None
-    new: str | None
-
-
-@dataclass(frozen=True)
-class UncommittedFile:
-    """One uncommitted path. `size` in bytes, None where there is no file; `old`: its blob at
-    HEAD."""
-
-    path: str
-    kind: Kind
-    size: int | None
-    added: int | None = None
-    deleted: int | None = None
-    mode: str = "000000"
-    old: str | None = None
-
-
-@dataclass(frozen=True)
-class Text:
-    """A diff; `cut` where DIFF_BOUND was reached."""
-
-    text: str
-    cut: bool = False
 
 
 def empty_tree(git: Git) -> str:

@@ -17,10 +17,14 @@ from runner.adapters.files import disk
 from runner.adapters.git import status
 from runner.adapters.git.rehearsal import Rehearsal
 from runner.adapters.git.repository import Git
+from runner.domain.landing.skipped import Skipped
 
 LARGEST = 50 * 2**20  # bytes of one file
+
 ALTOGETHER = 200 * 2**20  # bytes of all of them
+
 FILES = 20_000
+
 TIMEOUT = 60  # seconds for git's look at the files; a FIFO named .gitignore would keep it waiting
 
 # Of the user's configuration, what would make git write elsewhere or refuse a stranger's file.
@@ -30,14 +34,6 @@ _PLAIN = (
     "core.untrackedCache=false",
     "core.safecrlf=false",
 )
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An uncommitted path that was left out, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner import __version__
 from runner.adapters.files import disk
 from runner.domain.config import project, sections, values
 from runner.domain.config.project import Config, UserConfig
 from runner.domain.typed import typed
+from runner.version import __version__
 
 NAME = "config.json"
 

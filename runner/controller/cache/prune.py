@@ -4,33 +4,15 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.project import Repository
+from runner.domain.cache.cached import Cached
 from runner.domain.errors import EngineFailed
-
-
-@dataclass(frozen=True)
-class Cached:
-    """One snapshot. `size` in bytes of its files; `instances` is how many have it mounted. One that
-    is `unfit` to be shared, for this reason, has no size: only the verdict is kept."""
-
-    key: str
-    step: str
-    size: int
-    instances: int
-    created_at: str
-    used_at: str
-    unfit: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def cached(repository: Repository) -> list[Cached]:
@@ -83,7 +65,7 @@ def _cached(repository: Repository, snapshot: Snapshot, sizes: dict[str, int]) -
         step=snapshot.step,
         size=sum(sizes.get(volume, 0) for volume in snapshot.volumes.values())
         + repository.snapshots.file_size(snapshot.key),
-        instances=len(_users(repository, snapshot.key)),
+        used_by=len(_users(repository, snapshot.key)),
         created_at=snapshot.created_at,
         used_at=used.strftime("%Y-%m-%dT%H:%M:%SZ"),
         unfit=snapshot.unfit,

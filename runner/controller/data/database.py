@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,22 +12,14 @@ from runner.controller.operation import Operation, ProjectOperation, require_run
 from runner.controller.project import Project
 from runner.controller.stream import Stream
 from runner.domain.config.project import Config
+from runner.domain.data.snapshot import Snapshot
 from runner.domain.errors import ConfigError, NotFound, Refused
 from runner.domain.events import Emit
 from runner.domain.text import listed
 
 _USUAL = {"postgres"}  # which servers have for clients that name none
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A kept copy of an instance's database. `size` in bytes."""
-
-    instance: str
-    name: str
-    size: int
-    created_at: str
 
 
 def url_of(project: Project, instance: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from runner.adapters.git import lfs
 from runner.controller.cleanup.unsaved import require_on_branch, shows_again
 from runner.controller.instance.private_git import instance_ref
-from runner.controller.landing.answers import Outcome, Wanted
 from runner.controller.operation import ProjectOperation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
@@ -19,6 +18,7 @@ from runner.domain.errors import (
     UncommittedChanges,
 )
 from runner.domain.events import Emit
+from runner.domain.landing.outcomes import Outcome, Wanted
 from runner.domain.text import below_each_other, listed, printable
 
 

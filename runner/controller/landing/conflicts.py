@@ -2,75 +2,24 @@
 which order most of them land."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 from runner.adapters.git.rehearsal import Histories, Rehearsal, rehearsal
 from runner.adapters.git.repository import Git
-from runner.adapters.git.uncommitted import Skipped, Snapshot, snapshot
+from runner.adapters.git.uncommitted import Snapshot, snapshot
 from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
 from runner.controller.sync.sync import sync
+from runner.domain.answers import problem_of
 from runner.domain.errors import NotFound, Refused, RunnerError, unavailable
 from runner.domain.events import Emit
 from runner.domain.instance.record import lands_in
 from runner.domain.landing import order as merging
+from runner.domain.landing.comparison import Compared, Conflicts, Pair
 from runner.domain.landing.order import Clash, ConflictGraph, Files, Order
-
-
-@dataclass(frozen=True)
-class Compared:
-    """An instance against base. `conflict` is None where they cannot be merged at all; `head` is
-    the last one known where `error` says that it could not be synced, None without a branch.
-    `dirty_included`: uncommitted work took part, except for what was `skipped`."""
-
-    id: str
-    head: str | None
-    conflict: bool | None
-    files: Files = ()
-    nothing_new: bool = False
-    dirty_included: bool = False
-    skipped: tuple[Skipped, ...] = ()
-    error: RunnerError | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        data = asdict(replace(self, error=None))
-        if self.error:
-            return {**data, "error": self.error.to_json()}
-        del data["error"]
-        return data
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two instances. `both_touch`: the files that both changed since their merge base."""
-
-    a: str
-    b: str
-    conflict: bool
-    both_touch: tuple[str, ...]
-    files: Files
-
-
-@dataclass(frozen=True)
-class Conflicts:
-    """`order` is of the instances that have something new and can be merged at all."""
-
-    base: str
-    base_commit: str
-    instances: list[Compared]
-    pairs: list[Pair]
-    order: Order
-    others: "list[Conflicts]" = field(default_factory=list)
-    """Of instances that land in several branches: the same for each branch after the first."""
-
-    def to_json(self) -> dict[str, Any]:
-        data = asdict(replace(self, instances=[], others=[]))
-        instances = [one.to_json() for one in self.instances]
-        return {**data, "instances": instances, "others": [one.to_json() for one in self.others]}
 
 
 @dataclass(frozen=True)
@@ -107,7 +56,7 @@ class _Rehearsed:
         return self.histories.holds(self.base, self.heads[id])
 
 
-def conflicts(project: Project, ids: Sequence[str], emit: Emit) -> Conflicts:
+def conflicts(project: Project, ids: Sequence[str], emit: Emit) -> list[Conflicts]:
     """Sync these instances and compare them with base and each other, uncommitted work included:
     each with the branch that it lands in, and with those that land there too.
 
@@ -121,11 +70,10 @@ def conflicts(project: Project, ids: Sequence[str], emit: Emit) -> Conflicts:
         base = lands_in(repository.record(id), records)
         known = base if any(repository.git.heads(base)) else project.base
         groups.setdefault(known, []).append(id)
-    first, *others = [
+    return [
         _conflicts(project.on(base), group, emit)
         for base, group in (groups or {project.base: []}).items()
     ]
-    return replace(first, others=others)
 
 
 def _conflicts(project: Project, ids: Sequence[str], emit: Emit) -> Conflicts:
@@ -227,13 +175,13 @@ def _meeting(seen: _Rehearsed, pairs: Sequence[tuple[str, str]]) -> list[tuple[s
 def _compared(looked: _Looked, seen: _Rehearsed, base: str) -> Compared:
     id, error = looked.id, looked.error
     if looked.commit is None:
-        return Compared(id, None, None, error=error)
+        return Compared(id, None, None, error=problem_of(error) if error else None)
     if not seen.related(id):
         error = error or Refused(
             f"{id}: {looked.commit[:10]} shares no history with {base}, so they cannot be merged.",
             hint=f"Bring its commits onto {base} inside: git rebase --onto origin/{base} --root",
         )
-        return Compared(id, looked.head, None, error=error)
+        return Compared(id, looked.head, None, error=problem_of(error))
     files = seen.onto_base[id]
     return Compared(
         id=id,
@@ -243,7 +191,7 @@ def _compared(looked: _Looked, seen: _Rehearsed, base: str) -> Compared:
         nothing_new=seen.nothing_new(id),
         dirty_included=bool(looked.found and looked.found.dirty),
         skipped=looked.found.skipped if looked.found else (),
-        error=error,
+        error=problem_of(error) if error else None,
     )
 
 

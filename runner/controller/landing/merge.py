@@ -8,7 +8,6 @@ from runner.adapters.store import locks
 from runner.adapters.store.runs import Run
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance.worktree import FETCH_TIMEOUT
-from runner.controller.landing.answers import Merged, Outcome, State, Wanted
 from runner.controller.landing.candidates import ordered, prepare, warn_of_more, without_way
 from runner.controller.landing.queue import Queue, follow_remote, is_at_remote
 from runner.controller.landing.recovery import clear_up
@@ -23,11 +22,12 @@ from runner.domain.errors import (
 )
 from runner.domain.events import Emit, NotMerged, Said
 from runner.domain.instance.record import check_id, lands_in
+from runner.domain.landing.outcomes import Merged, Outcome, State, Wanted
 from runner.domain.landing.queue import Aside
 from runner.domain.text import sentences
 
 
-def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> Merged:
+def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> list[Merged]:
     """Sync, check, build candidates, test them, land the green ones in order, clean up.
 
     Each lands in the branch that it started from; several such branches are one queue each. What
@@ -44,9 +44,8 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> M
         ((base, group),) = groups.items()
         if base != project.base:
             emit(_into(base, group))
-        return _merge_into(project, base, group, wanted, emit)
-    first, *others = [_queued(project, base, group, wanted, emit) for base, group in groups.items()]
-    return replace(first, others=others)
+        return [_merge_into(project, base, group, wanted, emit)]
+    return [_queued(project, base, group, wanted, emit) for base, group in groups.items()]
 
 
 def _by_base(project: Project, ids: Sequence[str], wanted: Wanted) -> dict[str, list[str]]:

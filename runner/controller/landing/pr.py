@@ -3,11 +3,9 @@
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from runner.adapters import github
 from runner.adapters.git import diffs, lfs, remotes
-from runner.adapters.git.diffs import Commit
 from runner.adapters.git.rehearsal import merge_trees
 from runner.adapters.github import Forge, Request
 from runner.adapters.store.runs import Run
@@ -19,31 +17,19 @@ from runner.controller.sync.sync import sync
 from runner.domain.errors import CommandFailed, MergeConflict, Refused, Unavailable
 from runner.domain.events import Emit, PullRequestOpened, Pushed
 from runner.domain.instance.record import Record
+from runner.domain.landing.changes import Commit
+from runner.domain.landing.pull_request import Opened
 from runner.domain.text import below_each_other, listed, sentences
 
 REMOTE = "origin"  # where a branch has no other
+
 TITLE = 100  # characters; GitHub takes 256 and shows about so many
+
 LISTED = 50  # commits that a description lists
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 _LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What became of it. `url` is the pull request's, or where a person opens one, or None for a
-    host of an unknown kind; `exists` says which of the first two, `created` that it is new."""
-
-    id: str
-    branch: str
-    base: str
-    commit: str
-    pushed: bool
-    url: str | None
-    exists: bool
-    created: bool
-    tested: bool = False
-    """Whether gates ran, and passed, on the branch merged into base."""
 
 
 def pr(

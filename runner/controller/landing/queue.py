@@ -24,7 +24,7 @@ from runner.domain.landing.queue import MergeQueue, Trial, Verdict
 from runner.domain.text import listed, sentences
 
 if TYPE_CHECKING:
-    from runner.controller.landing.answers import Wanted
+    from runner.domain.landing.outcomes import Wanted
 
 GLANCE = 0.5  # seconds between two looks at whether `down` has stopped one of the instances
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from runner.controller.landing.answers import Outcome
 from runner.controller.landing.candidates import is_going
 from runner.controller.operation import ProjectOperation
 from runner.controller.parallel import map_parallel
@@ -12,6 +11,7 @@ from runner.controller.sync.update import release_parent_branch
 from runner.domain.errors import (
     RunnerError,
 )
+from runner.domain.landing.outcomes import Outcome
 from runner.domain.text import sentences
 
 

@@ -1,64 +1,19 @@
 """`review`: what an instance's branch brings, what lies uncommitted beside it, and which of its
 files people or tools run on this machine later."""
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from runner.adapters.git import diffs
-from runner.adapters.git.diffs import Change, Commit, Text, UncommittedFile
 from runner.adapters.git.repository import Git
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
-from runner.controller.sync.sync import Synced, sync
+from runner.controller.sync.sync import Looked, sync
 from runner.domain.errors import GitFailed, NotFound, Unavailable
 from runner.domain.events import Emit
 from runner.domain.landing import flagged
+from runner.domain.landing.changes import Change
+from runner.domain.landing.review import Flag, Review, Uncommitted
 from runner.domain.text import printable, sentences
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A changed path that somebody should look at first, and why."""
-
-    path: str
-    reason: str
-    committed: bool
-
-
-@dataclass(frozen=True)
-class Uncommitted:
-    """What lies in the worktree beside the branch; the diff is of its tracked files."""
-
-    files: list[UncommittedFile]
-    diff: Text | None
-
-
-@dataclass(frozen=True)
-class Review:
-    """A branch against `fork`, where it left base (None: unrelated histories).
-
-    `synced` is false where the instance could not be asked for its newest commits. `uncommitted`
-    is None where that could not be seen; the diffs are None where they were not asked for.
-    """
-
-    id: str
-    branch: str
-    base: str
-    base_commit: str
-    head: str
-    fork: str | None
-    synced: bool
-    ahead: int
-    behind: int
-    commits: list[Commit]
-    files: list[Change]
-    flagged: list[Flag]
-    diff: Text | None
-    uncommitted: Uncommitted | None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def review(repository: Repository, instance: str, emit: Emit, *, patches: bool = True) -> Review:
@@ -157,7 +112,7 @@ def _newest_head(operation: Operation) -> tuple[str, bool]:
     return synced.head, True
 
 
-def _say_what_lies_elsewhere(operation: Operation, synced: Synced) -> None:
+def _say_what_lies_elsewhere(operation: Operation, synced: Looked) -> None:
     inside = synced.inside
     if inside is None:
         return

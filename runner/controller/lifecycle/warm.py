@@ -4,13 +4,14 @@ import os
 from dataclasses import replace
 
 from runner.controller.cache.dependencies import ensure_dependencies
-from runner.controller.cache.prune import Cached, cached
+from runner.controller.cache.prune import cached
 from runner.controller.data.initial import decide
 from runner.controller.instance import images
 from runner.controller.instance.bring_up import Stage
 from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
 from runner.controller.lifecycle.bring_up import bring_up
 from runner.controller.project import Project
+from runner.domain.cache.cached import Cached
 from runner.domain.data.initial import Run, Share
 from runner.domain.errors import Refused
 from runner.domain.events import Emit

@@ -1,7 +1,6 @@
 """`config show`: the effective value of every key and where it came from; `config check`: what
 `up` would refuse of it."""
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,17 +11,9 @@ from runner.controller.lifecycle.preflight import obstacles
 from runner.controller.project import CONFIG_FILE, Project, user_config_path
 from runner.domain.cache.produces import products_of
 from runner.domain.config.validate import plain
+from runner.domain.config.value import Value
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.text import below_each_other, sentences
-
-
-@dataclass(frozen=True)
-class Value:
-    """One key such as 'limits.memory', its value as YAML would have it, and its origin."""
-
-    key: str
-    value: Any
-    origin: str
 
 
 def effective(project: Project) -> list[Value]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, cast
 
 from runner.adapters.git import quarantine
 from runner.adapters.git.private import Inside
@@ -30,10 +30,10 @@ from runner.domain.errors import (
     Refused,
     RunnerError,
 )
+from runner.domain.git.synced import Side, Synced
 from runner.domain.text import sentences
 
 BUNDLE = 2**30  # bytes, where treedock.yaml cannot be read
-Side = Literal["inside", "host"]
 
 Changes = dict[str, tuple[str | None, str | None]]  # ref -> (new, old); None: there is none
 
@@ -51,20 +51,13 @@ true
 
 
 @dataclass(frozen=True)
-class Synced:
-    """`head`: the commit that the branch is at, on both sides. `moved`: the side that had moved
-    on the branch; `refs`: how many other refs of the instance changed. `later`: what was
-    committed here reaches the instance when it is up again. `inside`: what its git says."""
+class Looked(Synced):
+    """What a sync did, and what git inside says."""
 
-    id: str
-    head: str
-    moved: Side | None = None
-    refs: int = 0
-    later: bool = False
     inside: Inside | None = None
 
 
-def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False) -> Synced:
+def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False) -> Looked:
     """Bring what was committed inside out, and what was committed on the host in. The caller
     holds the instance's lock.
 
@@ -86,7 +79,7 @@ def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False)
     own = own_git(operation)
     last = here.get(instance_ref(operation, "head"))
     if not own.folder.exists() or last is None:
-        return Synced(operation.id, ours)
+        return Looked(operation.id, ours)
     if not operation.apart:
         _hand_in(operation)
     inside = own.look()
@@ -110,8 +103,8 @@ def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False)
         later = not _take_in(operation, inside, theirs, ours, last, now=now or prefer is not None)
         if not later:
             ensure_filtered(operation, theirs, ours)
-        return Synced(operation.id, ours, moved, len(changes), later, inside)
-    return Synced(operation.id, theirs, moved, len(changes), inside=inside)
+        return Looked(operation.id, ours, moved, len(changes), later, inside)
+    return Looked(operation.id, theirs, moved, len(changes), inside=inside)
 
 
 def _hand_in(operation: Operation) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from runner.controller.instance.private_git import instance_ref, own_git
@@ -11,9 +10,11 @@ from runner.controller.operation import Operation
 from runner.controller.sync.git_inside import Capped, run_git
 from runner.controller.sync.sync import sync
 from runner.domain.errors import GitFailed, MergeConflict, NotFound, Refused
+from runner.domain.git.updated import Updated
 from runner.domain.text import listed, sentences
 
 How = Literal["merge", "rebase"]
+
 Go = Literal["continue", "abort"]
 
 # $1 is base's name, $2 today's base. Codes of its own, that git does not use: 61 and 62.
@@ -24,21 +25,11 @@ git diff-index --quiet --ignore-submodules HEAD -- || { git update-index -q --re
 test "$(git symbolic-ref -q HEAD)" = "refs/heads/$3" || exit 62
 git update-ref "refs/remotes/origin/$1" "$2" || exit 1
 """
+
 _START: dict[How, str] = {
     "merge": _BEGIN + 'git merge --no-edit "refs/remotes/origin/$1"',
     "rebase": _BEGIN + 'git rebase "refs/remotes/origin/$1"',
 }
-
-
-@dataclass(frozen=True)
-class Updated:
-    """`head`: the branch's commit now; `changed`: whether it is another one than before."""
-
-    id: str
-    base: str
-    base_commit: str
-    head: str
-    changed: bool
 
 
 def update(operation: Operation, how: How) -> Updated:

@@ -1,5 +1,6 @@
 """What a merge is asked for, and what became of each instance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -55,18 +56,20 @@ class Merged:
     """Where what lands is pushed to."""
     not_pushed: str = ""
     """Why it is pushed nowhere."""
-    others: "list[Merged]" = field(default_factory=list)
-    """Of a merge into several bases: the queues after the first."""
 
     @property
     def exit_code(self) -> int:
-        """1 for a red gate, 4 for refused or conflicting, 0 when everything landed; that of an
-        error that stopped a queue."""
-        queues = [self, *self.others]
-        failed = max(queue.failed for queue in queues)
-        if failed:
-            return failed
-        states = {outcome.state for queue in queues for outcome in queue.outcomes}
-        if states & {"red", "red_together"}:
-            return 1
-        return 4 if states & {"conflict", "refused"} else 0
+        """That of this queue alone."""
+        return exit_code_of([self])
+
+
+def exit_code_of(queues: Sequence[Merged]) -> int:
+    """1 for a red gate, 4 for refused or conflicting, 0 when everything landed; that of an error
+    that stopped a queue."""
+    failed = max((queue.failed for queue in queues), default=0)
+    if failed:
+        return failed
+    states = {outcome.state for queue in queues for outcome in queue.outcomes}
+    if states & {"red", "red_together"}:
+        return 1
+    return 4 if states & {"conflict", "refused"} else 0

@@ -1,4 +1,4 @@
-"""The table of verbs, and the one door to them.
+"""The one door to the verbs (runner.controller.table).
 
     controller = Controller.open(Path("shop"))
     answer = controller.run(Up(ids=("auth",)), print)
@@ -7,66 +7,26 @@ What a verb is asked is a request (runner.domain.requests), what it answers an a
 (runner.domain.answers), and what happens in between are events (runner.domain.events).
 """
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from runner.adapters.engine.protocol import Engine
-from runner.controller.project import Repository, connect, open_project, open_repository
+from runner.controller.project import Place, Repository, connect, open_project
 from runner.controller.stream import Stream
+from runner.controller.table import VERBS, act_of
 from runner.domain.answers import Answer, problem_of
 from runner.domain.errors import RunnerError, unavailable
 from runner.domain.events import Emit, Listener, OperationEnded
 from runner.domain.requests.request import Request, answer_of
 
+if TYPE_CHECKING:
+    from runner.controller.acts.inside import Streams
+    from runner.domain.requests.inside import Attachable
+    from runner.domain.requests.observe import LogLines
+
 _Answer = TypeVar("_Answer", bound=Answer)
-
-Scope = Literal["machine", "repository", "project"]
-"""What a verb needs: nothing but the folder it was asked in; the repository there; that, and a
-treedock.yaml without faults."""
-
-Effect = Literal["look", "change", "destroy"]
-"""The most that a verb does: nothing; what can be taken back; removing what it may have to refuse
-to remove."""
-
-
-@dataclass(frozen=True)
-class Verb:
-    """`room` is the module of runner.controller.verbs, and of runner.domain.requests, that has it:
-    a function named after the verb (' ' and '-' as '_'), which takes what `scope` says, the
-    request and the listener."""
-
-    room: str
-    request: str
-    scope: Scope
-    effect: Effect
-
-
-VERBS = {
-    "up": Verb("lifecycle", "Up", "project", "change"),
-    "down": Verb("lifecycle", "Down", "repository", "change"),
-    "restart": Verb("lifecycle", "Restart", "project", "change"),
-    "list": Verb("observe", "List", "repository", "look"),
-    "status": Verb("observe", "Status", "project", "look"),
-    "clean": Verb("cleanup", "Clean", "repository", "destroy"),
-}
-
-
-def request_of(verb: str) -> type[Request[Any]]:
-    """The class of a verb's requests."""
-    row = VERBS[verb]
-    module = importlib.import_module(f"runner.domain.requests.{row.room}")
-    return cast(type[Request[Any]], getattr(module, row.request))
-
-
-def act_of(verb: str) -> Callable[..., Answer]:
-    """The function that carries a verb out."""
-    module = importlib.import_module(f"{__name__}.{VERBS[verb].room}")
-    name = verb.replace(" ", "_").replace("-", "_")
-    act = getattr(module, name, None) or getattr(module, f"{name}_")
-    return cast(Callable[..., Answer], act)
 
 
 class Controller:
@@ -77,8 +37,7 @@ class Controller:
     """
 
     def __init__(self, folder: Path, *, connect: Callable[[], Engine] = connect) -> None:
-        self.folder = folder
-        self._connect = connect
+        self._place = Place(folder, connect)
 
     @classmethod
     def open(
@@ -104,11 +63,27 @@ class Controller:
         emit(OperationEnded(request.verb, answer.exit_code, code))
         return replace(answer, verb=request.verb)
 
+    def follow(self, seen: "LogLines") -> Iterator[tuple[str, list[str]]]:
+        """(name, new lines) of the logs in an answer to Logs, without end; of a log that begins
+        again all of it. Raises EngineUnavailable, NotFound."""
+        from runner.controller.observe.logs import follow
+
+        return follow(self._place.repository(), seen.id, list(seen.logs))
+
+    def attach(self, request: "Attachable", streams: "Streams", *, on_terminal: bool) -> int:
+        """Run a command inside with the streams of the caller; returns its exit code.
+
+        Raises RunnerError; `on_terminal` says that the streams are a terminal.
+        """
+        from runner.controller.acts.inside import attach
+
+        return attach(self._place, request, streams, on_terminal=on_terminal)
+
     def _act(self, request: Request[_Answer], emit: Emit) -> _Answer:
+        place: object = self._place
         scope = VERBS[request.verb].scope
-        place: object = self
         if scope != "machine":
-            place = open_repository(self.folder, connect=self._connect)
+            place = self._place.repository()
         if scope == "project":
             place = open_project(cast(Repository, place))
         return cast(_Answer, act_of(request.verb)(place, request, emit))
