@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Filter
+from runner.adapters.engine.protocol import Exec, Filter
 from runner.controller.instance.private_git import ENVIRONMENT
 from runner.controller.operation import Operation
 from runner.controller.stream import Stream
@@ -37,7 +37,7 @@ class Inside:
         )
         out, err = io.BytesIO(), io.BytesIO()
         code = self.shop.engine.exec_attached(
-            container.id, ["sh", "-ec", script], env=ENVIRONMENT, workdir="/workspace",
+            container.id, Exec(["sh", "-ec", script], ENVIRONMENT, "/workspace"),
             stdin=None, stdout=out, stderr=err,
         )  # fmt: skip
         return Ended(code, out.getvalue().decode(errors="replace"), err.getvalue().decode())

@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +25,7 @@ from runner.adapters.engine.protocol import (
     EVERYTHING,
     NO_COMMAND,
     EngineInfo,
+    Exec,
     Filter,
     Finished,
     not_started,
@@ -164,7 +165,7 @@ class FakeEngine:
             made.printed = self._logs() / made.id
             with made.printed.open("ab") as out:
                 started = self._spawn(
-                    made, made.spec.command, {}, "/", stdin=subprocess.DEVNULL,
+                    made, Exec(made.spec.command), stdin=subprocess.DEVNULL,
                     stdout=out.fileno(), stderr=out.fileno(),
                 )  # fmt: skip
             made.processes.append(started)
@@ -193,30 +194,21 @@ class FakeEngine:
             _halt(made, 0)
             del self._containers[made.id]
 
-    def exec_detached(
-        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
-    ) -> None:
+    def exec_detached(self, container: str, command: Exec) -> None:
         self._answer("exec_detached")
         made = self._running(container)
         quiet = subprocess.DEVNULL
-        process = self._spawn(made, argv, env, workdir, stdin=quiet, stdout=quiet, stderr=quiet)
+        process = self._spawn(made, command, stdin=quiet, stdout=quiet, stderr=quiet)
         made.processes.append(process)
         # The engine's init buries the dead.
         threading.Thread(target=process.wait, daemon=True).start()
 
-    def exec(
-        self,
-        container: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        workdir: str = "/",
-    ) -> Finished:
+    def exec(self, container: str, command: Exec) -> Finished:
         self._answer("exec")
         made = self._running(container)
         try:
             with self._spawn(
-                made, argv, env or {}, workdir,
+                made, command,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             ) as process:  # fmt: skip
                 output = process.communicate()[0]
@@ -227,26 +219,24 @@ class FakeEngine:
     def exec_attached(
         self,
         container: str,
-        argv: Sequence[str],
+        command: Exec,
         *,
-        env: Mapping[str, str],
-        workdir: str,
         stdin: BinaryIO | None,
         stdout: BinaryIO,
         stderr: BinaryIO,
-        timeout: float | None = None,
     ) -> int:
         self._answer("exec_attached")
         made = self._running(container)
         pipe = subprocess.PIPE
         try:
-            started = self._spawn(made, argv, env, workdir, stdin=pipe, stdout=pipe, stderr=pipe)
+            started = self._spawn(made, command, stdin=pipe, stdout=pipe, stderr=pipe)
         except EngineFailed as error:
-            stderr.write(f"{not_started(argv[0], workdir, error.message)}\n".encode())
+            said = not_started(command.argv[0], command.workdir, error.message)
+            stderr.write(f"{said}\n".encode())
             return NO_COMMAND
         with started as process:
             try:
-                out, err = process.communicate(stdin.read() if stdin else b"", timeout)
+                out, err = process.communicate(stdin.read() if stdin else b"", command.timeout)
             except BaseException as error:
                 _signal(process, signal.SIGTERM)
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -254,9 +244,9 @@ class FakeEngine:
                 _signal(process, signal.SIGKILL)
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
-                raise EngineFailed(f"{argv[0]} inside did not end in {timeout:g} seconds.") from (
-                    error
-                )
+                raise EngineFailed(
+                    f"{command.argv[0]} inside did not end in {command.timeout:g} seconds."
+                ) from error
         stdout.write(out)
         stderr.write(err)
         return process.returncode
@@ -414,9 +404,7 @@ class FakeEngine:
     def _spawn(
         self,
         made: _Made,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        workdir: str,
+        command: Exec,
         *,
         stdin: int,
         stdout: int,
@@ -424,11 +412,11 @@ class FakeEngine:
     ) -> "subprocess.Popen[bytes]":
         # No image has this host's /etc/gitconfig.
         plain = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
-        inside = {**plain, **made.spec.secrets, **made.spec.environment, **env}
+        inside = {**plain, **made.spec.secrets, **made.spec.environment, **command.env}
         try:
             return subprocess.Popen(
-                [made.outside(word) for word in argv],
-                cwd=made.outside(workdir),
+                [made.outside(word) for word in command.argv],
+                cwd=made.outside(command.workdir),
                 env={key: made.outside(value) for key, value in inside.items()},
                 stdin=stdin,
                 stdout=stdout,
@@ -436,7 +424,7 @@ class FakeEngine:
                 start_new_session=True,
             )
         except OSError as error:
-            raise EngineFailed(f"{argv[0]} cannot start: {error}") from error
+            raise EngineFailed(f"{command.argv[0]} cannot start: {error}") from error
 
 
 def _new_id() -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from runner.adapters.engine.docker import DockerEngine
 from runner.adapters.engine.execs import Execs
-from runner.adapters.engine.protocol import Engine, Filter
+from runner.adapters.engine.protocol import Engine, Exec, Filter
 from runner.adapters.host import sockets
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed, Refused
 from runner.domain.instance import container as names
@@ -93,7 +93,7 @@ def test_what_was_written_into_a_layer_counts_when_its_writer_is_gone(
         assert real.layer_sizes()[made] < 2**20
         real.start(made)
         (Path(spec.mounts[0].source) / "much").write_bytes(bytes(2**22))
-        real.exec(made, ["sh", "-c", "cat much >/tmp/fill"], workdir=names.WORKSPACE)
+        real.exec(made, Exec(["sh", "-c", "cat much >/tmp/fill"], workdir=names.WORKSPACE))
         assert eventually(lambda: 2**22 <= real.layer_sizes()[made] < 2**23)
         real.stop(made, 0)
         assert real.layer_sizes()[made] >= 2**22
@@ -138,7 +138,7 @@ def test_the_engine_keeps_nothing_of_an_instance_and_a_little_of_a_sidecar(
     try:
         for container in made:
             real.start(container)
-        real.exec(made[0], ["sh", "-c", "echo flood >/proc/1/fd/1"])
+        real.exec(made[0], Exec(["sh", "-c", "echo flood >/proc/1/fd/1"]))
         instance, sidecar = (client.containers.get(container).attrs for container in made)
         assert instance["HostConfig"]["LogConfig"]["Type"] == "none"
         assert not instance["LogPath"]
@@ -290,7 +290,7 @@ def test_a_command_inside_has_exit_code_output_environment_and_folder(
     made = create(spec)
     engine.start(made)
     script = "echo $GREETING $TOKEN $MORE; echo err >&2; touch made; exit 3"
-    done = engine.exec(made, ["sh", "-c", script], env={"MORE": "x"}, workdir=names.WORKSPACE)
+    done = engine.exec(made, Exec(["sh", "-c", script], {"MORE": "x"}, names.WORKSPACE))
     assert done.exit_code == 3
     assert sorted(done.output.splitlines()) == [b"err", b"hello secret x"]
     assert (tmp_path / "workspace" / "made").stat().st_uid == os.getuid()
@@ -301,7 +301,8 @@ def test_words_with_spaces_and_quotes_arrive_as_they_are(
 ) -> None:
     made = create(spec)
     engine.start(made)
-    done = engine.exec(made, ["sh", "-c", 'for word; do echo "[$word]"; done', "sh", "a b", "'\"$"])
+    command = Exec(["sh", "-c", 'for word; do echo "[$word]"; done', "sh", "a b", "'\"$"])
+    done = engine.exec(made, command)
     assert done.output == b"[a b]\n['\"$]\n"
 
 
@@ -311,11 +312,11 @@ def test_a_program_or_folder_that_is_not_there_ends_as_in_a_shell(
     made = create(spec)
     engine.start(made)
     for argv, folder in ((["absent"], "/"), (["pwd"], "/absent")):
-        done = engine.exec(made, argv, workdir=folder)
+        done = engine.exec(made, Exec(argv, workdir=folder))
         assert done.exit_code in (126, 127)
         assert b"absent" in done.output
     with pytest.raises(EngineFailed):
-        engine.exec_detached(made, ["absent"], env={}, workdir="/")
+        engine.exec_detached(made, Exec(["absent"]))
 
 
 def test_nothing_runs_in_a_stopped_container(
@@ -323,9 +324,9 @@ def test_nothing_runs_in_a_stopped_container(
 ) -> None:
     made = create(spec)
     with pytest.raises(EngineFailed):
-        engine.exec(made, ["sh", "-c", "true"])
+        engine.exec(made, Exec(["sh", "-c", "true"]))
     with pytest.raises(EngineFailed):
-        engine.exec_detached(made, ["sh", "-c", "true"], env={}, workdir="/")
+        engine.exec_detached(made, Exec(["sh", "-c", "true"]))
 
 
 @pytest.mark.engine
@@ -345,7 +346,7 @@ def test_a_detached_command_is_not_waited_for_leads_a_session_and_ends_with_its_
     # Tidying up takes it a moment in which it has no children, and nobody may cut that short.
     tidy = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; : >ended; exit"
     script = f"trap '{tidy}' TERM; cat /proc/$$/stat >stat; while :; do sleep 0.05; done"
-    engine.exec_detached(made, ["sh", "-c", script], env={}, workdir=names.WORKSPACE)
+    engine.exec_detached(made, Exec(["sh", "-c", script], workdir=names.WORKSPACE))
     stat = tmp_path / "workspace" / "stat"
     fields = eventually(lambda: stat.exists() and stat.read_text().split())
     assert fields
@@ -363,8 +364,8 @@ def test_an_attached_command_has_its_streams_apart_and_its_exit_code(
     out, err = io.BytesIO(), io.BytesIO()
     with (tmp_path / "in").open("rb") as stdin:
         code = engine.exec_attached(
-            made, ["sh", "-c", "cat; echo oops >&2; exit 4"],
-            env={}, workdir=names.WORKSPACE, stdin=stdin, stdout=out, stderr=err,
+            made, Exec(["sh", "-c", "cat; echo oops >&2; exit 4"]),
+            stdin=stdin, stdout=out, stderr=err,
         )  # fmt: skip
     assert (code, out.getvalue(), err.getvalue()) == (4, b"\x00from outside\xff", b"oops\n")
 
@@ -385,7 +386,7 @@ def test_an_attached_command_that_cannot_start_is_127_and_told_on_stderr_only(
     engine.start(made)
     out, err = io.BytesIO(), io.BytesIO()
     code = engine.exec_attached(
-        made, [command], env={}, workdir=folder, stdin=None, stdout=out, stderr=err
+        made, Exec([command], workdir=folder), stdin=None, stdout=out, stderr=err
     )
     assert (code, out.getvalue()) == (127, b"")
     assert said in err.getvalue().decode()
@@ -397,7 +398,7 @@ def test_a_paused_container_is_seen_as_such_and_can_be_stopped(
 ) -> None:
     made = create(spec)
     engine.start(made)
-    engine.exec_detached(made, ["sleep", "60"], env={}, workdir="/")
+    engine.exec_detached(made, Exec(["sleep", "60"]))
     engine.pause(made)
     (found,) = engine.containers(Filter(repository=spec.labels[names.LABEL_REPOSITORY]))
     assert found.status == "paused"
@@ -413,8 +414,8 @@ def test_an_attached_command_that_does_not_end_in_time_is_an_error(
     engine.start(made)
     with pytest.raises(EngineFailed, match="did not end"):
         engine.exec_attached(
-            made, ["sleep", "60"], env={}, workdir="/", stdin=None,
-            stdout=io.BytesIO(), stderr=io.BytesIO(), timeout=0.5,
+            made, Exec(["sleep", "60"], timeout=0.5),
+            stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
         )  # fmt: skip
 
 
@@ -424,11 +425,10 @@ def test_an_attached_command_that_never_stops_printing_ends_at_its_time_limit(
     (tmp_path / "workspace" / "much").write_bytes(bytes(2**20))
     made = create(spec)
     engine.start(made)
+    script = "while :; do cat much much much much; done"
+    command = Exec(["sh", "-c", script], workdir=names.WORKSPACE, timeout=0.5)
     with (tmp_path / "said").open("wb") as said, pytest.raises(EngineFailed, match="did not end"):
-        engine.exec_attached(
-            made, ["sh", "-c", "while :; do cat much much much much; done"],
-            env={}, workdir=names.WORKSPACE, stdin=None, stdout=said, stderr=said, timeout=0.5,
-        )  # fmt: skip
+        engine.exec_attached(made, command, stdin=None, stdout=said, stderr=said)
 
 
 def test_what_stops_waiting_for_a_command_ends_it_and_what_it_started(
@@ -440,12 +440,11 @@ def test_what_stops_waiting_for_a_command_ends_it_and_what_it_started(
     script = "(trap '' TERM; touch deaf; sleep 61) & trap 'touch told; exit' TERM; sleep 62 & wait"
     with pytest.raises(EngineFailed, match="did not end"):
         engine.exec_attached(
-            made, ["sh", "-c", script], env={},
-            workdir=names.WORKSPACE, stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
-            timeout=1,
+            made, Exec(["sh", "-c", script], workdir=names.WORKSPACE, timeout=1),
+            stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
         )  # fmt: skip
     assert {path.name for path in Path(place).iterdir()} == {"deaf", "told"}
-    left = engine.exec(made, ["sh", "-c", _RUNNING, "sh", "sleep6"])
+    left = engine.exec(made, Exec(["sh", "-c", _RUNNING, "sh", "sleep6"]))
     assert left.output.split() == []
 
 
@@ -465,10 +464,10 @@ def test_commands_inside_leave_no_connection_open(
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         for _ in range(30):  # docker-py drops the oldest of 25 connections
-            engine.exec(made, ["echo", "hello"])
+            engine.exec(made, Exec(["echo", "hello"]))
             engine.exec_attached(
-                made, ["echo", "hello"],
-                env={}, workdir="/", stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
+                made, Exec(["echo", "hello"]),
+                stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
             )  # fmt: skip
         gc.collect()
     assert not [str(one.message) for one in said]

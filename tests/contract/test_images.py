@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from runner.adapters.engine.docker import DockerEngine
-from runner.adapters.engine.protocol import Engine, Finished
+from runner.adapters.engine.protocol import Engine, Exec, Finished
 from runner.controller.instance import images
 from runner.controller.stream import Stream
 from runner.domain.config.sections import Build, Image
@@ -51,7 +51,7 @@ class Inside:
     container: str
 
     def sh(self, command: str, folder: str = WORKSPACE) -> Finished:
-        done = self.engine.exec(self.container, ["sh", "-c", command], workdir=folder)
+        done = self.engine.exec(self.container, Exec(["sh", "-c", command], workdir=folder))
         assert done.exit_code == 0, done.output.decode(errors="replace")
         return done
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from runner.adapters.engine.protocol import Engine, Filter
+from runner.adapters.engine.protocol import Engine, Exec, Filter
 from runner.adapters.engine.tar import folders
 from runner.domain.errors import EngineFailed
 from runner.domain.instance import container as names
@@ -55,10 +55,10 @@ class Layers:
 
     def write(self, container: str, text: str) -> int:
         argv = ["sh", "-c", f'echo {text} >"$1"', "sh", "/data/file"]
-        return self.engine.exec(container, argv).exit_code
+        return self.engine.exec(container, Exec(argv)).exit_code
 
     def read(self, container: str) -> str:
-        return self.engine.exec(container, ["cat", "/data/file"]).output.decode().strip()
+        return self.engine.exec(container, Exec(["cat", "/data/file"])).output.decode().strip()
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """One fake engine for several processes: it lives in a process of its own."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Exec
 from runner.controller.instance.images import PULLED_BASE
 from tests.contract.fake_engine import FakeEngine
 
@@ -17,19 +17,12 @@ class _Whole(FakeEngine):
     """What cannot travel between processes, streams and callbacks, as plain values."""
 
     def exec_collected(
-        self,
-        container: str,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        workdir: str,
-        stdin: bytes,
-        timeout: float | None,
+        self, container: str, command: Exec, stdin: bytes
     ) -> tuple[int, bytes, bytes]:
         out, err = io.BytesIO(), io.BytesIO()
         code = self.exec_attached(
-            container, argv, env=env, workdir=workdir, stdin=io.BytesIO(stdin), stdout=out,
-            stderr=err, timeout=timeout,
-        )  # fmt: skip
+            container, command, stdin=io.BytesIO(stdin), stdout=out, stderr=err
+        )
         return code, out.getvalue(), err.getvalue()
 
     def build_quietly(
@@ -65,19 +58,14 @@ class SharedEngine:
     def exec_attached(
         self,
         container: str,
-        argv: Sequence[str],
+        command: Exec,
         *,
-        env: Mapping[str, str],
-        workdir: str,
         stdin: BinaryIO | None,
         stdout: BinaryIO,
         stderr: BinaryIO,
-        timeout: float | None = None,
     ) -> int:
         data = stdin.read() if stdin else b""
-        code, out, err = self._there.exec_collected(
-            container, list(argv), dict(env), workdir, data, timeout
-        )
+        code, out, err = self._there.exec_collected(container, command, data)
         stdout.write(out)
         stderr.write(err)
         return cast(int, code)

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from runner.adapters.engine.protocol import Exec
 from runner.controller.cleanup.clean import clean
 from runner.controller.instance.private_git import ENVIRONMENT
 from runner.controller.instance.worktree import Wish
@@ -263,8 +264,8 @@ class Verbs(RuleBasedStateMachine):
         found = [c for c in self.engine.containers() if c.instance == instance]
         if found and found[0].status == "running":
             with suppress(RunnerError):
-                self.engine.exec(found[0].id, ["sh", "-c", script], env=ENVIRONMENT,
-                                 workdir="/workspace")  # fmt: skip
+                command = Exec(["sh", "-c", script], ENVIRONMENT, "/workspace")
+                self.engine.exec(found[0].id, command)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from runner.adapters.engine.protocol import Exec
 from runner.controller.instance.worktree import Wish
 from tests.real_git import commit, git, write
 from tests.shop import Shop
@@ -155,7 +156,7 @@ def test_a_tracked_env_file_stays_as_it_is_and_that_is_said_once(shop: Shop) -> 
     shop.up("auth")
     assert not [text for text in shop.remarks if ".env is tracked" in text]
     (container,) = shop.engine.containers()
-    shown = shop.engine.exec(container.id, ["env"]).output.decode().splitlines()
+    shown = shop.engine.exec(container.id, Exec(["env"])).output.decode().splitlines()
     assert "COMMITTED=1" in shown
     assert "TREEDOCK_ID=auth" in shown
 

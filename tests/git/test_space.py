@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from runner.adapters.engine.protocol import Exec
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.disk_watch import space_watched, written_by_instances
 from runner.controller.project import Project
@@ -84,7 +85,8 @@ def test_what_has_been_written_counts_when_its_writer_is_gone(shop: Shop) -> Non
     assert before is not None
     for place in ("/workspace/.treedock", names.RUN, names.GIT, names.HOME):
         script = 'mkdir -p "$1" && cd "$1" && head -c 3000000 /dev/zero >fill'
-        assert shop.engine.exec(container.id, ["sh", "-c", script, "sh", place]).exit_code == 0
+        fill = Exec(["sh", "-c", script, "sh", place])
+        assert shop.engine.exec(container.id, fill).exit_code == 0
     shop.engine.layers[container.id] = 2_000_000
     after = written_by_instances(shop.project)["auth"]
     assert after is not None

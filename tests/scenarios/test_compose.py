@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from runner.adapters.engine.protocol import Exec
 from tests.real_git import commit
 from tests.running import CHECKOUT
 from tests.scenarios.conftest import App, fetch
@@ -128,11 +129,11 @@ def test_the_containers_of_compose_are_as_tight(app: App, compose: Compose) -> N
     assert set(names) == {"instance", "backend", "frontend", "postgres", "redis"}
     for name in names:
         container = compose("ps", "-q", name).strip()
-        status = app.engine.exec(container, ["cat", "/proc/1/status"]).output.decode()
+        status = app.engine.exec(container, Exec(["cat", "/proc/1/status"])).output.decode()
         found = dict(line.split(":", 1) for line in status.splitlines())
         assert found["CapEff"].strip() == "0" * 16, name
         assert found["NoNewPrivs"].strip() == "1", name
-        printed = app.engine.exec(container, ["sh", "-c", LIMITS]).output.decode().split()
+        printed = app.engine.exec(container, Exec(["sh", "-c", LIMITS])).output.decode().split()
         assert printed == [str(256 * 2**20), "100"], name
 
 

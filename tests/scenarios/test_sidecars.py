@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from runner.adapters.engine.protocol import Filter
+from runner.adapters.engine.protocol import Exec, Filter
 from runner.controller.project import open_repository
 from runner.domain.instance.container import Container
 from tests.free_ports import free_block
@@ -57,7 +57,8 @@ def psql(app: App, instance: str, statement: str, url: str = URL) -> str:
     (found,) = [
         one for one in sidecars(app, instance) if one.labels["treedock.sidecar"] == "postgres"
     ]
-    done = app.engine.exec(found.id, ["psql", "--no-psqlrc", "-Atqc", statement, url])
+    asks = Exec(["psql", "--no-psqlrc", "-Atqc", statement, url])
+    done = app.engine.exec(found.id, asks)
     assert done.exit_code == 0, done.output.decode()
     return done.output.decode().strip()
 
@@ -134,7 +135,8 @@ def test_its_log_is_shown_and_quoted_when_it_cannot_start(beside: App) -> None:
 def test_it_runs_as_a_user_of_its_own_without_capabilities(beside: App) -> None:
     beside.up("auth")
     for one in sidecars(beside):
-        found = beside.engine.exec(one.id, ["sh", "-c", "id -u; grep CapEff /proc/self/status"])
+        asks = Exec(["sh", "-c", "id -u; grep CapEff /proc/self/status"])
+        found = beside.engine.exec(one.id, asks)
         uid, capabilities = found.output.decode().split("\n", 1)
         assert int(uid) > 0
         assert capabilities.split()[1] == "0" * 16

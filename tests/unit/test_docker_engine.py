@@ -4,12 +4,15 @@ import io
 import itertools
 import socket
 import struct
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from runner.adapters.engine.execs import Connection, frames
-from runner.domain.errors import EngineFailed
+from runner.adapters.engine.unix import UnixClient, UnixExecCalls
+from runner.domain.errors import EngineFailed, EngineUnavailable
 
 
 class Flood(io.BytesIO):
@@ -26,3 +29,38 @@ def test_what_never_pauses_ends_at_its_time_limit() -> None:
         begun = time.monotonic()
         with pytest.raises(EngineFailed, match="did not end within"):
             list(itertools.takewhile(lambda _: time.monotonic() < begun + 5, found))
+
+
+UPGRADED = b"HTTP/1.1 101 UPGRADED\r\n\r\n"
+FRAME = struct.pack(">BxxxL", 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read_first"),
+    [
+        (FRAME + b"hello", False),  # what is not read makes the end of the connection a reset
+        (FRAME + b"hel", True),
+        (FRAME[:3], True),
+        (b"", False),
+    ],
+    ids=["reset", "within a frame", "within a head", "reset at once"],
+)
+def test_an_engine_that_breaks_off_within_a_command_is_unavailable(
+    tmp_path: Path, sent: bytes, read_first: bool
+) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "engine.sock"))
+        server.listen()
+        thread = threading.Thread(target=_break_off, args=(server, UPGRADED + sent, read_first))
+        thread.start()
+        calls = UnixExecCalls(UnixClient(tmp_path / "engine.sock"))
+        with pytest.raises(EngineUnavailable), calls.started("made") as connection:
+            list(frames(connection, None))
+        thread.join()
+
+
+def _break_off(server: socket.socket, answer: bytes, read_first: bool) -> None:
+    client, _ = server.accept()
+    with client:
+        client.recv(2**16 if read_first else 1, 0 if read_first else socket.MSG_PEEK)
+        client.sendall(answer)

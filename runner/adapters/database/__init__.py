@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, Exec
 from runner.adapters.failpoints import step
 from runner.domain.config.project import Config
 from runner.domain.config.sections import Database, Sidecar
@@ -139,8 +139,8 @@ def run(
     out, err = _Printed(), _Printed()
     printed = stdout or cast(BinaryIO, out)
     code = site.engine.exec_attached(
-        container, argv, env=env or {}, workdir=workdir, stdin=stdin, stdout=printed,
-        stderr=cast(BinaryIO, err), timeout=TIMEOUT,
+        container, Exec(argv, env or {}, workdir, TIMEOUT), stdin=stdin, stdout=printed,
+        stderr=cast(BinaryIO, err),
     )  # fmt: skip
     step("engine exec")
     if code:

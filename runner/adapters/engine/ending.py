@@ -2,9 +2,9 @@
 
 import contextlib
 import secrets
-from collections.abc import Sequence
 from typing import Protocol
 
+from runner.adapters.engine.protocol import Exec
 from runner.domain.errors import RunnerError
 
 MARK = "TREEDOCK_EXEC"
@@ -49,7 +49,7 @@ class Signalled(BaseException):
 class Runs(Protocol):
     """What runs short commands inside: an Engine."""
 
-    def exec(self, container: str, argv: Sequence[str]) -> object: ...
+    def exec(self, container: str, command: Exec) -> object: ...
 
 
 def new_mark() -> str:
@@ -63,7 +63,7 @@ def end_marked(engine: Runs, container: str, mark: str, why: BaseException) -> N
     engine does not answer it goes on."""
     argv = ["sh", "-c", _END, "treedock", f"{MARK}={mark}", _signal_for(why)]
     with contextlib.suppress(RunnerError):
-        engine.exec(container, argv)
+        engine.exec(container, Exec(argv))
 
 
 def _signal_for(why: BaseException) -> str:

@@ -8,16 +8,16 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socket import socket
 from typing import Any, BinaryIO, Protocol, cast
 
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
-from runner.adapters.engine.protocol import NO_COMMAND, Finished, not_started
+from runner.adapters.engine.protocol import HINT, NO_COMMAND, Exec, Finished, not_started
 from runner.adapters.failpoints import step
-from runner.domain.errors import EngineFailed
+from runner.domain.errors import EngineFailed, EngineUnavailable
 
 EXEC_TIMEOUT = 10.0  # seconds, and
 EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
@@ -54,28 +54,20 @@ class Execs:
     def exec_calls(self) -> ExecCalls:
         raise NotImplementedError
 
-    def exec_detached(
-        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
-    ) -> None:
-        made = self.exec_calls.create(container, _wanted(argv, env, workdir))
+    def exec_detached(self, container: str, command: Exec) -> None:
+        made = self.exec_calls.create(container, _wanted(command))
         self.exec_calls.start_detached(made)
         step("engine exec")
 
-    def exec(
-        self,
-        container: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        workdir: str = "/",
-    ) -> Finished:
-        made = self.exec_calls.create(container, _wanted(argv, env or {}, workdir, joined=True))
+    def exec(self, container: str, command: Exec) -> Finished:
+        made = self.exec_calls.create(container, _wanted(command, joined=True))
+        timeout = EXEC_TIMEOUT if command.timeout is None else command.timeout
         output = bytearray()
         with self.exec_calls.started(made) as connection:
-            for _, part in frames(connection, EXEC_TIMEOUT):
+            for _, part in frames(connection, timeout):
                 output += part
                 if len(output) > EXEC_OUTPUT:
-                    raise EngineFailed(f"{argv[0]} inside did not come to an end.")
+                    raise EngineFailed(f"{command.argv[0]} inside did not come to an end.")
         code = self.exec_calls.inspect(made)["ExitCode"]
         step("engine exec")
         return Finished(exit_code=code, output=bytes(output))
@@ -83,23 +75,20 @@ class Execs:
     def exec_attached(
         self,
         container: str,
-        argv: Sequence[str],
+        command: Exec,
         *,
-        env: Mapping[str, str],
-        workdir: str,
         stdin: BinaryIO | None,
         stdout: BinaryIO,
         stderr: BinaryIO,
-        timeout: float | None = None,
     ) -> int:
         # The caller may have set a mark, to find the command itself.
-        marked = {MARK: new_mark(), **env}
-        wanted = _wanted(argv, marked, workdir, joined=True, stdin=stdin is not None)
+        marked = replace(command, env={MARK: new_mark(), **command.env})
+        wanted = _wanted(marked, joined=True, stdin=stdin is not None)
         made = self.exec_calls.create(container, wanted)
         try:
-            self._join_streams(made, argv[0], workdir, (stdin, stdout, stderr), timeout)
+            self._join_streams(made, marked, (stdin, stdout, stderr))
         except BaseException as why:
-            end_marked(self, container, marked[MARK], why)
+            end_marked(self, container, marked.env[MARK], why)
             raise
         ended = self.exec_calls.inspect(made)
         return NO_COMMAND if _never_started(ended) else cast(int, ended["ExitCode"])
@@ -107,10 +96,8 @@ class Execs:
     def _join_streams(
         self,
         made: str,
-        command: str,
-        workdir: str,
+        command: Exec,
         streams: tuple[BinaryIO | None, BinaryIO, BinaryIO],
-        timeout: float | None,
     ) -> None:
         """Run an exec that was made to its end."""
         stdin, stdout, stderr = streams
@@ -118,27 +105,28 @@ class Execs:
             if stdin is not None:
                 pump = threading.Thread(target=_pump, args=(stdin, connection.socket), daemon=True)
                 pump.start()
-            found = frames(connection, timeout)
-            for kind, data in self._if_started(made, found, command, workdir):
+            found = frames(connection, command.timeout)
+            for kind, data in self._if_started(made, found, command):
                 target = stderr if kind == 2 else stdout
                 target.write(data)
                 target.flush()
 
     def _if_started(
-        self, made: str, found: Iterator[tuple[int, bytes]], command: str, workdir: str
+        self, made: str, found: Iterator[tuple[int, bytes]], command: Exec
     ) -> Iterator[tuple[int, bytes]]:
         """What a command says; of one that cannot start the engine speaks, which is translated."""
         for number, (kind, data) in enumerate(found):
             if number == 0 and _never_started(self.exec_calls.inspect(made)):
                 text = data.decode(errors="replace")
-                yield 2, f"{not_started(command, workdir, text)}\n".encode()
+                yield 2, f"{not_started(command.argv[0], command.workdir, text)}\n".encode()
                 return
             yield kind, data
 
 
 def frames(connection: Connection, timeout: float | None) -> Iterator[tuple[int, bytes]]:
     """(stream, data) of each frame until the end: 8 bytes of head, then as many as it says
-    (Docker's API: ContainerAttach). Raises EngineFailed after `timeout` seconds."""
+    (Docker's API: ContainerAttach). Raises EngineFailed after `timeout` seconds, and
+    EngineUnavailable where the engine goes away."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
@@ -147,27 +135,25 @@ def frames(connection: Connection, timeout: float | None) -> Iterator[tuple[int,
                 raise TimeoutError
             connection.socket.settimeout(left)  # without one a command may be silent for hours
             head = connection.reader.read(8)
-            if len(head) < 8:
+            if not head:
                 return
             kind, size = struct.unpack(">BxxxL", head)
-            yield kind, connection.reader.read(size)
+            data = connection.reader.read(size)
+            if len(data) < size:
+                raise EOFError
+            yield kind, data
     except TimeoutError as error:
         raise EngineFailed(f"A command inside did not end within {timeout:g} seconds.") from error
+    except (OSError, EOFError, struct.error) as error:  # reset, or ended within a frame
+        raise EngineUnavailable("The container engine broke off.", hint=HINT) from error
 
 
-def _wanted(
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    workdir: str,
-    *,
-    joined: bool = False,
-    stdin: bool = False,
-) -> dict[str, Any]:
+def _wanted(command: Exec, *, joined: bool = False, stdin: bool = False) -> dict[str, Any]:
     """The body of ContainerExec."""
     return {
-        "Cmd": list(argv),
-        "Env": [f"{name}={value}" for name, value in env.items()],
-        "WorkingDir": workdir,
+        "Cmd": list(command.argv),
+        "Env": [f"{name}={value}" for name, value in command.env.items()],
+        "WorkingDir": command.workdir,
         "AttachStdin": stdin,
         "AttachStdout": joined,
         "AttachStderr": joined,

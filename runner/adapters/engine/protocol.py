@@ -5,7 +5,7 @@ holds both to the same behaviour. This module imports nothing heavy.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -88,6 +88,16 @@ class Filter:
 
 
 EVERYTHING = Filter()
+
+
+@dataclass(frozen=True)
+class Exec:
+    """A command inside a container. `timeout` is in seconds, and for one that is waited for."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str = "/"
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -184,20 +194,11 @@ class Engine(Protocol):
     def remove_volume(self, name: str) -> None:
         """Delete a volume and what is in it; a missing one is no error, one in use is."""
 
-    def exec_detached(
-        self, container: str, argv: Sequence[str], *, env: Mapping[str, str], workdir: str
-    ) -> None:
+    def exec_detached(self, container: str, command: Exec) -> None:
         """Start a process inside, in a session of its own, and do not wait for it. Raises
         EngineFailed where it cannot start."""
 
-    def exec(
-        self,
-        container: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        workdir: str = "/",
-    ) -> Finished:
+    def exec(self, container: str, command: Exec) -> Finished:
         """Run a short command inside and wait for it. One that cannot start, for want of the
         program or folder, ends with 126 or 127 as in a shell; a stopped container is EngineFailed.
         """
@@ -205,18 +206,15 @@ class Engine(Protocol):
     def exec_attached(
         self,
         container: str,
-        argv: Sequence[str],
+        command: Exec,
         *,
-        env: Mapping[str, str],
-        workdir: str,
         stdin: BinaryIO | None,
         stdout: BinaryIO,
         stderr: BinaryIO,
-        timeout: float | None = None,
     ) -> int:
         """Run a command with its streams joined to these files; returns its exit code. Of one
         that cannot start `stderr` is told why, and the code is 127. Raises EngineFailed where it
-        is silent for, or takes, more than `timeout` seconds. Whatever ends the wait early ends
+        is silent for, or takes, longer than its timeout. Whatever ends the wait early ends
         the command, too, and what it started: see `runner.adapters.engine.ending`."""
 
     def image(self, name: str) -> str | None:

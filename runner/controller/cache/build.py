@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Filter
+from runner.adapters.engine.protocol import Exec, Filter
 from runner.adapters.files import untrusted
 from runner.adapters.git.first_parents import before_changes
 from runner.adapters.store import locks
@@ -124,8 +124,8 @@ def _made(
     before = _files(inner)
     ensure_setup(inner, running)
     step = steps.steps[number]
-    filled = ["sh", "-c", _FILLED, "sh", *products]
-    empty = inner.engine.exec(running.id, filled, workdir=WORKSPACE).exit_code != 0
+    filled = Exec(["sh", "-c", _FILLED, "sh", *products], workdir=WORKSPACE)
+    empty = inner.engine.exec(running.id, filled).exit_code != 0
     made = sorted(_files(inner) - before)
     beside = [path for path in made if not any(overlap(path, own) for own in products)]
     inner.engine.remove(running.id)  # nobody writes any more

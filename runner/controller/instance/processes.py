@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from runner.adapters.engine.protocol import Exec
 from runner.adapters.files import disk, untrusted
 from runner.adapters.store.run_folder import WRAPPER, Process, RunFolder
 from runner.controller.operation import Operation
@@ -60,7 +61,7 @@ def start_process(
     processes.mark(process, _key(command, folder))
     argv = ["sh", "-c", WRAPPER, "treedock"]
     argv += [f"{RUN}/{process}", restart, f"{WORKSPACE}/{folder}", command]
-    operation.engine.exec_detached(container, argv, env=env, workdir=WORKSPACE)
+    operation.engine.exec_detached(container, Exec(argv, env, WORKSPACE))
     deadline = time.monotonic() + START_TIMEOUT
     while processes.process(process).pid is None:
         if time.monotonic() > deadline:
@@ -121,14 +122,13 @@ def run_attached(
     Its exit code is the engine's and its log the host's (`attached_log`): what lies in the run
     folder could be written by the very code that runs.
     """
+    inside = Exec(["sh", "-c", command], env, str(PurePosixPath(WORKSPACE) / folder), timeout)
     with attached_log(operation, process).open("wb") as file:
         said = cast(BinaryIO, _End(file))
         try:
             code = operation.engine.exec_attached(
-                container, ["sh", "-c", command], env=env,
-                workdir=str(PurePosixPath(WORKSPACE) / folder), stdin=None, stdout=said,
-                stderr=said, timeout=timeout,
-            )  # fmt: skip
+                container, inside, stdin=None, stdout=said, stderr=said
+            )
         except EngineFailed as error:
             said_so = sentences(f"{operation.id}: {process} did not end well:", error.message)
             raise CommandFailed(said_so) from error
@@ -163,7 +163,8 @@ def stop_processes(operation: Operation, container: str, processes: list[Process
     """End these processes and everything they started, within about a second."""
     pids = [str(process.pid) for process in processes if process.alive and process.pid]
     if pids:
-        operation.engine.exec(container, ["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
+        stop = Exec(["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
+        operation.engine.exec(container, stop)
 
 
 def failed_process(

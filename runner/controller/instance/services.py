@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 
+from runner.adapters.engine.protocol import Exec
 from runner.adapters.host import sockets
 from runner.controller.instance.container import Running
 from runner.controller.instance.processes import (
@@ -21,6 +22,7 @@ from runner.domain.instance.listening import listening_ports, only_on_loopback
 from runner.domain.instance.service import OK, is_failure, is_ready, service_process
 from runner.domain.text import with_last_lines
 
+SOCKETS = Exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"])  # of the whole namespace
 GLANCE = 0.05  # seconds between two looks
 # Prints the status, 000 for no answer, and nothing in an image without curl.
 _ASK_INSIDE = """
@@ -121,12 +123,12 @@ def _status_inside(
     operation: ProjectOperation, container: str, port: int, path: str | None
 ) -> int | None:
     """The same, asked inside: on the host another process may listen there."""
-    tables = operation.engine.exec(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
+    tables = operation.engine.exec(container, SOCKETS).output
     if port not in listening_ports(tables.decode(errors="replace")):
         return None
     if path is None:
         return OK
-    asks = ["sh", "-c", _ASK_INSIDE, "sh", f"http://localhost:{port}{path}"]
+    asks = Exec(["sh", "-c", _ASK_INSIDE, "sh", f"http://localhost:{port}{path}"])
     status = operation.engine.exec(container, asks).output.decode(errors="replace").strip()
     return int(status) or None if status.isascii() and status.isdecimal() else OK
 
@@ -170,7 +172,7 @@ def _require_reachable(
             "and treedock asks in plain HTTP.",
             hint=f"Leave out services.{name}.ready.http: then a connection is enough.",
         )
-    tables = operation.engine.exec(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
+    tables = operation.engine.exec(container, SOCKETS).output
     if only_on_loopback(tables.decode(errors="replace"), port):
         raise CommandFailed(
             f"{operation.id}: {name} listens on 127.0.0.1:{port} inside the container, "

@@ -11,7 +11,7 @@ import shlex
 import time
 from dataclasses import asdict
 
-from runner.adapters.engine.protocol import Filter
+from runner.adapters.engine.protocol import Exec, Filter
 from runner.adapters.store import locks
 from runner.controller.instance import images
 from runner.controller.operation import Operation, ProjectOperation
@@ -289,12 +289,12 @@ def await_ready(operation: ProjectOperation, owner: str, name: str) -> None:
 def _is_ready(operation: ProjectOperation, owner: str, there: Container, sidecar: Sidecar) -> bool:
     if sidecar.is_own:
         try:
-            return operation.engine.exec(there.id, [READY]).exit_code == 0
+            return operation.engine.exec(there.id, Exec([READY])).exit_code == 0
         except EngineFailed:  # it ended meanwhile, which the next look tells
             return False
     if sidecar.port is None:
         return True
-    tables = operation.engine.exec(owner, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]).output
+    tables = operation.engine.exec(owner, Exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"])).output
     return any(port == sidecar.port for _, port in listeners(tables.decode(errors="replace")))
 
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from runner.adapters.engine import docker_command
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
+from runner.adapters.engine.protocol import Exec
 from runner.adapters.files import disk
 from runner.adapters.files.captured import Captured
 from runner.controller.data.database import required_adapter, site_of
@@ -73,9 +74,8 @@ def client_of(project: Project, instance: str) -> tuple[Place, list[str]]:
 
 def can_start(repository: Repository, place: Place, command: str) -> bool:
     """Whether there is such a command inside, asked of the shell there."""
-    argv = ["sh", "-c", 'command -v "$1"', "sh", command]
-    found = repository.engine.exec(place.container, argv, env=place.env, workdir=place.workdir)
-    return found.exit_code == 0
+    asks = Exec(["sh", "-c", 'command -v "$1"', "sh", command], place.env, place.workdir)
+    return repository.engine.exec(place.container, asks).exit_code == 0
 
 
 def run(
@@ -91,9 +91,7 @@ def run(
     the reason on stderr) where there is no such command."""
     return repository.engine.exec_attached(
         place.container,
-        command,
-        env=place.env,
-        workdir=place.workdir,
+        Exec(command, place.env, place.workdir),
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,

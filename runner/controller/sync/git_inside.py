@@ -12,7 +12,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from runner.adapters.engine.protocol import Filter
+from runner.adapters.engine.protocol import Exec, Filter
 from runner.adapters.failpoints import step
 from runner.controller.instance.private_git import OWN, git_mounts, own_git, rules_mount
 from runner.controller.operation import Operation, require_worktree
@@ -56,13 +56,12 @@ def run_git(
         return _run_apart(operation, argv, stdout or Capped())
     require_worktree(operation)
     said = Capped()
-    environment = {**OWN, **(env or {})}
+    command = Exec(argv, {**OWN, **(env or {})}, names.WORKSPACE, TIMEOUT)
 
     def attempt(container: str) -> int:
         return operation.engine.exec_attached(
-            container, argv, env=environment, workdir=names.WORKSPACE, stdin=None,
-            stdout=stdout or said, stderr=said, timeout=TIMEOUT,
-        )  # fmt: skip
+            container, command, stdin=None, stdout=stdout or said, stderr=said
+        )
 
     container = operation.container()
     running = container is not None and container.status == "running"
@@ -82,15 +81,16 @@ def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO) -> i
     shown = [replace(mount, read_only=True) for mount in git_mounts(operation)]
     folders = [f"{names.GIT}/objects", names.OBJECTS]
     folders += [other.target for other in own_git(operation).alternates(names.OBJECTS)]
-    command = ["sh", "-c", _APART, "treedock", *folders, "--", *argv]
+    script = ["sh", "-c", _APART, "treedock", *folders, "--", *argv]
     sha256 = len(operation.record.base_commit) == 64
+    env = {"GIT_DEFAULT_HASH": "sha256" if sha256 else "sha1"}
+    command = Exec(script, env, timeout=APART_TIMEOUT)
     said = Capped()
     with _throwaway(operation, shown) as container:
         try:
             code = operation.engine.exec_attached(
-                container, command, env={"GIT_DEFAULT_HASH": "sha256" if sha256 else "sha1"},
-                workdir="/", stdin=None, stdout=stdout, stderr=said, timeout=APART_TIMEOUT,
-            )  # fmt: skip
+                container, command, stdin=None, stdout=stdout, stderr=said
+            )
         except EngineFailed as error:
             raise EngineFailed(
                 f"{operation.id}: git was not done with it within {APART_TIMEOUT:g} seconds.",

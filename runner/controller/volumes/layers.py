@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from runner.adapters.engine.protocol import Engine, EngineInfo, Filter
+from runner.adapters.engine.protocol import Engine, EngineInfo, Exec, Filter
 from runner.adapters.engine.tar import folders
 from runner.adapters.store import locks
 from runner.controller.operation import ProjectOperation
@@ -183,10 +183,8 @@ def copying(engine: Engine, container: str, script: str, words: list[str]) -> st
     """Run a script that copies, in a container that runs; returns the end of what it said where
     that failed."""
     said = io.BytesIO()
-    code = engine.exec_attached(
-        container, ["sh", "-c", script, "sh", *words], env={}, workdir="/", stdin=None,
-        stdout=said, stderr=said, timeout=COPY_TIMEOUT,
-    )  # fmt: skip
+    command = Exec(["sh", "-c", script, "sh", *words], timeout=COPY_TIMEOUT)
+    code = engine.exec_attached(container, command, stdin=None, stdout=said, stderr=said)
     return said.getvalue().decode(errors="replace")[-300:] if code else None
 
 
