@@ -15,7 +15,7 @@ from runner.controller.project import Project
 from runner.controller.world import observe
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Warned
-from runner.domain.instance.container import GATE_PREFIX
+from runner.domain.instance.names import is_throwaway
 from runner.domain.instance.world import World
 
 INTERVAL = 5.0  # seconds between two looks at the free space
@@ -131,7 +131,7 @@ def _size(
 
 def _folders(project: Project, instance: str, world: World) -> list[Path]:
     records = project.repository.records
-    if instance.startswith(GATE_PREFIX):  # its worktree is in there
+    if is_throwaway(instance):  # its worktree is in there
         return [Records(project.repository.common_dir, "gates").folder(instance)]
     record = world.records.get(instance)
     return [records.folder(instance), *([Path(record.worktree)] if record else ())]
@@ -142,7 +142,7 @@ def _pause(project: Project, emit: Emit, blame: Blame, free: int) -> None:
     for name in blame.instances:
         with contextlib.suppress(RunnerError, OSError):
             for container in observe(project.repository).of(name):
-                if name.startswith(GATE_PREFIX):
+                if is_throwaway(name):
                     engine.remove(container.id)  # of a test: who waits for it sees the end
                 elif container.status == "running":
                     engine.pause(container.id)

@@ -12,6 +12,7 @@ from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.files import untrusted
 from runner.adapters.git.repository import Git
 from runner.adapters.store import locks
+from runner.adapters.store.folder import Folder
 from runner.adapters.store.records import Records
 from runner.controller.project import Project, Repository, was_moved
 from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
@@ -27,6 +28,7 @@ from runner.domain.events import (
 )
 from runner.domain.instance.container import LABEL_SIDECAR, Container
 from runner.domain.instance.environment import ENV_BYTES, ENV_FILE, require_one_argument, values_of
+from runner.domain.instance.names import Names
 from runner.domain.instance.record import Record
 from runner.domain.text import sentences
 
@@ -72,6 +74,16 @@ class Operation:
     @property
     def records(self) -> Records:
         return self.repository.records
+
+    @property
+    def names(self) -> Names:
+        """What its parts are called."""
+        return Names(self.record.project, self.id, self.repository.key)
+
+    @property
+    def folder(self) -> Folder:
+        """What treedock keeps for it."""
+        return Folder(self.records.folder(self.id))
 
     @property
     def record(self) -> Record:
@@ -132,7 +144,7 @@ class Operation:
             finally:
                 self.records.forget_stop(self.id)
                 # While it is held: whoever waits for it notices that the file is another one.
-                if not (self.records.folder(self.id) / "record.json").exists():
+                if not self.folder.record.exists():
                     self.records.lock(self.id).unlink(missing_ok=True)
 
     def cause_of(self, error: RunnerError) -> RunnerError:
@@ -205,13 +217,6 @@ class ProjectOperation(Operation):
     @property
     def config(self) -> "Config":
         return self.project.config
-
-    @property
-    def container_name(self) -> str:
-        """The name of its container, which those of its sidecars begin with."""
-        # By the name of when it was made: its data lies in volumes that are named after this.
-        project = self.record.project
-        return f"treedock-{project}-{self.id}-{self.project.repository.key[:6]}"
 
     def app_ports(self) -> dict[str, int]:
         """The ports that the app is told. Those at which a sidecar is published are the host's

@@ -20,6 +20,7 @@ from runner.adapters.store.records import Records
 from runner.adapters.store.snapshots import Snapshots
 from runner.domain.errors import ConfigError, Damaged, NotFound, Refused, RunnerError
 from runner.domain.instance.container import LABEL_REPOSITORY
+from runner.domain.instance.names import Names
 from runner.domain.instance.record import Record, check_id
 from runner.domain.text import listed
 
@@ -215,6 +216,10 @@ class Project:
         from runner.domain.config.project import project_name
 
         return self.config.name or project_name(self.repository.checkout.name)
+
+    def names(self, instance: str) -> Names:
+        """What the parts of an instance are called that is made now."""
+        return Names(self.name, instance, self.repository.key)
 
     @cached_property
     def base(self) -> str:

@@ -3,6 +3,7 @@ it is decided on one picture."""
 
 from pathlib import Path
 
+from runner.adapters.store.folder import Folder
 from runner.adapters.store.records import Records
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.project import Repository
@@ -51,7 +52,7 @@ def observe(repository: Repository, *, ask_engine: bool = True) -> World:
 
 def services(records: Records, record: Record, *, up: bool) -> tuple[ServiceView, ...]:
     """The services of an instance as their processes are; `up`: its container runs."""
-    folder = RunFolder(records.folder(record.id) / "run")
+    folder = RunFolder(Folder(records.folder(record.id)).run)
     return tuple(
         view_of(name, folder.process(service_process(name)), up=up) for name in record.services
     )

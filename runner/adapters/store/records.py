@@ -10,6 +10,7 @@ from pathlib import Path
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk
 from runner.adapters.store import locks, stored
+from runner.adapters.store.folder import Folder
 from runner.domain.errors import Damaged
 from runner.domain.events import Told
 from runner.domain.instance.record import Record
@@ -75,7 +76,7 @@ class Records:
         return list(self._tolerant())
 
     def path(self, instance: str) -> Path:
-        return self.folder(instance) / "record.json"
+        return Folder(self.folder(instance)).record
 
     def read(self, instance: str) -> Record | None:
         """The record, or None where there is none. Raises Damaged."""
@@ -123,7 +124,7 @@ class Records:
     def journal(self, instance: str, told: Told) -> None:
         """Append what happened to the instance's events.jsonl; where that is impossible it is left
         out."""
-        disk.append_json(self.folder(instance) / "events.jsonl", told.to_json())
+        disk.append_json(Folder(self.folder(instance)).events, told.to_json())
 
     def of_worktree(self, worktree: Path) -> Record | None:
         """The instance that lives in this worktree, if any."""

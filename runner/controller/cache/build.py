@@ -32,7 +32,8 @@ from runner.domain.cache.managers import verified
 from runner.domain.cache.produces import below_home, downloads_of, overlap
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused
 from runner.domain.instance import container as names
-from runner.domain.instance.container import GATE_PREFIX, WORKSPACE
+from runner.domain.instance.container import WORKSPACE
+from runner.domain.instance.names import snapshot_volumes, throwaway
 from runner.domain.text import sentences, without_lines
 
 _ANEW = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
@@ -53,7 +54,7 @@ def made_clean(
     if key in operation.repository.unclean:
         return None
     inner, made = _throwaway(operation, number, key), None
-    prefix = f"treedock-{operation.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}."
+    prefix = snapshot_volumes(operation.project.name, key, secrets.token_hex(3))
     with operation.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
         dispose(inner)  # of one that was killed
         try:
@@ -97,7 +98,7 @@ def _throwaway(operation: ProjectOperation, number: int, key: str) -> GateOperat
     steps = operation.config.setup[: number + 1]
     config = replace(elsewhere.config, setup=steps, services={})
     project = replace(elsewhere, config=config)
-    return GateOperation(project, f"{GATE_PREFIX}snapshot-{key[:12]}", Stream())
+    return GateOperation(project, throwaway(f"snapshot-{key[:12]}"), Stream())
 
 
 def _made(

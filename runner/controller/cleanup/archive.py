@@ -121,7 +121,7 @@ def keep_git(operation: Operation, archive: Archive) -> None:
     may have it any more."""
     if archive.git:
         with contextlib.suppress(FileNotFoundError):  # a clean that was cut off did it
-            (operation.records.folder(operation.id) / "git").rename(archive.git)
+            operation.folder.git.rename(archive.git)
             if untrusted.kind(Path(archive.git), "objects/info") == "folder":
                 # It names places inside, or wherever code inside wished.
                 disk.write_below(Path(archive.git), "objects/info/alternates", b"")

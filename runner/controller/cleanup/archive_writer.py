@@ -98,7 +98,7 @@ def _fill(operation: Operation, name: str, new: Path, at_risk: AtRisk) -> Archiv
     prefix = f"{ARCHIVE}/{name}"
     wanted = {place.name: place.id for place in at_risk.places}
     if at_risk.whole_git:  # it borrows objects that nothing else may hold
-        own = refs.below(operation.git, f"refs/treedock/{operation.id}")
+        own = refs.below(operation.git, operation.names.refs)
         wanted = {ref.name: ref.id for ref in own} | wanted
     with operation.repository_locked():
         refs.put(operation.git, prefix, wanted)
@@ -159,12 +159,12 @@ def _all_files(operation: Operation, new: Path) -> list[str]:
 
 def _copy_logs(operation: Operation, new: Path) -> None:
     """Bounded, and of regular files only: code inside can write all of the run folder."""
-    folder = operation.records.folder(operation.id)
-    for name in ("record.json", "events.jsonl"):
-        _copy_end(folder / name, new / name, untrusted.LOG)
+    folder = operation.folder
+    for path in (folder.record, folder.events):
+        _copy_end(path, new / path.name, untrusted.LOG)
     (new / "logs").mkdir()
     left = LOGS
-    for source in RunFolder(folder / "run").log_files(operation.record.services):
+    for source in RunFolder(folder.run).log_files(operation.record.services):
         left -= _copy_end(source, new / "logs" / source.name, min(untrusted.LOG, left))
 
 

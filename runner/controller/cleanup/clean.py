@@ -18,7 +18,6 @@ from runner.controller.cleanup.archive import AtRisk
 from runner.controller.cleanup.archive_writer import require_room, write
 from runner.controller.data.database import snapshots_of
 from runner.controller.instance.container import ensure_stopped
-from runner.controller.instance.private_git import instance_ref
 from runner.controller.instance.sidecars import remove_sidecars, require_nobody_else, volumes_of
 from runner.controller.lifecycle.down import halt
 from runner.controller.operation import Operation
@@ -291,7 +290,7 @@ def _remove(operation: Operation, kept: list[Archive]) -> None:
         archives.keep_git(operation, archive)
     with operation.step("removing the worktree"), operation.repository_locked():
         branch, holder = f"refs/heads/{record.branch}", unsaved.holder(operation)
-        refs = operation.git.refs(branch, instance_ref(operation, "")[:-1])
+        refs = operation.git.refs(branch, operation.names.refs)
         if not unsaved.goes_too(operation):
             refs.pop(branch, None)
         operation.git.remove_worktree(Path(record.worktree))

@@ -8,6 +8,7 @@ from pathlib import Path
 from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.files import disk
 from runner.adapters.store import locks
+from runner.adapters.store.folder import Folder
 from runner.controller.cleanup.clean import clean
 from runner.controller.instance.sidecars import remove_sidecars
 from runner.controller.operation import Operation
@@ -208,7 +209,7 @@ def _sentences(remains: _Remains) -> tuple[str, str]:
 
 def _may_hold_work(folder: Path) -> bool:
     """Whether commits may be in it that are nowhere else, or a record that was set aside."""
-    return (folder / "git").exists() or any(folder.glob("record.json.*"))
+    return Folder(folder).git.exists() or any(folder.glob("record.json.*"))
 
 
 def _is_id(text: str) -> bool:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from runner.adapters.files import untrusted
 from runner.adapters.git import refs
 from runner.controller.cleanup import unsaved
-from runner.controller.instance.private_git import instance_ref
 from runner.controller.observe.listing import age_seconds
 from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
@@ -60,7 +59,7 @@ def _has_landed(operation: Operation) -> bool:
     if (record.merge or {}).get("state") == "landed":
         return True
     # What base held when it was last brought in is nobody's own work, and may be all there is.
-    brought_in = git.ref(instance_ref(operation, "base")) or record.base_commit
+    brought_in = git.ref(operation.names.ref("base")) or record.base_commit
     return not git.is_ancestor(head, brought_in) and not git.is_ancestor(head, record.base_commit)
 
 
@@ -79,7 +78,7 @@ def _idle_seconds(operation: Operation) -> float:
 
 def _times(operation: Operation) -> Iterator[str]:
     """When it showed life, as events.jsonl has it; a line that was cut off is passed over."""
-    path = operation.records.folder(operation.id) / "events.jsonl"
+    path = operation.folder.events
     for line in untrusted.tail(path, LINES):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             event = json.loads(line)

@@ -10,7 +10,7 @@ from runner.adapters.files import untrusted
 from runner.adapters.git import nested, refs
 from runner.adapters.git.access import Worktree
 from runner.adapters.git.refs import Holders
-from runner.controller.instance.private_git import instance_ref, own_git
+from runner.controller.instance.private_git import own_git
 from runner.controller.operation import Operation
 from runner.controller.sync.sync import sync
 from runner.domain.errors import (
@@ -50,7 +50,7 @@ def bring_out(operation: Operation) -> RunnerError | None:
     except Refused as error:
         return error
     begun = record.cleaning or not own_git(operation).folder.exists()
-    if begun and not git.refs(f"refs/heads/{record.branch}", instance_ref(operation, "")[:-1]):
+    if begun and not git.refs(f"refs/heads/{record.branch}", operation.names.refs):
         return None  # a clean that was cut off had removed both, or there never was any
     try:
         sync(operation)
@@ -134,7 +134,7 @@ def _own(data: bytes) -> str:
 
 def places(operation: Operation, *, archive: str | None = None) -> list[Place]:
     """Where commits are that would become unreachable; the prefix `archive` holds some already."""
-    branch, prefix = f"refs/heads/{operation.record.branch}", instance_ref(operation, "")[:-1]
+    branch, prefix = f"refs/heads/{operation.record.branch}", operation.names.refs
     known = {ref.name: ref for ref in refs.below(operation.git, prefix, branch)}
     head = known.pop(branch, None)
     doomed = head.id if head and goes_too(operation) else None

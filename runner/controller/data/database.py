@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.adapters.database import Adapter, Site, adapter_of
+from runner.adapters.store.folder import Folder
 from runner.controller.disk_watch import space_watched
 from runner.controller.operation import Operation, ProjectOperation, require_running
 from runner.controller.project import Project
@@ -49,8 +50,8 @@ def site_of(operation: ProjectOperation, container: str) -> Site:
                 hint=f"Start it with: treedock up {operation.id}",
             )
         beside = sidecar.id
-    own = operation.records.folder(operation.id)
-    return Site(operation.engine, container, beside, own / "run", own)
+    own = operation.folder
+    return Site(operation.engine, container, beside, own.run, own.path)
 
 
 def required_adapter(config: Config) -> Adapter:
@@ -144,7 +145,7 @@ def _snapshot(instance: str, path: Path) -> Snapshot:
 def _folder(operation: Operation, instance: str) -> Path:
     if instance != operation.id:
         operation.repository.record(instance)
-    return operation.records.folder(instance) / "snapshots"
+    return Folder(operation.records.folder(instance)).snapshots
 
 
 def _checked(name: str) -> str:

@@ -24,6 +24,7 @@ from runner.domain.data.initial import Restore
 from runner.domain.errors import CommandFailed, EngineFailed, Refused, RunnerError
 from runner.domain.instance import container as names
 from runner.domain.instance.container import VolumeMount
+from runner.domain.instance.names import snapshot_volumes
 from runner.domain.text import sentences
 
 STOP_TIMEOUT = 60  # seconds; what is copied has to be whole
@@ -100,7 +101,7 @@ def _copied_file(operation: ProjectOperation, key: str) -> bool:
 def _copied(operation: ProjectOperation, sidecar: str, data: str, key: str) -> str:
     """A new volume with what a sidecar, which is stopped for that, has in its own."""
     there = operation.sidecars()[sidecar]
-    volume = f"treedock-{operation.project.name}-snapshot-{key[:12]}-{secrets.token_hex(3)}.db"
+    volume = f"{snapshot_volumes(operation.project.name, key, secrets.token_hex(3))}db"
     target = operation.config.sidecars[sidecar].data or ""
     operation.engine.ensure_volume(volume, snapshot_labels(operation, key))
     try:

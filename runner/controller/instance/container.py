@@ -81,25 +81,25 @@ def ensure_stopped(operation: Operation) -> bool:
 def wanted(operation: ProjectOperation, image: str) -> ContainerSpec:
     """The container that today's configuration and the record ask for."""
     project, record, limits = operation.project, operation.record, operation.config.limits
-    folder = operation.records.folder(operation.id)
+    folder = operation.folder
     sandbox = project.user.sandbox
     published = operation.kind == "instance"
     mounts = [
         Mount(record.worktree, names.WORKSPACE),
-        Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
+        Mount(str(folder.gitfile), f"{names.WORKSPACE}/.git", read_only=True),
         *git_mounts(operation),
         rules_mount(operation),
-        Mount(str(folder / "run"), names.RUN),
-        Mount(str(folder / "home"), names.HOME),
-        Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
-        Mount(str(folder / "group"), "/etc/group", read_only=True),
+        Mount(str(folder.run), names.RUN),
+        Mount(str(folder.home), names.HOME),
+        Mount(str(folder.passwd), "/etc/passwd", read_only=True),
+        Mount(str(folder.group), "/etc/group", read_only=True),
     ]
     mounts = [replace(mount, inode=_inode(mount.source)) for mount in mounts]
     mounts += [
         *(Mount(extra.source, extra.target, extra.read_only) for extra in sandbox.mounts),
     ]
     if operation.config.env.rewrite:
-        mounts += _host_path(record.worktree, folder, [mount.target for mount in mounts])
+        mounts += _host_path(record.worktree, folder.host_links, [mount.target for mount in mounts])
     given = operation.env_file()
     environment = _environment(operation, given)
     authority = authority_of(project)
@@ -116,10 +116,10 @@ def wanted(operation: ProjectOperation, image: str) -> ContainerSpec:
     }
     ports = [port for port in record.ports.values() if port not in forwards.values()]
     return ContainerSpec(
-        name=operation.container_name,
+        name=operation.names.container,
         image=image,
         user=f"{os.getuid()}:{os.getgid()}",
-        hostname=operation.id.replace("_", "-"),
+        hostname=operation.names.host,
         ports=tuple(ports) if published else (),
         forwards=forwards,
         mounts=tuple(mounts),
@@ -149,7 +149,7 @@ def _host_path(worktree: str, folder: Path, targets: list[str]) -> list[Mount]:
     parent = str(Path(worktree).parent)
     if any(Path(one).is_relative_to(parent) or Path(parent).is_relative_to(one) for one in targets):
         return []
-    return [Mount(str(folder / "host"), parent, read_only=True)]
+    return [Mount(str(folder), parent, read_only=True)]
 
 
 def _inode(source: str) -> int:
@@ -187,9 +187,9 @@ def exec_env(operation: ProjectOperation) -> dict[str, str]:
 
 def prepare_folder(operation: ProjectOperation) -> None:
     """Make what the container mounts from the instance's own folder."""
-    folder = operation.records.folder(operation.id)
-    for name in ("run", "home"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    folder = operation.folder
+    for path in (folder.run, folder.home):
+        path.mkdir(parents=True, exist_ok=True)
     user, uid, gid = _user_name(), os.getuid(), os.getgid()
     passwd = f"{user}:x:{uid}:{gid}:{user}:{names.HOME}:/bin/sh\n"
     group = f"{user}:x:{gid}:\n"
@@ -198,11 +198,11 @@ def prepare_folder(operation: ProjectOperation) -> None:
     if gid != 0:
         group = f"root:x:0:\n{group}"
     nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-    _keep(folder / "passwd", passwd + nobody)
-    _keep(folder / "group", f"{group}nogroup:x:65534:\n")
-    _keep(folder / "gitfile", f"gitdir: {names.GIT}\n")
-    _keep(folder / "no-alternates", "")
-    link = folder / "host" / Path(operation.record.worktree).name
+    _keep(folder.passwd, passwd + nobody)
+    _keep(folder.group, f"{group}nogroup:x:65534:\n")
+    _keep(folder.gitfile, f"gitdir: {names.GIT}\n")
+    _keep(folder.no_alternates, "")
+    link = folder.host_links / Path(operation.record.worktree).name
     if not link.is_symlink():
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(names.WORKSPACE)
@@ -228,7 +228,7 @@ def _start_or_move(operation: ProjectOperation, container: str) -> bool:
     The engine is the arbiter of what it publishes, and what it says is prose, so the ports are
     probed. It does not look at ::1, where `localhost` leads first.
     """
-    RunFolder(operation.records.folder(operation.id) / "run").forget_all()
+    RunFolder(operation.folder.run).forget_all()
     operation.require_not_stopped()
     published = list(operation.record.ports.values()) if operation.kind == "instance" else []
     taken = [port for port in published if sockets.is_shadowed(port)]

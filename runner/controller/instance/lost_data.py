@@ -8,8 +8,9 @@ from runner.adapters.engine.protocol import Filter
 from runner.adapters.files import untrusted
 from runner.controller.instance.sidecars import data_of, sidecar_key, unreadable
 from runner.controller.operation import ProjectOperation
-from runner.controller.volumes.layers import labels, own_name
+from runner.controller.volumes.layers import labels
 from runner.domain.cache.produces import done_keys, products_of
+from runner.domain.instance.names import own_volume
 
 
 def forget_lost_data(operation: ProjectOperation) -> None:
@@ -48,11 +49,11 @@ def _put_back(operation: ProjectOperation, volume: str, there: Collection[str]) 
     """Whether a layer above a golden state can be mounted again, because what was written to it is
     there still."""
     lower = operation.record.data_lowers.get(volume)
-    if lower is None or own_name(volume) not in there:
+    if lower is None or own_volume(volume) not in there:
         return False
     if lower not in there:
         raise unreadable(operation, lower)
-    operation.engine.ensure_overlay(volume, lower, own_name(volume), labels(operation))
+    operation.engine.ensure_overlay(volume, lower, own_volume(volume), labels(operation))
     return True
 
 

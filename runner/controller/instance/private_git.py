@@ -45,12 +45,7 @@ OWN = {**ENVIRONMENT, **settings({**rules_at(names.RULES), "core.hooksPath": "/d
 
 
 def own_git(operation: Operation) -> OwnGit:
-    return OwnGit(operation.records.folder(operation.id) / "git", operation.git)
-
-
-def instance_ref(operation: Operation, name: str) -> str:
-    """The full name of a ref that keeps something of this instance in the main repository."""
-    return f"refs/treedock/{operation.id}/{name}"
+    return OwnGit(operation.folder.git, operation.git)
 
 
 def ensure_own_git(operation: ProjectOperation, *, head: str | None = None) -> bool:
@@ -82,7 +77,7 @@ def hand_in_rules(operation: Operation) -> None:
     those of the person, and those of the main repository's own folder. Those of the system count
     on neither side."""
     folder, own, common = (
-        operation.records.folder(operation.id),
+        operation.folder,
         own_git(operation),
         operation.repository.common_dir,
     )
@@ -92,7 +87,7 @@ def hand_in_rules(operation: Operation) -> None:
     # A folder is mounted: a container would go on showing a file that was replaced.
     files = {ATTRIBUTES: person.attributes, IGNORE: person.ignore}
     for name, data in {**files, SETTINGS: rules_text(person.settings)}.items():
-        path = folder / "rules" / name
+        path = folder.rules / name
         if not path.exists() or path.read_bytes() != data:
             disk.write_atomically(path, data)
     for name in ("exclude", "attributes"):
@@ -106,7 +101,7 @@ def git_mounts(operation: Operation) -> list[Mount]:
     own = own_git(operation)
     objects = operation.repository.common_dir / "objects"
     shown = [Mount(str(own.folder), names.GIT), Mount(str(objects), names.OBJECTS, read_only=True)]
-    empty = str(operation.records.folder(operation.id) / "no-alternates")
+    empty = str(operation.folder.no_alternates)
     shown += [Mount(str(a.source), a.target, read_only=True) for a in own.alternates(names.OBJECTS)]
     covers = [
         Mount(empty, f"{mount.target}/info/alternates", read_only=True)
@@ -118,14 +113,14 @@ def git_mounts(operation: Operation) -> list[Mount]:
 
 def rules_mount(operation: Operation) -> Mount:
     """What hand_in_rules() keeps, read-only."""
-    return Mount(str(operation.records.folder(operation.id) / "rules"), names.RULES, read_only=True)
+    return Mount(str(operation.folder.rules), names.RULES, read_only=True)
 
 
 def _make(operation: ProjectOperation, own: OwnGit, head: str | None) -> None:
     record, git = operation.record, operation.git
     branch, base = f"refs/heads/{record.branch}", f"refs/heads/{record.base}"
     there = f"refs/remotes/{git.tracking(record.base)}"
-    own_refs = {kind: instance_ref(operation, kind) for kind in ("base", "head")}
+    own_refs = {kind: operation.names.ref(kind) for kind in ("base", "head")}
     known = git.refs(branch, base, there, *own_refs.values())
     head = head or known.get(branch)
     base = git.newer(known.get(base), known.get(there))[0] or record.base_commit

@@ -42,7 +42,7 @@ true
 
 
 def run_folder(operation: Operation) -> RunFolder:
-    return RunFolder(operation.records.folder(operation.id) / "run")
+    return RunFolder(operation.folder.run)
 
 
 def start_process(
@@ -140,7 +140,7 @@ def run_attached(
 
 def attached_log(operation: Operation, process: str) -> Path:
     """The file with what a process printed that ran attached; it is never mounted."""
-    return operation.records.folder(operation.id) / f"{process}.log"
+    return operation.folder.log(process)
 
 
 class _End:

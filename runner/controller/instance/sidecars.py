@@ -42,7 +42,7 @@ def require_own_data(operation: ProjectOperation) -> None:
     kept = [name for name in operation.record.sidecars if name in operation.config.sidecars]
     running = {name for name, one in operation.sidecars().items() if one.is_up} if kept else set()
     for name in (name for name in kept if name not in running):
-        others = operation.engine.users(f"{operation.container_name}.{name}")
+        others = operation.engine.users(operation.names.beside(name))
         if others:
             raise Refused(
                 f"{operation.id}: the data of {name} is in use by the container {others[0]}.",
@@ -132,7 +132,7 @@ def ensure_sidecars(
 def data_of(operation: ProjectOperation, name: str) -> str | None:
     """The volume with the data of a sidecar, None where it keeps none or is none."""
     sidecar = operation.config.sidecars.get(name)
-    return f"{operation.container_name}.{name}" if sidecar and sidecar.data else None
+    return operation.names.beside(name) if sidecar and sidecar.data else None
 
 
 def _ensure_layer(operation: ProjectOperation, name: str, golden: str, image: str) -> None:
@@ -221,7 +221,7 @@ def wanted_sidecar(operation: ProjectOperation, name: str, owner: str, image: st
         names.LABEL_BESIDE: operation.id,
         names.LABEL_SIDECAR: name,
     }
-    volume = f"{operation.container_name}.{name}"
+    volume = operation.names.beside(name)
     return ContainerSpec(
         name=volume,
         image=image,

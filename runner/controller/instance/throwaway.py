@@ -14,8 +14,8 @@ from runner.controller.instance.worktree import fill
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project, Repository
 from runner.controller.stream import Stream
-from runner.domain.instance.container import GATE_PREFIX
 from runner.domain.instance.environment import without_loaders
+from runner.domain.instance.names import Names, is_throwaway
 from runner.domain.instance.record import Record
 
 PROCESS_TIMEOUT = 3600.0  # seconds for one set-up step
@@ -30,20 +30,24 @@ class GateOperation(ProjectOperation):
     own_env: Mapping[str, str] | None = None
     """What base's own `.env` says, at a candidate that may bring another one."""
 
+    @property
+    def names(self) -> Names:
+        """Without a record, too, which may be gone or damaged."""
+        return self.project.names(self.id)
+
     def admitted(self, given: dict[str, str]) -> dict[str, str]:
         return given if self.own_env is None else without_loaders(given, self.own_env)
 
 
 def dispose(operation: ProjectOperation) -> None:
     """Remove everything of a throwaway instance; what is gone already is no error."""
-    folder = operation.records.folder(operation.id)
     container = operation.container()
     if container:
         operation.engine.remove(container.id)
     remove_sidecars(operation)
     with operation.repository_locked():
-        operation.git.remove_worktree(folder / "tree")
-        kept = operation.git.refs(f"refs/treedock/{operation.id}")
+        operation.git.remove_worktree(operation.folder.tree)
+        kept = operation.git.refs(operation.names.refs)
         operation.git.update_refs({name: (None, commit) for name, commit in kept.items()})
     operation.records.remove(operation.id)
 
@@ -52,11 +56,11 @@ def abandoned(project: Project) -> list[GateOperation]:
     """Throwaway instances that nobody works on: their treedock was killed."""
     elsewhere = gate_project(project)
     records = elsewhere.repository.records
-    found = {id_ for id_ in records.ids() if id_.startswith(GATE_PREFIX)}
+    found = {id_ for id_ in records.ids() if is_throwaway(id_)}
     for container in project.repository.engine.containers(
         Filter(repository=project.repository.key)
     ):
-        if container.owner.startswith(GATE_PREFIX):
+        if is_throwaway(container.owner):
             found.add(container.owner)
     return [
         GateOperation(elsewhere, id_, Stream())
@@ -78,7 +82,7 @@ def gate_project(project: Project) -> Project:
 def lay_out(operation: GateOperation, commit: str) -> None:
     """Everything of a throwaway instance at `commit` but its container."""
     project = operation.project
-    worktree = operation.records.folder(operation.id) / "tree"
+    worktree = operation.folder.tree
     operation.save(
         Record(
             id=operation.id,

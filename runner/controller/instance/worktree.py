@@ -57,7 +57,7 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
         project = operation.project
         _require_room(operation)
         base, commit = _start_point(operation, wish)
-        branch = project.config.branch.replace("{id}", wish.id)
+        branch = project.names(wish.id).branch(project.config.branch)
         existing, is_here = _require_free_branch(operation, branch, attach=wish.attach)
         require_no_submodules(operation.git, existing or commit, branch if existing else base)
         worktree = project.worktrees / wish.id

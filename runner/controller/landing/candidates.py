@@ -5,7 +5,6 @@ from pathlib import Path
 
 from runner.adapters.git import lfs
 from runner.controller.cleanup.unsaved import require_on_branch, shows_again
-from runner.controller.instance.private_git import instance_ref
 from runner.controller.operation import ProjectOperation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
@@ -86,7 +85,7 @@ def _ready(operation: ProjectOperation, base: str) -> str | None:
         return None
     synced = sync(operation)
     record, git = operation.record, operation.git
-    begun = {record.base_commit, *git.refs(instance_ref(operation, "base")).values()}
+    begun = {record.base_commit, *git.refs(operation.names.ref("base")).values()}
     said = (record.merge or {}).get("state") == "landed"
     is_held = git.is_ancestor(synced.head, base)
     in_base = is_held and synced.head not in begun
@@ -154,7 +153,7 @@ def _require_base_landed(
 def warn_of_more(operation: ProjectOperation, base: str, head: str) -> None:
     """What it started from may hold commits that the branch it is to land in lacks."""
     git, record = operation.git, operation.record
-    begun = (git.ref(instance_ref(operation, "base")), record.base_commit)
+    begun = (git.ref(operation.names.ref("base")), record.base_commit)
     known = next((commit for commit in begun if commit and git.is_ancestor(commit, head)), base)
     count = git.count(known, without=[base])
     if count:

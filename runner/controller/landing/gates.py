@@ -23,8 +23,9 @@ from runner.domain.config.sections import Gate
 from runner.domain.data.initial import Share
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
 from runner.domain.events import Emit
-from runner.domain.instance.container import GATE_PREFIX, HOME
+from runner.domain.instance.container import HOME
 from runner.domain.instance.environment import ENV_BYTES, ENV_FILE
+from runner.domain.instance.names import throwaway
 from runner.domain.instance.service import service_process
 from runner.domain.text import listed
 
@@ -64,7 +65,7 @@ def run_gates(
     project's own that fails is a red verdict; RunnerError is raised for what the candidate is
     not to blame for.
     """
-    operation = GateOperation(gate_project(project), f"{GATE_PREFIX}{name}", emit)
+    operation = GateOperation(gate_project(project), throwaway(name), emit)
     with operation.locked():
         dispose(operation)  # of one that was killed
         try:
@@ -80,7 +81,7 @@ def run_gates(
 
 def cancel(project: Project, name: str) -> None:
     """Take the container away from under a test; what runs there ends, and is disposed of."""
-    operation = GateOperation(gate_project(project), f"{GATE_PREFIX}{name}", Stream())
+    operation = GateOperation(gate_project(project), throwaway(name), Stream())
     with contextlib.suppress(RunnerError):
         container = operation.container()
         if container:
@@ -132,14 +133,14 @@ def _run_outside(operation: GateOperation, gate: Gate, name: str, image: str) ->
     folder is its own, too: a gate that runs the candidate's code could leave a usercustomize.py
     there for the next one."""
     spec = wanted_container(operation, image)
-    home = operation.records.folder(operation.id) / f"home.{name}"
+    home = operation.folder.home_of(name)
     home.mkdir()
     mounts = tuple(
         replace(one, source=str(home)) if one.target == HOME else replace(one, read_only=True)
         for one in spec.mounts
     )
     container = operation.engine.create(
-        replace(spec, name=f"{spec.name}-outside", mounts=mounts, volumes=(), secrets={})
+        replace(spec, name=operation.names.outside, mounts=mounts, volumes=(), secrets={})
     )
     try:
         operation.engine.start(container)
@@ -184,7 +185,7 @@ def _keep_logs(operation: GateOperation, log: Path) -> Path:
         process: processes.log(process)
         for process in map(service_process, operation.config.services)
     }
-    sources |= {path.stem: path for path in operation.records.folder(operation.id).glob("*.log")}
+    sources |= {path.stem: path for path in operation.folder.logs()}
     for name, source in sources.items():
         data = untrusted.end(source, untrusted.LOG)
         if data is not None:

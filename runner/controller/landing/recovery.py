@@ -14,8 +14,9 @@ from runner.controller.project import Project, Repository
 from runner.controller.sync.git_inside import HELPER
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit
-from runner.domain.instance.container import GATE_PREFIX, LABEL, LABEL_HELPS, Container
+from runner.domain.instance.container import LABEL, LABEL_HELPS, Container
 from runner.domain.instance.health import Finding
+from runner.domain.instance.names import throwaway
 from runner.domain.text import listed
 
 _CHECK = "unfinished"
@@ -58,7 +59,7 @@ def clear_up(project: Project, emit: Emit) -> None:
 
 def _idle_locks(repository: Repository) -> list[Path]:
     """Lock files of runs, throwaway instances and snapshots that nobody holds."""
-    wanted = [repository.records.lock(name) for name in ("run-*", f"{GATE_PREFIX}*")]
+    wanted = [repository.records.lock(name) for name in ("run-*", throwaway("*"))]
     wanted.append(repository.snapshots.lock("*"))
     found = [lock for pattern in wanted for lock in pattern.parent.glob(pattern.name)]
     return [lock for lock in found if not locks.is_held(lock)]

@@ -55,7 +55,7 @@ def _bring_branches_back(project: Project, heads: dict[str, str]) -> list[str]:
     now, under the first name of its kind that is free."""
     git, names = project.repository.git, []
     for id_, commit in heads.items():
-        wanted = project.config.branch.replace("{id}", id_)
+        wanted = project.names(id_).branch(project.config.branch)
         for name in itertools.chain([wanted], (f"{wanted}-{n}" for n in itertools.count(2))):
             there = git.branch(name)
             if there is None or git.is_ancestor(commit, there):

@@ -13,6 +13,7 @@ from runner.adapters.engine.ending import MARK, end_marked, new_mark
 from runner.adapters.engine.protocol import Exec
 from runner.adapters.files import disk
 from runner.adapters.files.captured import Captured
+from runner.adapters.store.folder import Folder
 from runner.controller.data.database import required_adapter, site_of
 from runner.controller.instance.container import exec_env
 from runner.controller.operation import (
@@ -119,7 +120,7 @@ def run_on_terminal(repository: Repository, place: Place, command: list[str]) ->
 def capturing(repository: Repository, instance: str) -> Iterator[tuple[Captured, Captured]]:
     """Where the two streams of a command go that no person reads; of what does not fit into
     memory there are files, the newest of which stay until the instance is cleaned."""
-    folder = repository.records.folder(instance) / "exec"
+    folder = Folder(repository.records.folder(instance)).commands
     disk.remove_oldest(folder, beyond=KEPT)
     name = secrets.token_hex(4)
     out, err = Captured(folder / f"{name}.stdout"), Captured(folder / f"{name}.stderr")

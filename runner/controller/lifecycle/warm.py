@@ -15,7 +15,7 @@ from runner.domain.cache.cached import Cached
 from runner.domain.data.initial import Run, Share
 from runner.domain.errors import Refused
 from runner.domain.events import Emit
-from runner.domain.instance.container import GATE_PREFIX
+from runner.domain.instance.names import throwaway
 
 
 def warm(project: Project, emit: Emit) -> list[Cached]:
@@ -39,7 +39,7 @@ def warm(project: Project, emit: Emit) -> list[Cached]:
 def _make_snapshots(project: Project, commit: str, image: str, emit: Emit) -> None:
     elsewhere = gate_project(project)
     elsewhere = replace(elsewhere, config=replace(elsewhere.config, verify=None))
-    operation = GateOperation(elsewhere, f"{GATE_PREFIX}warm-{os.getpid()}", emit)
+    operation = GateOperation(elsewhere, throwaway(f"warm-{os.getpid()}"), emit)
     with operation.locked():
         try:
             lay_out(operation, commit)

@@ -8,7 +8,7 @@ from pathlib import Path
 from runner.adapters.files import disk
 from runner.adapters.host import sockets
 from runner.controller.instance.ports import last_ranges, slots_of
-from runner.controller.instance.private_git import instance_ref, own_git
+from runner.controller.instance.private_git import own_git
 from runner.controller.observe.merge_status import standings
 from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
@@ -166,7 +166,7 @@ def _ask_git(repository: Repository, record: Record, seen: View, world: World, t
 def _look_inside(operation: Operation, head: str, seen: View) -> View:
     """With what its own git directory says: commits that no sync has brought over yet."""
     own = own_git(operation)
-    last = operation.git.ref(instance_ref(operation, "head"))
+    last = operation.git.ref(operation.names.ref("head"))
     if last is None or not own.folder.exists():
         return seen
     try:

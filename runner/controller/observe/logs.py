@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.files import untrusted
+from runner.adapters.store.folder import Folder
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
@@ -160,7 +161,7 @@ def _sidecars(repository: Repository, instance: str) -> Mapping[str, Container]:
 
 def _folder(repository: Repository, instance: str) -> RunFolder:
     record = repository.record(instance)
-    return RunFolder(repository.records.folder(record.id) / "run")
+    return RunFolder(Folder(repository.records.folder(record.id)).run)
 
 
 def _short(process: str) -> str:

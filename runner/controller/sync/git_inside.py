@@ -121,12 +121,12 @@ class Capped(BytesIO):
 
 def _all_mounts(operation: Operation) -> list[Mount]:
     """The instance's files and git directory, and nothing else of it."""
-    folder = operation.records.folder(operation.id)
+    folder = operation.folder
     return [
         Mount(operation.record.worktree, names.WORKSPACE),
-        Mount(str(folder / "gitfile"), f"{names.WORKSPACE}/.git", read_only=True),
-        Mount(str(folder / "passwd"), "/etc/passwd", read_only=True),
-        Mount(str(folder / "group"), "/etc/group", read_only=True),
+        Mount(str(folder.gitfile), f"{names.WORKSPACE}/.git", read_only=True),
+        Mount(str(folder.passwd), "/etc/passwd", read_only=True),
+        Mount(str(folder.group), "/etc/group", read_only=True),
         *git_mounts(operation),
         rules_mount(operation),
     ]
@@ -139,10 +139,10 @@ def _throwaway(operation: Operation, mounts: Sequence[Mount]) -> Iterator[str]:
 
     key = operation.repository.key
     spec = ContainerSpec(
-        name=f"treedock-git-{operation.id}-{key[:6]}-{os.getpid()}",
+        name=operation.names.git_container(os.getpid()),
         image=images.ensure_git_image(operation.engine, operation.emit),
         user=f"{os.getuid()}:{os.getgid()}",
-        hostname=operation.id.replace("_", "-"),
+        hostname=operation.names.host,
         ports=(),
         mounts=tuple(mounts),
         limits=_LIMITS,

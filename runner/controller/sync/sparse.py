@@ -32,7 +32,7 @@ def hand_in_patterns(operation: Operation) -> None:
     wanted = sparse.patterns if sparse else _EVERYTHING
     cone = bool(sparse and sparse.cone)
     text = b"cone=%d\n%s" % (cone, wanted)
-    handed = operation.records.folder(operation.id) / "sparse-checkout"
+    handed = operation.folder.sparse_checkout
     if text == (handed.read_bytes() if handed.exists() else b"cone=0\n" + _EVERYTHING):
         return
     own_git(operation).keep(PATTERNS, wanted)

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 from runner.adapters.git import quarantine
 from runner.adapters.git.private import Inside
 from runner.controller.instance.gitfile import require_cover
-from runner.controller.instance.private_git import hand_in_rules, instance_ref, own_git
+from runner.controller.instance.private_git import hand_in_rules, own_git
 from runner.controller.operation import Operation, ProjectOperation
 from runner.controller.sync.filtered import ensure_filtered
 from runner.controller.sync.git_inside import run_git
@@ -65,19 +65,16 @@ def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False)
     and RunnerError of engine and git.
     """
     require_cover(operation)
-    here = operation.git.refs(
-        f"refs/heads/{operation.record.branch}", instance_ref(operation, "")[:-1]
-    )
+    here = operation.git.refs(f"refs/heads/{operation.record.branch}", operation.names.refs)
     ours = here.get(f"refs/heads/{operation.record.branch}")
     if ours is None:
         raise NotFound(
             f"{operation.id}: there is no branch {operation.record.branch} any more.",
-            hint="The last commit that was synced: "
-            f"{here.get(instance_ref(operation, 'head'), '?')}",
+            hint=f"The last commit that was synced: {here.get(operation.names.ref('head'), '?')}",
         )
     quarantine.clear(_quarantine(operation))
     own = own_git(operation)
-    last = here.get(instance_ref(operation, "head"))
+    last = here.get(operation.names.ref("head"))
     if not own.folder.exists() or last is None:
         return Looked(operation.id, ours)
     if not operation.apart:
@@ -88,7 +85,7 @@ def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False)
     changes = _changes(operation, inside, here)
     if moved == "inside":
         changes[f"refs/heads/{operation.record.branch}"] = (theirs, ours)
-        changes[instance_ref(operation, "head")] = (theirs, last)
+        changes[operation.names.ref("head")] = (theirs, last)
     elif theirs not in {ours, last, *here.values()}:  # given up for what was committed here
         changes[_was(operation, here, 0)] = (theirs, None)
     if changes:
@@ -139,16 +136,16 @@ def _changes(operation: Operation, inside: Inside, here: Mapping[str, str]) -> C
     """What has to change of the refs that mirror the inside, except its own branch."""
     own = f"refs/heads/{operation.record.branch}"
     wanted = {
-        instance_ref(operation, f"inside/{name.removeprefix('refs/')}"): commit
+        operation.names.ref(f"inside/{name.removeprefix('refs/')}"): commit
         for name, commit in inside.refs.items()
         if name != own and not name.startswith("refs/remotes/")
     }
     # Not below inside/, where a ref of the instance (refs/HEAD/x) may have any name.
-    wanted |= {instance_ref(operation, f"inside-stash/{n}"): c for n, c in enumerate(inside.stash)}
+    wanted |= {operation.names.ref(f"inside-stash/{n}"): c for n, c in enumerate(inside.stash)}
     if inside.detached:
-        wanted[instance_ref(operation, "inside-HEAD")] = inside.detached
+        wanted[operation.names.ref("inside-HEAD")] = inside.detached
     starts = tuple(
-        instance_ref(operation, name) for name in ("inside/", "inside-stash/", "inside-HEAD")
+        operation.names.ref(name) for name in ("inside/", "inside-stash/", "inside-HEAD")
     )
     mirrored = {k: v for k, v in here.items() if k.startswith(starts)}
     return {
@@ -279,13 +276,13 @@ def _given_up(
     staying = sorted(set(after.values()))
     left = sorted({old for _, old in changes.values() if old} - set(staying) - held)
     lost = [commit for commit in left if operation.git.count(commit, without=staying) != 0]
-    taken = sum(name.startswith(instance_ref(operation, "was/")) for name in changes)
+    taken = sum(name.startswith(operation.names.ref("was/")) for name in changes)
     return {_was(operation, here, taken + n): (commit, None) for n, commit in enumerate(lost)}
 
 
 def _was(operation: Operation, here: Mapping[str, str], n: int) -> str:
     """The n-th free name of a ref for what was given up."""
-    start = instance_ref(operation, "was/")
+    start = operation.names.ref("was/")
     taken = [int(name[len(start) :]) for name in here if name.startswith(start)]
     return f"{start}{max(taken, default=0) + 1 + n}"
 
@@ -337,8 +334,8 @@ def _take_in(
             hint=f"Look with: treedock exec {operation.id} -- git status",
         )
     with operation.repository_locked():
-        here = operation.git.refs(instance_ref(operation, "")[:-1])
-        changes: Changes = {instance_ref(operation, "head"): (ours, last)}
+        here = operation.git.refs(operation.names.refs)
+        changes: Changes = {operation.names.ref("head"): (ours, last)}
         operation.git.update_refs(changes | _given_up(operation, here, changes, held=set()))
     operation.tell(events.Synced("inside", ours, theirs))
     return True
@@ -352,7 +349,7 @@ def finish_hint(operation: Operation, busy: str) -> str:
 
 
 def _quarantine(operation: Operation) -> Path:
-    return operation.records.folder(operation.id) / "quarantine"
+    return operation.folder.quarantine
 
 
 def _limit(operation: Operation) -> int:

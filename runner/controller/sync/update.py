@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Literal
 
-from runner.controller.instance.private_git import instance_ref, own_git
+from runner.controller.instance.private_git import own_git
 from runner.controller.instance.worktree import FETCH_TIMEOUT
 from runner.controller.operation import Operation
 from runner.controller.sync.git_inside import Capped, run_git
@@ -59,7 +59,7 @@ def go_on(operation: Operation, go: Go) -> Updated:
             if go == "abort" or ended.head == before:
                 hint = "Nothing has to be done."
                 raise Refused(f"{operation.id}: no update is in progress.", hint=hint)
-            base = operation.git.ref(instance_ref(operation, "base")) or ""
+            base = operation.git.ref(operation.names.ref("base")) or ""
             release_parent_branch(operation, base)
             return Updated(operation.id, operation.record.base, base, ended.head, changed=True)
         if go == "abort":
@@ -67,7 +67,7 @@ def go_on(operation: Operation, go: Go) -> Updated:
         code = run_git(operation, ["git", busy, f"--{go}"], check=False)
         _require_done(operation, code, "merge" if busy == "merge" else "rebase")
         after = sync(operation)
-        base = operation.git.ref(instance_ref(operation, "base")) or ""
+        base = operation.git.ref(operation.names.ref("base")) or ""
         if go == "continue":
             release_parent_branch(operation, base)
         return Updated(operation.id, operation.record.base, base, after.head, after.head != before)
@@ -75,7 +75,7 @@ def go_on(operation: Operation, go: Go) -> Updated:
 
 def _require_not_moved_here(operation: Operation, busy: str) -> None:
     """git inside would put the files back to before what was committed on the host."""
-    synced = operation.git.ref(instance_ref(operation, "head"))
+    synced = operation.git.ref(operation.names.ref("head"))
     head = operation.git.branch(operation.record.branch)
     if synced and head != synced:
         raise Refused(
@@ -125,7 +125,7 @@ def _todays_base(operation: Operation) -> str:
 def _base_kept(operation: Operation, base: str) -> Iterator[None]:
     """Pin base here before the ref inside leans on it, and let the one of before go only when
     that does so no more."""
-    now, next_ = instance_ref(operation, "base"), instance_ref(operation, "base-next")
+    now, next_ = operation.names.ref("base"), operation.names.ref("base-next")
     with operation.repository_locked():
         operation.git.update_refs({next_: (base, operation.git.refs(next_).get(next_))})
     yield

@@ -1,6 +1,5 @@
 """An instance's own volumes above what it shares with others: what it writes there is its own."""
 
-import hashlib
 import io
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -13,21 +12,17 @@ from runner.controller.operation import ProjectOperation
 from runner.domain.errors import CommandFailed, EngineFailed
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount, VolumeMount
+from runner.domain.instance.names import own_volume
 
 COPY_TIMEOUT = 1800.0  # seconds
 _LIMITS = Limits(memory=2**29, cpus=2, pids=64)
-_FILL = ".fill"  # the name beside an instance of the container that fills volumes
-
-
-def layer_name(operation: ProjectOperation, path: str) -> str:
-    """The volume of an instance at a path of its worktree."""
-    return f"{operation.container_name}.{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+_FILL = ".fill"  # the label of the container that fills volumes
 
 
 def claim(operation: ProjectOperation, path: str, key: str) -> str:
     """Make the volume for what the instance writes at `path`; from then on the snapshot `key` is
     in use. Returns the name of the volume to be mounted."""
-    name = layer_name(operation, path)
+    name = operation.names.layer(path)
     claim_data(operation, name, key)
     return name
 
@@ -40,9 +35,9 @@ def ensure_layers(operation: ProjectOperation, image: str) -> None:
         return
     if can_overlay(operation, image):
         inside = [part for at in range(len(missing)) for part in (f"v{at}/upper", f"v{at}/work")]
-        put_folders(operation, [own_name(name) for name in missing], inside, image)
+        put_folders(operation, [own_volume(name) for name in missing], inside, image)
         for name in missing:
-            operation.engine.ensure_overlay(name, lowers[name], own_name(name), labels(operation))
+            operation.engine.ensure_overlay(name, lowers[name], own_volume(name), labels(operation))
     else:
         with operation.step("copying what set-up makes"):
             for name in missing:
@@ -53,13 +48,13 @@ def ensure_layers(operation: ProjectOperation, image: str) -> None:
 
 def claim_data(operation: ProjectOperation, name: str, key: str) -> None:
     """From now on the golden state `key` is in use, below the volume `name`."""
-    operation.engine.ensure_volume(own_name(name), {**labels(operation), names.LABEL_LOWER: key})
+    operation.engine.ensure_volume(own_volume(name), {**labels(operation), names.LABEL_LOWER: key})
 
 
 def make_data_layer(operation: ProjectOperation, name: str, lower: str, image: str) -> None:
     """Have the volume `name` show the golden state in the volume `lower`, which is claimed."""
-    put_folders(operation, [own_name(name)], ["v0/upper", "v0/work"], image)
-    operation.engine.ensure_overlay(name, lower, own_name(name), labels(operation))
+    put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"], image)
+    operation.engine.ensure_overlay(name, lower, own_volume(name), labels(operation))
 
 
 def data_mounts(operation: ProjectOperation, name: str) -> tuple[VolumeMount, ...]:
@@ -70,7 +65,7 @@ def data_mounts(operation: ProjectOperation, name: str) -> tuple[VolumeMount, ..
         return ()
     return (
         VolumeMount(lower, f"{names.LAYERS}/lower", read_only=True),
-        VolumeMount(own_name(name), f"{names.LAYERS}/own", read_only=True),
+        VolumeMount(own_volume(name), f"{names.LAYERS}/own", read_only=True),
     )
 
 
@@ -79,7 +74,7 @@ def is_lost(operation: ProjectOperation) -> bool:
     record = operation.record
     if not record.lowers:
         return False
-    needed = {*record.lowers.values(), *map(own_name, record.lowers), *record.layered}
+    needed = {*record.lowers.values(), *map(own_volume, record.lowers), *record.layered}
     return not needed <= set(operation.engine.volumes(Filter(repository=operation.repository.key)))
 
 
@@ -92,7 +87,7 @@ def drop_layers(operation: ProjectOperation) -> None:
         operation.engine.remove(container.id)
     for name in operation.record.mounts.values():
         operation.engine.remove_volume(name)
-        operation.engine.remove_volume(own_name(name))
+        operation.engine.remove_volume(own_volume(name))
     operation.change(mounts={}, lowers={}, layered=(), copying=(), supplied=(), setup_done=())
 
 
@@ -116,14 +111,14 @@ def engine_name(info: EngineInfo) -> str:
 
 
 def _tried(operation: ProjectOperation, image: str) -> bool:
-    name = f"{operation.container_name}.try"
+    name = operation.names.beside("try")
     lower = f"{name}.lower"
-    made = [name, lower, own_name(name)]
+    made = [name, lower, own_volume(name)]
     try:
         for volume in made[1:]:
             operation.engine.ensure_volume(volume, labels(operation))
-        put_folders(operation, [own_name(name)], ["v0/upper", "v0/work"], image)
-        operation.engine.ensure_overlay(name, lower, own_name(name), labels(operation))
+        put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"], image)
+        operation.engine.ensure_overlay(name, lower, own_volume(name), labels(operation))
         with _helper(operation, [name], image) as container:
             operation.engine.start(container)
         return True
@@ -220,7 +215,7 @@ def _helper(
 ) -> Iterator[str]:
     """A container with the volumes at /v0, /v1, ..., those that are `sources` read-only; it is not
     started, and goes with the block."""
-    name = f"{operation.container_name}{_FILL}"
+    name = operation.names.beside("fill")
     operation.engine.remove(name)  # of a treedock that was killed
     made = operation.engine.create(
         ContainerSpec(
@@ -243,8 +238,3 @@ def _helper(
         yield made
     finally:
         operation.engine.remove(made)
-
-
-def own_name(name: str) -> str:
-    """The volume that keeps what is written to the layer."""
-    return f"{name}.own"

@@ -142,5 +142,5 @@ def ensure_mounted(operation: ProjectOperation, image: str) -> None:
         if home is None:
             disk.ensure_folder_below(Path(operation.record.worktree), path)
         else:
-            disk.ensure_folder_below(operation.records.folder(operation.id) / "home", home)
+            disk.ensure_folder_below(operation.folder.home, home)
     ensure_layers(operation, image)

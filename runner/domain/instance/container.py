@@ -34,7 +34,6 @@ LABEL_SNAPSHOT = "treedock.snapshot"  # of a volume: the key of the snapshot tha
 LABEL_LOWER = "treedock.lower"  # of an instance's volume: the key of the snapshot below it
 
 NETWORK = "treedock"
-GATE_PREFIX = "gate."  # of throwaway instances; no instance's id has a dot
 
 # Every tool that installs something and keeps a certificate list of its own.
 CA_VARIABLES = (
