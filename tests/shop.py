@@ -1,25 +1,28 @@
 """A project and the verbs on it, with the fake engine: everything but the isolation is real."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from runner.adapters.store.run_folder import RunFolder
-from runner.controller.cleanup.clean import clean
 from runner.controller.instance.worktree import Wish
-from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import UpResult, up
-from runner.controller.observe.listing import list_instances
 from runner.controller.project import Project, Repository, open_project, open_repository
 from runner.controller.stream import Stream
+from runner.controller.verbs import Controller
+from runner.domain.answers import Answer
 from runner.domain.errors import RunnerError
 from runner.domain.events import Event, Said, StepStarted, Warned
 from runner.domain.instance.record import Record, View
-from runner.domain.requests.cleanup import Cleaned
+from runner.domain.requests.cleanup import Clean, Cleaned
+from runner.domain.requests.lifecycle import Down
+from runner.domain.requests.observe import List
+from runner.domain.requests.request import Request
 from tests.contract.fake_engine import FakeEngine
+
+_Answer = TypeVar("_Answer", bound=Answer)
 
 
 @dataclass
@@ -80,8 +83,15 @@ class Shop:
         assert brought.error is not None, "it went up"
         return brought.error
 
+    def ask(self, request: Request[_Answer]) -> _Answer:
+        """The answer to a request; raises the first error in it."""
+        controller = Controller.open(self.repo, connect=lambda: self.engine)
+        answer = controller.run(request, lambda told: self.events.append(told.event))
+        answer.require()
+        return answer
+
     def down(self, instance: str) -> bool:
-        return down(self.repository, instance, self.emit)
+        return bool(self.ask(Down(ids=(instance,))).results[0].changed)
 
     def clean(
         self,
@@ -92,17 +102,16 @@ class Shop:
         force_unmerged: bool = False,
         keep_ignored: bool = False,
         dry_run: bool = False,
-        together: Collection[str] = (),
     ) -> Cleaned:
         self.events.clear()
-        return clean(
-            self.repository, instance, self.emit, dry_run=dry_run, force=force,
-            force_dirty=force_dirty, force_unmerged=force_unmerged, keep_ignored=keep_ignored,
-            together=together,
+        request = Clean(
+            ids=(instance,), dry_run=dry_run, force=force, force_dirty=force_dirty,
+            force_unmerged=force_unmerged, keep_ignored=keep_ignored,
         )  # fmt: skip
+        return self.ask(request).cleaned[0]
 
     def list(self) -> list[View]:
-        return list_instances(self.repository, self.emit)
+        return [*self.ask(List()).instances]
 
     def record(self, instance: str) -> Record:
         return self.repository.record(instance)

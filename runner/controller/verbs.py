@@ -41,10 +41,10 @@ class Controller:
 
     @classmethod
     def open(
-        cls, folder: Path | None = None, *, connect: Callable[[], Engine] = connect
+        cls, folder: Path | str | None = None, *, connect: Callable[[], Engine] = connect
     ) -> "Controller":
         """The one for `folder`, by default the current one. Nothing is read yet."""
-        return cls(folder or Path(), connect=connect)
+        return cls(Path(folder or "."), connect=connect)
 
     def run(self, request: Request[_Answer], listener: Listener | None = None) -> _Answer:
         """Carry a request out; `listener` gets its events while it works.

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from runner.domain.errors import Reported, RunnerError
+from runner.domain.errors import RunnerError, error_of
 
 SCHEMA_VERSION = 1
 
@@ -62,9 +62,9 @@ class Answer:
         return max((error.exit_code for error in self.errors), default=0)
 
     def require(self) -> None:
-        """Raises the first error in it, if there is one, as Reported."""
+        """Raises the first error in it, if there is one, as a RunnerError of its kind."""
         for error in self.errors:
-            raise Reported(error.code, error.message, error.hint, error.exit_code)
+            raise error_of(error.code, error.message, error.hint)
 
     def to_json(self) -> dict[str, Any]:
         """The document of --json."""

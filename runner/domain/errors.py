@@ -161,15 +161,6 @@ class NotSynced(Unavailable):
     code = "not_synced"
 
 
-class Reported(RunnerError):
-    """An error that stood in an answer, with its code and exit code."""
-
-    def __init__(self, code: str, message: str, hint: str, exit_code: int) -> None:
-        super().__init__(message, hint=hint)
-        self.code = code
-        self.exit_code = exit_code
-
-
 class CommandFailed(RunnerError):
     """A command of the user's own (set-up step, reset, service) failed."""
 
@@ -189,3 +180,13 @@ def unavailable(error: OSError) -> Unavailable:
 def exit_code_of(errors: list[RunnerError]) -> int:
     """The exit code of several failures: the highest of theirs; 0 for none."""
     return max((error.exit_code for error in errors), default=0)
+
+
+def error_of(code: str, message: str, hint: str) -> RunnerError:
+    """The error that was reported with this code: of the same class as when it was raised."""
+    todo = [RunnerError]
+    for kind in todo:
+        if kind.code == code:
+            return kind(message, hint=hint)
+        todo.extend(kind.__subclasses__())
+    return RunnerError(message, hint=hint)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.cleanup.clean_several import clean_several
 from runner.controller.instance.worktree import Wish
+from runner.controller.verbs import Controller
 from runner.domain.errors import NotFound, UncommittedChanges, UnmergedCommits
-from runner.domain.requests.cleanup import Cleaned
+from runner.domain.requests.cleanup import Clean
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
@@ -167,30 +167,33 @@ def test_afterwards_the_same_id_starts_anew(shop: Shop) -> None:
 
 
 def clean_both(shop: Shop) -> list[str]:
-    """`clean auth pay`: the class of each answer."""
-
-    def one(instance: str, *, dry_run: bool = False) -> Cleaned:
-        return shop.clean(instance, dry_run=dry_run, together={"auth", "pay"})
-
-    answers = clean_several(["auth", "pay"], lambda id_: one(id_, dry_run=True), one)
-    return [type(answer).__name__ for answer in answers]
+    """`clean auth pay`: what became of each."""
+    request = Clean(ids=("auth", "pay"))
+    answer = Controller.open(shop.repo, connect=lambda: shop.engine).run(request)
+    gone = {one.id for one in answer.cleaned}
+    return [
+        result.error.code if result.error else
+        "cleaned" if result.id in gone else
+        "held back" if result.id in answer.held_back else "?"
+        for result in answer.results
+    ]  # fmt: skip
 
 
 def test_where_one_of_several_is_refused_none_is_removed(shop: Shop) -> None:
     shop.up("auth")
     shop.up("pay")
     write(shop.tree("pay"), {"new": "x"})
-    assert clean_both(shop) == ["HeldBack", "UncommittedChanges"]
+    assert clean_both(shop) == ["held back", "uncommitted_changes"]
     assert [view.id for view in shop.list()] == ["auth", "pay"]
     assert [c.status for c in shop.engine.containers()] == ["running", "running"]
     (shop.tree("pay") / "new").unlink()
-    assert clean_both(shop) == ["Cleaned", "Cleaned"]
+    assert clean_both(shop) == ["cleaned", "cleaned"]
     assert shop.list() == []
 
 
 def test_one_of_several_that_is_not_there_keeps_the_others(shop: Shop) -> None:
     shop.up("auth")
-    assert clean_both(shop) == ["HeldBack", "NotFound"]
+    assert clean_both(shop) == ["held back", "not_found"]
     assert [view.id for view in shop.list()] == ["auth"]
 
 
@@ -198,5 +201,5 @@ def test_two_that_go_together_hold_no_commits_for_each_other(shop: Shop) -> None
     shop.up("auth")
     commit(shop.tree("auth"), {"a": "1"})
     shop.up(Wish("pay", base="feature/auth"))
-    assert clean_both(shop) == ["UnmergedCommits", "UnmergedCommits"]
+    assert clean_both(shop) == ["unmerged_commits", "unmerged_commits"]
     assert branches(shop.repo) == ["feature/auth", "feature/pay", "main"]
