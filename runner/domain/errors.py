@@ -12,6 +12,7 @@
     │   ├── MergeConflict
     │   ├── NoFreeSlot
     │   ├── NothingNew
+    │   ├── OtherVersion
     │   ├── Stopped
     │   ├── UncommittedChanges
     │   └── UnmergedCommits
@@ -110,6 +111,12 @@ class NothingNew(Refused):
     """An instance has no commit that base lacks."""
 
     code = "nothing_new"
+
+
+class OtherVersion(Refused):
+    """What another version of treedock keeps; it is neither changed nor removed."""
+
+    code = "other_version"
 
 
 class Stopped(Refused):

@@ -4,19 +4,28 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 _T = TypeVar("_T")
 
 
-def typed(cls: Callable[..., _T], data: object) -> _T:
-    """An instance of the dataclass `cls` from a mapping; keys that it does not have are dropped.
+class Document:
+    """A dataclass that is kept as a file of its own, which says the version of its layout."""
 
-    Raises TypeError, with the name of the field, for what is missing or of another type.
+    VERSION: ClassVar[int] = 1
+
+
+def typed(cls: Callable[..., _T], data: object) -> _T:
+    """An instance of the dataclass `cls` from a mapping.
+
+    Raises TypeError, with the name of the field, for what is missing, unknown or of another type.
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"it is {_kind(data)} and should be an object")
     hints = _hints(cls)
+    unknown = [key for key in data if key not in hints]
+    if unknown:
+        raise TypeError(f"{unknown[0]} is unknown")
     found = {key: _value(hints[key], data[key], key) for key in hints if key in data}
     missing = [name for name in _required(cls) if name not in found]
     if missing:
@@ -26,7 +35,9 @@ def typed(cls: Callable[..., _T], data: object) -> _T:
 
 @cache
 def _hints(cls: Hashable) -> dict[str, Any]:
-    return get_type_hints(cls)
+    assert is_dataclass(cls)
+    hints = get_type_hints(cls)
+    return {one.name: hints[one.name] for one in fields(cls)}
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.adapters.store.records import now
-from runner.adapters.store.runs import Journal, Run
+from runner.adapters.store.runs import Journal, Move, Run
 from runner.controller.cleanup.archive import root_of
 from runner.controller.cleanup.selection import stale
 from runner.controller.landing.land import settle
@@ -20,7 +20,7 @@ from tests.shop import Shop
 
 pytestmark = pytest.mark.deep
 
-LANDED = {"commit": "c", "was": "w", "base": "main", "heads": {"auth": "h"}}
+LANDED = Move("c", "w", "main", {"auth": "h"})
 
 
 def change(path: Path, **fields: Any) -> None:
@@ -86,8 +86,10 @@ def test_doctor_sets_each_aside_and_loses_none(shop: Shop, spoil: Callable[[Path
     shop.clean("pay", force=True)
     root = shop.repository.records.root
     run = Run.begin(root)
-    run.write(landed=[LANDED])
-    Journal(root).path.write_text(json.dumps({"run": run.id, "base": "main"}) + " " * 30)
+    run.write(landed=(LANDED,))
+    Journal(root).path.write_text(
+        json.dumps({"version": 1, "run": run.id, "base": "main"}) + " " * 30
+    )
     (archive,) = root_of(shop.repository).iterdir()
     kept = [shop.repository.records.path("auth"), run.path, Journal(root).path]
     kept += [archive / "archive.json", root / "repository.json"]
@@ -114,7 +116,7 @@ def test_undo_last_never_takes_an_earlier_run_for_one_that_it_cannot_read(shop: 
     root = shop.repository.records.root
     first, second = Run(root, "20260101-000000-aaaa"), Run(root, "20260102-000000-bbbb")
     for run in (first, second):
-        run.write(landed=[LANDED])
+        run.write(landed=(LANDED,))
     second.path.write_text(second.path.read_text()[:-10])
     with pytest.raises(Damaged, match="bbbb"):
         Run.open(root, "last")

@@ -1,6 +1,6 @@
 """What an instance is called, what is kept about it, and the state its parts add up to."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -112,17 +112,19 @@ def test_a_record_survives_being_kept() -> None:
         error=Failure("refused", "no", "so do"),
     )
     for record in (RECORD, full):
-        assert typed(Record, record.to_json()) == record
+        assert typed(Record, asdict(record)) == record
 
 
-def test_keys_of_a_newer_treedock_are_dropped_and_missing_ones_have_their_defaults() -> None:
-    data = RECORD.to_json() | {"colour": "red"}
+def test_unknown_keys_are_refused_and_missing_ones_have_their_defaults() -> None:
+    data = asdict(RECORD)
     del data["ready"], data["services"], data["setup_done"]
     assert typed(Record, data) == RECORD
+    with pytest.raises(TypeError, match="colour is unknown"):
+        typed(Record, data | {"colour": "red"})
 
 
 def test_a_record_without_its_worktree_is_none() -> None:
-    data = RECORD.to_json()
+    data = asdict(RECORD)
     del data["worktree"]
     with pytest.raises(TypeError):
         typed(Record, data)

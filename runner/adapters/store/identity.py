@@ -2,19 +2,18 @@
 directory was when it was used last, and the key under which the engine knows what it has."""
 
 import hashlib
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from runner.adapters.files import disk
 from runner.adapters.store import stored
+from runner.domain.typed import Document
 
 FILE = "repository.json"
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(Document):
     """`common_dir` is the real path of the git directory that it is about: in a copy, and in a
     repository that was moved, that is another one. `key` is the label of its containers and
     volumes; it stays when the repository is moved, because the engine renames no volume."""
@@ -30,10 +29,9 @@ def key_of(common_dir: Path, salt: str = "") -> str:
 
 
 def read(root: Path) -> Identity | None:
-    """What `root` says, or None where it says nothing yet. Raises Damaged."""
+    """What `root` says, or None where it says nothing yet. Raises Damaged and OtherVersion."""
     return stored.read(root / FILE, Identity)
 
 
 def write(root: Path, identity: Identity) -> None:
-    text = json.dumps(asdict(identity), indent=2) + "\n"
-    disk.write_atomically(root / FILE, text.encode())
+    stored.write(root / FILE, identity)

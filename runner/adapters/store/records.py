@@ -1,9 +1,7 @@
 """The instances' folders below <git common dir>/treedock: records, events, run state."""
 
 import contextlib
-import json
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from runner.adapters.failpoints import step
 from runner.adapters.files import disk
 from runner.adapters.store import locks, stored
 from runner.adapters.store.folder import Folder
-from runner.domain.errors import Damaged
+from runner.domain.errors import Damaged, OtherVersion
 from runner.domain.events import Told
 from runner.domain.instance.record import Record
 
@@ -72,14 +70,16 @@ class Records:
         return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
     def all(self) -> list[Record]:
-        """Every readable record, by id; a damaged one is the matter of who names it."""
-        return list(self._tolerant())
+        """Every readable record, by id; a damaged one is the matter of who names it. Raises
+        OtherVersion: nothing is decided without what a newer treedock has."""
+        found = (self._readable(instance) for instance in self.ids())
+        return [record for record in found if record]
 
     def path(self, instance: str) -> Path:
         return Folder(self.folder(instance)).record
 
     def read(self, instance: str) -> Record | None:
-        """The record, or None where there is none. Raises Damaged."""
+        """The record, or None where there is none. Raises Damaged and OtherVersion."""
         path = self.path(instance)
         record = stored.read(path, Record)
         wrong = record and record.id != instance and f"it is that of {record.id!r}"
@@ -88,8 +88,7 @@ class Records:
         return record
 
     def write(self, record: Record) -> None:
-        text = json.dumps(record.to_json(), indent=2) + "\n"
-        disk.write_atomically(self.path(record.id), text.encode())
+        stored.write(self.path(record.id), record)
 
     def remove(self, instance: str) -> None:
         """Forget the instance, at once: its folder is moved aside before it is deleted."""
@@ -127,17 +126,27 @@ class Records:
         disk.append_json(Folder(self.folder(instance)).events, told.to_json())
 
     def of_worktree(self, worktree: Path) -> Record | None:
-        """The instance that lives in this worktree, if any."""
-        return next((r for r in self._tolerant() if Path(r.worktree) == worktree), None)
-
-    def _tolerant(self) -> Iterator[Record]:
-        for name in self.ids():
+        """The instance that lives in this worktree, if any. Raises OtherVersion where none is
+        known that does, and it may be one of a newer treedock."""
+        other: OtherVersion | None = None
+        for instance in self.ids():
             try:
-                record = self.read(name)
-            except Damaged:
-                continue
-            if record:
-                yield record
+                record = self._readable(instance)
+            except OtherVersion as error:
+                other = error
+            else:
+                if record and Path(record.worktree) == worktree:
+                    return record
+        if other:
+            raise other
+        return None
+
+    def _readable(self, instance: str) -> Record | None:
+        """The record, or None where there is none, or a damaged one. Raises OtherVersion."""
+        try:
+            return self.read(instance)
+        except Damaged:
+            return None
 
 
 def now() -> str:

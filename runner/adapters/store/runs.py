@@ -1,9 +1,8 @@
 """What is kept about merges below <git common dir>/treedock: one folder per run, and the journal
 of the landing that is under way."""
 
-import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from runner.adapters.store import stored
 from runner.adapters.store.records import now
 from runner.domain.errors import Damaged, NotFound
 from runner.domain.events import Told
+from runner.domain.typed import Document
 
 
 @dataclass(frozen=True)
-class Landing:
+class Landing(Document):
     """Base is being moved from `expected` to `candidate`, which brings `heads` (by id)."""
 
     run: str
@@ -28,7 +28,7 @@ class Landing:
 
 
 @dataclass(frozen=True)
-class _Landed:
+class Move:
     """Base was moved from `was` to `commit`."""
 
     commit: str
@@ -38,12 +38,21 @@ class _Landed:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What every run.json has to say; it has more."""
+class Facts(Document):
+    """What run.json says: of `ids`, which were to land in `base`, and how far that came."""
 
-    landed: tuple[_Landed, ...]
-    undone: bool = False
+    started: str = ""
+    ids: tuple[str, ...] = ()
+    base: str = ""
+    base_was: str = ""
+    """The commit of base when the run began."""
+    landed: tuple[Move, ...] = ()
+    base_now: str = ""
+    """The commit of base when it ended."""
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """By id: landed, red, blocked and the like."""
     pushed: bool = False
+    undone: bool = False
 
 
 class Journal:
@@ -53,7 +62,7 @@ class Journal:
         self.path = root / "landing.json"
 
     def begin(self, landing: Landing) -> None:
-        disk.write_atomically(self.path, json.dumps(asdict(landing)).encode())
+        stored.write(self.path, landing)
 
     def read(self) -> Landing | None:
         """The landing, or None. Raises Damaged."""
@@ -76,7 +85,7 @@ class Run:
         """A new run with a name that sorts by time."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         run = cls(root, f"{stamp}-{secrets.token_hex(2)}")
-        run.write(started=now(), landed=[], **facts)
+        run.write(started=now(), **facts)
         return run
 
     @classmethod
@@ -91,7 +100,7 @@ class Run:
             except Damaged as error:
                 damaged[run.id] = error
             else:
-                landed += [run] if found["landed"] and not found.get("undone") else []
+                landed += [run] if found.landed and not found.undone else []
         wanted = landed[-1:] if id_ == "last" else [run for run in known if run.id == id_]
         wanted = wanted or [run for run in known if run.id.rpartition("-")[2] == id_]
         newer = [name for name in damaged if id_ == "last" and (not wanted or name > wanted[0].id)]
@@ -114,18 +123,13 @@ class Run:
     def path(self) -> Path:
         return self.folder / "run.json"
 
-    def read(self) -> dict[str, Any]:
-        """What is kept of it; nothing where nothing is. Raises Damaged."""
-        if stored.read(self.path, _Facts) is None:
-            return {}
-        found = stored.read_plain(self.path)
-        assert isinstance(found, dict)
-        return found
+    def read(self) -> Facts:
+        """What is kept of it; nothing where nothing is. Raises Damaged and OtherVersion."""
+        return stored.read(self.path, Facts) or Facts()
 
     def write(self, **facts: Any) -> None:
         """Keep these facts, beside what is kept already."""
-        text = json.dumps(self.read() | facts, indent=2) + "\n"
-        disk.write_atomically(self.path, text.encode())
+        stored.write(self.path, replace(self.read(), **facts))
 
     def journal(self, told: Told) -> None:
         """Append what happened in it to its events.jsonl; where that is impossible it is left

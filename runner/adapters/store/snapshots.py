@@ -1,18 +1,18 @@
 """Which snapshots there are: one record each below <git common dir>/treedock/snapshots/. Volumes
 that none of them names are worth nothing."""
 
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.files import disk
 from runner.adapters.store import stored
 from runner.domain.errors import Damaged
+from runner.domain.typed import Document
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Document):
     """What one set-up step or reset has made, whole. `volumes` has the volume of each folder, by
     its path in the checkout, or as '~/.npm'; that of a database by ''. `kin` is the same for those
     that differ in key files only; `step` reads as 'npm ci in app/client'. One that is `unfit`, for
@@ -39,29 +39,37 @@ class Snapshots:
         return self._locks / f"snapshot-{key}.lock"
 
     def read(self, key: str) -> Snapshot | None:
-        """The snapshot, or None where there is none that can be read: it is made anew."""
+        """The snapshot, or None where there is none, or a damaged one, which is made again.
+        Raises OtherVersion."""
         try:
-            return stored.read(self._path(key), Snapshot)
+            return stored.read(self.path(key), Snapshot)
         except (OSError, Damaged):
             return None
 
+    def require_readable(self, key: str) -> None:
+        """Raises Damaged and OtherVersion."""
+        stored.read(self.path(key), Snapshot)
+
+    def recorded(self) -> list[str]:
+        """The keys of all records, readable or not."""
+        return [path.stem for path in self._folder.glob("*.json")]
+
     def all(self) -> list[Snapshot]:
-        """Every snapshot, the most recently used first."""
-        found = [self.read(path.stem) for path in self._folder.glob("*.json")]
+        """Every readable snapshot, the most recently used first. Raises OtherVersion."""
+        found = [self.read(key) for key in self.recorded()]
         return sorted(filter(None, found), key=lambda one: self.used_at(one.key), reverse=True)
 
     def write(self, snapshot: Snapshot) -> None:
-        text = json.dumps(asdict(snapshot), indent=2) + "\n"
-        disk.write_atomically(self._path(snapshot.key), text.encode())
+        stored.write(self.path(snapshot.key), snapshot)
 
     def touch(self, key: str) -> None:
         """It is used now."""
-        os.utime(self._path(key))
+        os.utime(self.path(key))
 
     def used_at(self, key: str) -> float:
         """When it was last used, in seconds since 1970."""
         try:
-            return self._path(key).stat().st_mtime
+            return self.path(key).stat().st_mtime
         except FileNotFoundError:
             return 0.0
 
@@ -81,7 +89,7 @@ class Snapshots:
         return [path.stem for path in self._folder.glob("*.database")]
 
     def remove(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        self.path(key).unlink(missing_ok=True)
         self.file(key).unlink(missing_ok=True)
         self.lock(key).unlink(missing_ok=True)
 
@@ -101,5 +109,5 @@ class Snapshots:
         """Whoever asks next tries."""
         (self._folder / "engine").unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
         return self._folder / f"{key}.json"

@@ -12,7 +12,7 @@ from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.project import Repository
 from runner.domain.cache.cached import Cached
-from runner.domain.errors import EngineFailed
+from runner.domain.errors import Damaged, EngineFailed, OtherVersion
 
 
 def cached(repository: Repository) -> list[Cached]:
@@ -40,11 +40,16 @@ def prune(
 
 
 def left_behind(repository: Repository) -> list[str]:
-    """Volumes of snapshots that were never finished, or half removed, and that nobody is at."""
+    """Volumes of snapshots that were never finished, or half removed, and that no process is at.
+    Empty where a record cannot be read: it may name any of them."""
+    if not _are_all_readable(repository):
+        return []
     found = repository.engine.volumes(Filter(repository=repository.key, cache="snapshot"))
     # In this order: whoever makes one writes its record before it lets go of the lock.
     free = [name for name in sorted(found) if not _is_made(repository, name)]
     named = {v for one in repository.snapshots.all() for v in one.volumes.values()}
+    for record in repository.records.all():  # also of a snapshot whose record was lost
+        named |= {*record.lowers.values(), *record.data_lowers.values()}
     return [name for name in free if name not in named]
 
 
@@ -54,8 +59,21 @@ def remove_left_behind(repository: Repository) -> None:
             repository.engine.remove_volume(name)
     snapshots = repository.snapshots
     for key in snapshots.keys_of_files():
-        if not locks.is_held(snapshots.lock(key)) and snapshots.read(key) is None:
+        if not locks.is_held(snapshots.lock(key)) and key not in snapshots.recorded():
             snapshots.remove(key)
+
+
+def _are_all_readable(repository: Repository) -> bool:
+    """Whether every record of a snapshot and of an instance can be read."""
+    snapshots, records = repository.snapshots, repository.records
+    try:
+        for key in snapshots.recorded():
+            snapshots.require_readable(key)
+        for instance in records.ids():
+            records.read(instance)
+    except (Damaged, OtherVersion):
+        return False
+    return True
 
 
 def _cached(repository: Repository, snapshot: Snapshot, sizes: dict[str, int]) -> Cached:

@@ -7,13 +7,14 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk, tarball, untrusted
 from runner.adapters.git import refs
+from runner.adapters.store import stored
 from runner.adapters.store.run_folder import RunFolder
 from runner.controller.cleanup.archive import (
     MANIFEST,
@@ -44,8 +45,7 @@ def write(operation: Operation, at_risk: AtRisk) -> Archive:
         disk.remove_tree(new)
         new.mkdir(parents=True)
         archive = _fill(operation, name, new, at_risk)
-        text = json.dumps(asdict(archive), indent=2) + "\n"
-        disk.write_atomically(new / MANIFEST, text.encode())
+        stored.write(new / MANIFEST, archive)
         _see_on_disk(new / "logs", new)
         new.rename(root / name)
         step("archive the instance")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from runner.adapters.host import sockets
 from runner.controller.operation import ProjectOperation
 from runner.controller.project import Repository
-from runner.domain.errors import NoFreeSlot
+from runner.domain.errors import NoFreeSlot, OtherVersion
 from runner.domain.instance.container import LABEL_REPOSITORY, Container
 from runner.domain.instance.ports import (
     NO_SLOT,
@@ -65,7 +65,10 @@ def slots_of(
 def last_ranges(repository: Repository) -> Ranges | None:
     """The port ranges as of the last `up`, read without treedock.yaml; None where that is not
     known."""
-    records = [record for record in repository.records.all() if record.ranges]
+    try:
+        records = [record for record in repository.records.all() if record.ranges]
+    except OtherVersion:
+        return None
     if not records:
         return None
     latest = max(records, key=lambda record: record.created_at)

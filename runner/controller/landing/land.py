@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from runner.adapters.git import base_branch
 from runner.adapters.git.repository import Git
-from runner.adapters.store.runs import Journal, Landing, Run
+from runner.adapters.store.runs import Journal, Landing, Move, Run
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import Refused
@@ -82,12 +82,7 @@ def _conclude(repository: Repository, landing: Landing, emit: Emit) -> None:
     run = Run(repository.records.root, landing.run)
     if (run.folder / "run.json").exists():
         run.journal(emit(BaseMoved(landing.base, landing.expected, landing.candidate)))
-        before = run.read()["landed"]
-        entry = {
-            "commit": landing.candidate,
-            "was": landing.expected,
-            "base": landing.base,
-            "heads": landing.heads,
-        }
-        if entry not in before:
-            run.write(landed=[*before, entry])
+        before = run.read().landed
+        move = Move(landing.candidate, landing.expected, landing.base, landing.heads)
+        if move not in before:
+            run.write(landed=(*before, move))

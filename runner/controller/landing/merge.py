@@ -127,7 +127,7 @@ def _merge_into(
         run = (
             None
             if wanted.dry_run
-            else Run.begin(repository.records.root, ids=list(ids), base=base, base_was=was)
+            else Run.begin(repository.records.root, ids=tuple(ids), base=base, base_was=was)
         )
         queue = Queue(project, run, was, {i: heads[i] for i in order}, wanted, emit, remote)
         with space_watched(project, emit), _run_locked(project, run):

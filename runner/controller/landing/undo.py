@@ -22,19 +22,19 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
     settle(repository, emit)
     run = Run.open(repository.records.root, run_id)
     run_id, facts = run.id, run.read()
-    landed = facts["landed"]
+    landed = facts.landed
     if not landed:
         raise Refused(f"The run {run_id} landed nothing.", hint="There is nothing to undo.")
-    base, was, last = landed[0]["base"], landed[0]["was"], landed[-1]["commit"]
-    broken = any(one["was"] != before["commit"] for before, one in itertools.pairwise(landed))
+    base, was, last = landed[0].base, landed[0].was, landed[-1].commit
+    broken = any(one.was != before.commit for before, one in itertools.pairwise(landed))
     head = repository.git.branch(base)
-    if head == was or facts.get("undone"):
+    if head == was or facts.undone:
         raise Refused(f"The run {run_id} is undone already.", hint=f"Look with: git log {base}")
     there = repository.git.heads(base)[1]
-    pushed = facts.get("pushed") or (there and repository.git.is_ancestor(last, there))
+    pushed = facts.pushed or (there and repository.git.is_ancestor(last, there))
     if head != last or broken or pushed:
         why = "was pushed" if pushed else f"is not all that came last to {base}"
-        merges = " ".join(f"-m 1 {one['commit'][:10]}" for one in reversed(landed))
+        merges = " ".join(f"-m 1 {one.commit[:10]}" for one in reversed(landed))
         other = repository.git.worktrees()[0].branch != base
         first = f"git switch {shell_word(base)} && " if other else ""
         raise Refused(
@@ -42,7 +42,7 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
             hint=f"Revert it instead: {first}git revert {merges}",
         )
     with ProjectOperation(project, "", emit).repository_locked():
-        heads = {id_: c for one in landed for id_, c in one["heads"].items()}
+        heads = {id_: c for one in landed for id_, c in one.heads.items()}
         branches = _bring_branches_back(project, heads)
     take_back(repository, Landing("", base, last, was, {}), emit)
     run.write(undone=True)

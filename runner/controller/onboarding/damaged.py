@@ -10,7 +10,7 @@ from runner.adapters.store.records import Records
 from runner.adapters.store.runs import Journal, Run
 from runner.controller.cleanup import archive as archives
 from runner.controller.project import Repository
-from runner.domain.errors import Damaged
+from runner.domain.errors import Damaged, OtherVersion
 from runner.domain.instance.health import Finding
 from runner.domain.text import sentences
 
@@ -18,11 +18,14 @@ _CHECK = "damaged"
 
 
 def damaged(repository: Repository, *, fix: bool) -> list[Finding]:
-    """A finding for every such file; `fix` renames it, so that nothing is lost."""
+    """A finding for every such file; `fix` renames it, so that nothing is lost. What another
+    version of treedock wrote is only reported."""
     found = []
     for path, read in _kept(repository):
         try:
             read()
+        except OtherVersion as error:
+            found.append(Finding(_CHECK, "problem", error.message, error.hint))
         except Damaged as error:
             if fix:
                 said = sentences(error.message, f"It is now {stored.set_aside(path)}")
@@ -41,6 +44,9 @@ def _kept(repository: Repository) -> Iterator[tuple[Path, Callable[[], object]]]
     for records in (repository.records, Records(repository.common_dir, "gates")):
         for instance in records.ids():
             yield records.path(instance), partial(records.read, instance)
+    snapshots = repository.snapshots
+    for key in snapshots.recorded():
+        yield snapshots.path(key), partial(snapshots.require_readable, key)
     for run in Run.all(root):
         yield run.path, run.read
     for folder in archives.folders(repository):

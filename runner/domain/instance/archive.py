@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from runner.domain.typed import Document
+
 ARCHIVE = "refs/treedock-archive"
 """Below it are the refs of all archives: <archive>/<ref>."""
 
 
 @dataclass(frozen=True)
-class Archive:
+class Archive(Document):
     """`refs`: object id by full name. `deleted`: tracked files that were deleted without a
     commit; `left_out`: what could not go into the tar. `git`: the instance's own git directory,
     where not everything in it could be brought out; code inside wrote it. `restore`: the

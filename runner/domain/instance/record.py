@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from runner.domain.errors import ConfigError
+from runner.domain.typed import Document
 
 SCHEMA_VERSION = 1
 
@@ -41,7 +42,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Document):
     """What the world cannot tell about an instance; kept as record.json.
 
     `checked_out` says that the files were written once: never again, there may be work in them.
@@ -107,9 +108,6 @@ class Record:
     """Folders of the worktree that a copy is being put into: not whole where this stays."""
     supplied: tuple[str, ...] = ()
     """Keys of set-up steps that need not run, because a snapshot has what they make."""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def doubt(self) -> str:
         """What about it cannot be, whatever types its fields have; empty where all can."""

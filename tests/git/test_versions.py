@@ -1,0 +1,105 @@
+"""What another version of treedock keeps is neither read, changed nor removed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.store.records import now
+from runner.adapters.store.snapshots import Snapshot
+from runner.controller.cache.build import snapshot_labels
+from runner.controller.cache.prune import left_behind, prune, remove_left_behind
+from runner.controller.cleanup.orphans import leftovers
+from runner.controller.onboarding.damaged import damaged
+from runner.controller.operation import ProjectOperation
+from runner.domain.errors import OtherVersion
+from tests.shop import Shop
+
+VOLUME = "treedock-shop-snapshot-aaaabbbbcccc-012345.0"
+
+
+@pytest.fixture
+def kept(shop: Shop) -> Path:
+    """The record of a snapshot that has a volume and a file."""
+    shop.up("auth")
+    snapshots = shop.repository.snapshots
+    operation = ProjectOperation(shop.project, "auth", shop.emit)
+    shop.engine.ensure_volume(VOLUME, snapshot_labels(operation, "aaaabbbbccccdddd"))
+    snapshots.write(Snapshot("aaaabbbbccccdddd", "kin", "npm ci", {"a": VOLUME}, now()))
+    snapshots.file("aaaabbbbccccdddd").write_text("golden")
+    return snapshots.path("aaaabbbbccccdddd")
+
+
+def newer(path: Path) -> str:
+    """Make the file one of a newer treedock; returns its text."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 9, "colour": "red"}))
+    return path.read_text()
+
+
+def test_a_newer_record_is_refused_in_one_sentence_and_stays(shop: Shop) -> None:
+    shop.up("auth")
+    shop.up("pay")
+    tree = shop.tree("auth")
+    path = shop.repository.records.path("auth")
+    text = newer(path)
+    for verb in (lambda: shop.up("auth"), lambda: shop.clean("auth", force=True)):
+        with pytest.raises(OtherVersion, match="its layout is 9, and this treedock knows 1"):
+            verb()
+    shop.events.clear()
+    assert [view.id for view in shop.list()] == ["pay"]
+    (warning,) = shop.warnings
+    assert "newer treedock" in warning
+    (finding,) = damaged(shop.repository, fix=True)
+    assert (finding.status, finding.fixed) == ("problem", False)
+    leftovers(shop.project, shop.engine, fix=True, emit=shop.emit)
+    assert path.read_text() == text
+    assert tree.is_dir()
+    assert len(shop.engine.containers()) == 2
+
+
+def test_a_record_from_before_the_first_release_is_refused(shop: Shop) -> None:
+    shop.up("auth")
+    path = shop.repository.records.path("auth")
+    data = json.loads(path.read_text())
+    del data["version"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(OtherVersion, match="before its first release"):
+        shop.record("auth")
+    assert not damaged(shop.repository, fix=True)[0].fixed
+    assert path.exists()
+
+
+@pytest.mark.parametrize("of", ["snapshot", "instance"])
+def test_volumes_are_in_use_while_a_newer_record_may_name_them(
+    shop: Shop, kept: Path, of: str
+) -> None:
+    newer(kept if of == "snapshot" else shop.repository.records.path("auth"))
+    assert left_behind(shop.repository) == []
+    remove_left_behind(shop.repository)
+    if of == "snapshot":
+        with pytest.raises(OtherVersion):
+            prune(shop.repository, max_size=0)
+    assert VOLUME in shop.engine.volumes()
+    assert shop.repository.snapshots.file(kept.stem).read_text() == "golden"
+    assert kept.exists()
+
+
+def test_volumes_of_a_damaged_snapshot_are_in_use_until_it_is_set_aside(
+    shop: Shop, kept: Path
+) -> None:
+    kept.write_text("{")
+    assert left_behind(shop.repository) == []
+    remove_left_behind(shop.repository)
+    assert shop.repository.snapshots.file(kept.stem).exists()
+    (finding,) = damaged(shop.repository, fix=True)
+    assert finding.fixed
+    assert left_behind(shop.repository) == [VOLUME]
+
+
+def test_a_volume_that_an_instance_shows_stays_without_the_record_of_its_snapshot(
+    shop: Shop, kept: Path
+) -> None:
+    kept.unlink()
+    assert left_behind(shop.repository) == [VOLUME]
+    ProjectOperation(shop.project, "auth", shop.emit).change(data_lowers={"own": VOLUME})
+    assert left_behind(shop.repository) == []
