@@ -3,7 +3,7 @@
 import os
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -55,14 +55,23 @@ def size(root: Path, paths: Iterable[str]) -> int:
     return sum(seen.st_size for seen in found if seen)
 
 
-def holds(tar: Path, root: Path, path: str) -> bool:
-    """Whether the tar has what lies at `path` below `root` now, byte by byte, a folder with all
-    below it."""
+def held(tar: Path, root: Path, paths: Iterable[str]) -> set[str]:
+    """Those of these paths of which the tar has what lies there below `root` now, byte by byte, a
+    folder with all below it."""
     try:
         with tarfile.open(tar) as opened:
             members = {member.name: member for member in opened.getmembers()}
-            there = list(_all_below(root, [path.rstrip("/")]))
-            return bool(there) and all(_has(opened, members[one], root, one) for one in there)
+            return {path for path in paths if _has_all(opened, members, root, path)}
+    except (OSError, tarfile.TarError):
+        return set()
+
+
+def _has_all(
+    opened: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], root: Path, path: str
+) -> bool:
+    try:
+        there = list(_all_below(root, [path.rstrip("/")]))
+        return bool(there) and all(_has(opened, members[one], root, one) for one in there)
     except (OSError, KeyError, tarfile.TarError):
         return False
 

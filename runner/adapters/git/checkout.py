@@ -56,6 +56,9 @@ class Checkout(Access):
     def _tracked(self, folder: Path, paths: list[str], git_dir: Path) -> set[str]:
         if not paths:
             return set()
+        known = status.known_paths(self, git_dir)
+        if known is not None:
+            return known.intersection(paths)
         out = self.run_in(
             folder, "--literal-pathspecs", "ls-files", "-z", "--", *paths, git_dir=git_dir
         )

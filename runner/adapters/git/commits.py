@@ -124,6 +124,23 @@ class Commits(Worktrees):
         done = self.run("cat-file", "blob", f"{commit}:{path}", check=False)
         return done.stdout if done.returncode == 0 else None
 
+    def contents(self, blobs: Iterable[str]) -> dict[str, bytes]:
+        """What these blobs hold, by their ids: one process, however many they are."""
+        wanted = list(dict.fromkeys(blobs))
+        if not wanted:
+            return {}
+        asked = "".join(f"{blob}\n" for blob in wanted).encode()
+        out = self.run("cat-file", "--batch", stdin=asked).stdout
+        found, at = {}, 0
+        for blob in wanted:  # '<id> blob <size>', the content, and the end of a line
+            end = out.index(b"\n", at)
+            size = out[at:end].split(b" ")[-1]
+            if not size.isdigit():
+                raise GitFailed(f"The object {blob} is missing.")
+            at = end + 1 + int(size) + 1
+            found[blob] = out[end + 1 : at - 1]
+        return found
+
     def object_id(self, commit: str, path: str) -> str | None:
         """The id of a file of a commit, or None where there is none."""
         done = self.run("rev-parse", "--verify", "--quiet", f"{commit}:{path}", check=False)

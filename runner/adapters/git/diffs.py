@@ -131,14 +131,14 @@ def loose_patch(git: Git, worktree: Path, found: list[UncommittedFile]) -> Text:
 
 def texts(git: Git, blobs: list[str]) -> dict[str, str | None]:
     """The texts of these blobs by id; None for one over TEXT_BOUND or that is not UTF-8."""
+    if not blobs:
+        return {}
     asked = "".join(f"{blob}\n" for blob in dict.fromkeys(blobs)).encode()
     sizes = git.run("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).stdout
     pairs = (line.split(" ") for line in sizes.decode().splitlines())
     small = [blob for blob, size in pairs if size.isdigit() and int(size) <= TEXT_BOUND]
-    found: dict[str, str | None] = dict.fromkeys(blobs)
-    for blob in small:
-        found[blob] = _utf8(git.run("cat-file", "blob", blob).stdout)
-    return found
+    contents = git.contents(small)
+    return dict.fromkeys(blobs) | {blob: _utf8(data) for blob, data in contents.items()}
 
 
 def loose_text(worktree: Path, one: UncommittedFile) -> str | None:

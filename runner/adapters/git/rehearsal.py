@@ -255,6 +255,11 @@ def write_attributes(git: Git, commit: str, folder: Path) -> None:
     """Write every .gitattributes of a commit below `folder`."""
     if _ATTRIBUTES.encode() not in git.listing(commit):
         return
-    for mode, blob, path in git.files_of(commit):
-        if path.rpartition("/")[2] == _ATTRIBUTES and mode.startswith("100"):
-            disk.write_below(folder, path, git.run("cat-file", "blob", blob).stdout)
+    found = {
+        path: blob
+        for mode, blob, path in git.files_of(commit)
+        if path.rpartition("/")[2] == _ATTRIBUTES and mode.startswith("100")
+    }
+    contents = git.contents(found.values())
+    for path, blob in found.items():
+        disk.write_below(folder, path, contents[blob])

@@ -95,6 +95,14 @@ def _own_index(git: Access, git_dir: Path, checkout: Path) -> str:
     return text
 
 
+def known_paths(git: Access, git_dir: Path) -> set[str] | None:
+    """The paths in the index of a checkout, where that was read last and not written since."""
+    stamp, text = git.last_index
+    if stamp is None or stamp != _stamp(git_dir):
+        return None
+    return {entry.partition("\t")[2] for entry in text.split("\0")}
+
+
 def _stamp(git_dir: Path) -> object:
     """What tells whether the index in a git directory was written since; None without one."""
     try:

@@ -112,8 +112,9 @@ def has_begun(operation: Operation) -> bool:
 
 def unsaved(operation: Operation, archive: Archive, dirty: Iterable[str]) -> list[str]:
     """Those of these paths that the archive does not have as they are now."""
-    worktree, tar = Path(operation.record.worktree), archive.tar
-    return [path for path in dirty if not (tar and tarball.holds(Path(tar), worktree, path))]
+    paths, worktree = list(dirty), Path(operation.record.worktree)
+    has = tarball.held(Path(archive.tar), worktree, paths) if archive.tar and paths else set()
+    return [path for path in paths if path not in has]
 
 
 def keep_git(operation: Operation, archive: Archive) -> None:
