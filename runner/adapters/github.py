@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
+from runner.adapters import cancellation
 from runner.adapters.git.process import environment
 from runner.domain.errors import Unavailable
 
@@ -154,7 +155,8 @@ def _gh(*arguments: str, stdin: str = "") -> str:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         try:
-            out, err = process.communicate(stdin.encode(), TIMEOUT)
+            with cancellation.ending(process.kill):
+                out, err = process.communicate(stdin.encode(), TIMEOUT)
         except BaseException as error:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

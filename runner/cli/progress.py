@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.output import printable, shown
-from runner.controller.stream import Stream
+from runner.cli.process import cancellable
 from runner.domain.events import (
-    Emit,
     Listener,
     Output,
     Said,
@@ -27,15 +26,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def narration(*, timings: bool = False) -> Iterator[Emit]:
-    """The stream to hand to a verb."""
-    with listening(timings=timings) as listener:
-        yield Stream(listener)
+def narration(*, timings: bool = False) -> Iterator[Listener]:
+    """The time in which a verb is at work, which Ctrl-C cancels: a listener that shows its events
+    on stderr, with `timings` how long each step took. Raises Cancelled."""
+    with cancellable(), _shown(timings=timings) as listener:
+        yield listener
 
 
 @contextmanager
-def listening(*, timings: bool = False) -> Iterator[Listener]:
-    """A listener that shows events on stderr, with `timings` how long each step took."""
+def _shown(*, timings: bool) -> Iterator[Listener]:
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from runner.cli.progress import listening
+from runner.cli.progress import narration
 from runner.controller.verbs import Controller
 from runner.domain.answers import Answer
 from runner.domain.requests.request import Request
@@ -13,5 +13,5 @@ _Answer = TypeVar("_Answer", bound=Answer)
 def run(request: Request[_Answer], *, timings: bool = False) -> _Answer:
     """The answer to a request about the repository that we stand in; its events go to stderr, with
     `timings` how long each step took."""
-    with listening(timings=timings) as listener:
+    with narration(timings=timings) as listener:
         return Controller.open().run(request, listener)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Engine, Filter
 from runner.adapters.files import untrusted
 from runner.adapters.git.repository import Git
@@ -122,16 +123,16 @@ class Operation:
         return {one.labels.get(LABEL_SIDECAR, ""): one for one in found}
 
     @contextlib.contextmanager
-    def locked(self, patience: float | None = None) -> Iterator[None]:
-        """Hold the instance's lock; waiting for another treedock is said once. With `patience`
-        it raises locks.Held after so many seconds.
+    def locked(self, timeout: float | None = None) -> Iterator[None]:
+        """Hold the instance's lock; waiting for another treedock is said once. With `timeout`
+        it raises Busy after so many seconds.
 
         An error that leaves the block is Stopped where `down` stopped the instance meanwhile.
         """
         with locks.hold(
             self.records.lock(self.id),
             waiting=lambda who: self.say(f"waiting for {who}, which works on {self.id}"),
-            patience=patience,
+            timeout=timeout,
         ):
             self.records.forget_stop(self.id)
             try:
@@ -177,7 +178,8 @@ class Operation:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """One step; that it began, and how it ended and when, are events."""
+        """One step; that it began, and how it ended and when, are events. Raises Cancelled."""
+        cancellation.look()
         self.tell(StepStarted(name))
         started = time.monotonic()
 
@@ -187,8 +189,7 @@ class Operation:
         try:
             yield
         except BaseException as error:
-            code = error.code if isinstance(error, RunnerError) else type(error).__name__
-            self.tell(StepFailed(name, seconds(), code))
+            self.tell(StepFailed(name, seconds(), _code_of(error)))
             raise
         self.tell(StepFinished(name, seconds()))
 
@@ -242,6 +243,12 @@ class ProjectOperation(Operation):
     def values(self) -> dict[str, str]:
         """Everything that the app is told."""
         return values_of(self.id, self.app_ports(), self.config.env.set_)
+
+
+def _code_of(error: BaseException) -> str:
+    if isinstance(error, RunnerError | cancellation.Cancelled):
+        return error.code
+    return type(error).__name__
 
 
 def require_running(operation: Operation) -> Container:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from runner.adapters import cancellation
 from runner.adapters.store import locks
 from runner.domain.errors import RunnerError
 
@@ -22,14 +23,19 @@ def map_parallel(
 ) -> list[_Answer]:
     """The answers of `verb` for every item, in their order; at most `width` at once.
 
-    An error, or Ctrl-C, is raised at once: what is under way is not waited for, because every
+    An error, or Cancelled, is raised at once: what is under way is not waited for, because every
     verb may be cut off anywhere and is completed by the next one. Unless it is `locked` by what
     the caller holds: then it is waited for, and its children inherit these locks.
     """
     from concurrent.futures import ThreadPoolExecutor  # late: `list` does without
 
-    held = list(locks.held()) if locked else []
-    pool = ThreadPoolExecutor(width, initializer=lambda: locks.held().extend(held))
+    held, token = list(locks.held()) if locked else [], cancellation.current()
+
+    def begin() -> None:
+        locks.held().extend(held)
+        cancellation.adopt(token)
+
+    pool = ThreadPoolExecutor(width, initializer=begin)
     try:
         return list(pool.map(verb, items))
     finally:

@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Engine
 from runner.controller.project import Place, Repository, connect, open_project
 from runner.controller.stream import Stream
 from runner.controller.table import VERBS, act_of
 from runner.domain.answers import Answer, problem_of
-from runner.domain.errors import RunnerError, unavailable
+from runner.domain.errors import Interrupted, RunnerError, unavailable
 from runner.domain.events import Emit, Listener, OperationEnded
 from runner.domain.requests.request import Request, answer_of
 
@@ -46,15 +47,24 @@ class Controller:
         """The one for `folder`, by default the current one. Nothing is read yet."""
         return cls(Path(folder or "."), connect=connect)
 
-    def run(self, request: Request[_Answer], listener: Listener | None = None) -> _Answer:
+    def run(
+        self,
+        request: Request[_Answer],
+        listener: Listener | None = None,
+        token: cancellation.Token | None = None,
+    ) -> _Answer:
         """Carry a request out; `listener` gets its events while it works.
 
         What goes wrong is in the answer (see Answer.require), and never raised. The last event is
-        an OperationEnded.
+        an OperationEnded. `token` is what cancels it, from another thread, by default that of the
+        operation in which it is called: then the answer is the error 'cancelled'.
         """
         emit = Stream(listener)
         try:
-            answer = self._act(request, emit)
+            with cancellation.within(token or cancellation.current()):
+                answer = self._act(request, emit)
+        except cancellation.Cancelled:
+            answer = self._failed(request, Interrupted())
         except RunnerError as error:
             answer = self._failed(request, error)
         except OSError as error:  # a full disk, a missing right

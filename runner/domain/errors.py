@@ -8,6 +8,7 @@
     │   ├── BaseMoved
     │   ├── BothMoved
     │   ├── BranchExists
+    │   ├── Busy
     │   ├── LimitReached
     │   ├── MergeConflict
     │   ├── NoFreeSlot
@@ -23,7 +24,8 @@
     │   ├── EngineFailed
     │   ├── ImageBuildFailed
     │   └── NotSynced
-    └── CommandFailed                   1   the user's own command failed
+    ├── CommandFailed                   1   the user's own command failed
+    └── Interrupted                   130   Ctrl-C, or a caller that cancelled it
 
 Anything else that escapes is a bug and keeps its traceback.
 """
@@ -93,6 +95,18 @@ class BothMoved(Refused):
 
 class BranchExists(Refused):
     code = "branch_exists"
+
+
+class Busy(Refused):
+    """Another process, `holder` ('process 4711'), has a lock and does not end in time."""
+
+    code = "busy"
+
+    def __init__(self, holder: str, lock: str) -> None:
+        super().__init__(
+            f"{holder} holds {lock} and does not end.", hint=f"Wait for it, or end it: {holder}."
+        )
+        self.holder = holder
 
 
 class LimitReached(Refused):
@@ -173,6 +187,16 @@ class CommandFailed(RunnerError):
 
     code = "command_failed"
     exit_code = 1
+
+
+class Interrupted(RunnerError):
+    """The operation was cancelled."""
+
+    code = "cancelled"
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted; the same command goes on from here")
 
 
 def unavailable(error: OSError) -> Unavailable:

@@ -11,6 +11,7 @@ from runner.cli.progress import narration
 from runner.controller.landing.merge import merge
 from runner.controller.landing.review import review
 from runner.controller.observe.logs import tails
+from runner.controller.stream import Stream
 from runner.domain.errors import NotFound, RunnerError
 from runner.domain.events import Warned
 from runner.domain.landing.outcomes import Wanted
@@ -62,7 +63,8 @@ def test_a_warning_about_a_committed_name_is_one_line(
     auth: Inside, capsys: pytest.CaptureFixture[str]
 ) -> None:
     auth.commit({f".github/workflows/{NAME}.yml": "on: push"})
-    with narration() as emit:
+    with narration() as listener:
+        emit = Stream(listener)
         review(auth.shop.repository, "auth", emit)
         emit(Warned(NAME), "auth")
     printed = capsys.readouterr().err

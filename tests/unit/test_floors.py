@@ -18,7 +18,7 @@ BESIDES = {"runner.resources": 0, "runner.version": 0, "runner.__init__": 4, "ru
 ROOMS = {
     "domain": "data events git sizes text typed errors answers landing instance cache config "
     "requests detect rendering",
-    "adapters": "failpoints engine files database host store git github",
+    "adapters": "cancellation failpoints engine files database host store git github",
     "controller": "parallel stream project world choosing disk_watch operation volumes instance "
     "cache sync data lifecycle observe cleanup landing onboarding table acts verbs",
 }

@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Mount
 from docker.utils import kwargs_from_env
 
+from runner.adapters import cancellation
 from runner.adapters.engine.execs import Connection, ExecCalls, Execs
 from runner.adapters.engine.protocol import (
     EVERYTHING,
@@ -201,7 +202,7 @@ class DockerEngine(Execs):
                     f"The engine does not report the container {container} as {what}.",
                     hint=f"See what it does: docker ps --all --filter {key}={value}",
                 )
-            time.sleep(SETTLE_GLANCE)
+            cancellation.sleep(SETTLE_GLANCE)
 
     def _has_run(self, container: str, status: ContainerStatus | None) -> bool:
         """Whether it runs, or has come to its end already."""
@@ -289,7 +290,7 @@ class DockerEngine(Execs):
             except APIError as error:
                 if "already running" not in str(error) or time.monotonic() > deadline:
                     raise
-                time.sleep(GLANCE)
+                cancellation.sleep(GLANCE)
 
     def remove_volume(self, name: str) -> None:
         with _translated(), contextlib.suppress(NotFound):
@@ -309,6 +310,7 @@ class DockerEngine(Execs):
         with _translated():
             # Once a registry has answered, docker-py waits for it without end.
             for line in self._api.pull(name, stream=True, decode=True):
+                cancellation.look()
                 if "error" in line:
                     raise EngineFailed(f"{name} could not be pulled: {line['error']}")
 
@@ -348,6 +350,7 @@ class DockerEngine(Execs):
                 timeout=int(timeout),
             )
             for part in answer:
+                cancellation.look()
                 for line in str(part.get("stream") or part.get("error") or "").splitlines():
                     if line.strip():
                         lines.append(line)

@@ -4,6 +4,7 @@ import contextlib
 import secrets
 from typing import Protocol
 
+from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec
 from runner.domain.errors import RunnerError
 
@@ -62,7 +63,7 @@ def end_marked(engine: Runs, container: str, mark: str, why: BaseException) -> N
     with the signal that is the reason, else with TERM, and with KILL 5 seconds later. Where the
     engine does not answer it goes on."""
     argv = ["sh", "-c", _END, "treedock", f"{MARK}={mark}", _signal_for(why)]
-    with contextlib.suppress(RunnerError):
+    with contextlib.suppress(RunnerError), cancellation.shielded():
         engine.exec(container, Exec(argv))
 
 
@@ -71,4 +72,4 @@ def _signal_for(why: BaseException) -> str:
 
     if isinstance(why, Signalled):
         return signal.Signals(why.number).name.removeprefix("SIG")
-    return "INT" if isinstance(why, KeyboardInterrupt) else "TERM"
+    return "INT" if isinstance(why, KeyboardInterrupt | cancellation.Cancelled) else "TERM"

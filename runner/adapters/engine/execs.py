@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from socket import socket
+from socket import SHUT_RDWR, socket
 from typing import Any, BinaryIO, Protocol, cast
 
+from runner.adapters import cancellation
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
 from runner.adapters.engine.protocol import HINT, NO_COMMAND, Exec, Finished, not_started
 from runner.adapters.failpoints import step
@@ -129,19 +130,20 @@ def frames(connection: Connection, timeout: float | None) -> Iterator[tuple[int,
     EngineUnavailable where the engine goes away."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:  # it never is silent
-                raise TimeoutError
-            connection.socket.settimeout(left)  # without one a command may be silent for hours
-            head = connection.reader.read(8)
-            if not head:
-                return
-            kind, size = struct.unpack(">BxxxL", head)
-            data = connection.reader.read(size)
-            if len(data) < size:
-                raise EOFError
-            yield kind, data
+        with cancellation.ending(lambda: connection.socket.shutdown(SHUT_RDWR)):
+            while True:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:  # it never is silent
+                    raise TimeoutError
+                connection.socket.settimeout(left)  # without one a command may be silent for hours
+                head = connection.reader.read(8)
+                if not head:
+                    return
+                kind, size = struct.unpack(">BxxxL", head)
+                data = connection.reader.read(size)
+                if len(data) < size:
+                    raise EOFError
+                yield kind, data
     except TimeoutError as error:
         raise EngineFailed(f"A command inside did not end within {timeout:g} seconds.") from error
     except (OSError, EOFError, struct.error) as error:  # reset, or ended within a frame

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from runner.adapters import cancellation
 from runner.adapters.failpoints import step
 from runner.adapters.git.access import head_in
 from runner.adapters.git.repository import Git
@@ -149,7 +150,7 @@ def _require_time(checkout: Path, lock: Path, deadline: float) -> None:
             hint="Let it end (is an editor open with a commit message?), then run the same command "
             f"again. If no git runs there, it was killed: rm {lock}",
         )
-    time.sleep(GLANCE)
+    cancellation.sleep(GLANCE)
 
 
 def _discard(copy: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from runner.adapters import cancellation
 from runner.adapters.files import untrusted
 from runner.adapters.store import locks
 from runner.domain.errors import GitFailed, NotFound, Refused
@@ -116,6 +117,7 @@ def spawn(
     """Run it to its end. `looks_at`: a worktree, of which it reads the .gitignore files, for `cpu`
     seconds of a processor at most. Such a look changes nothing, so it holds none of our locks when
     we are killed."""
+    cancellation.look()
     source: BinaryIO | int = subprocess.DEVNULL
     if stdin is not None:
         source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
@@ -134,7 +136,8 @@ def spawn(
     with process:
         try:
             data = stdin if isinstance(stdin, bytes) else None
-            out, err = _communicate(process, data, timeout, looks_at)
+            with cancellation.ending(lambda: _terminate(process)):
+                out, err = _communicate(process, data, timeout, looks_at)
         except BaseException as error:
             # A fetch has children (ssh, a helper) that hold the pipes: end the whole group.
             for kind in (signal.SIGTERM, signal.SIGKILL):
@@ -153,6 +156,11 @@ def spawn(
             "busy.",
         )
     return subprocess.CompletedProcess(command, process.returncode, out or b"", err)
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 def _communicate(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.adapters import cancellation
 from runner.adapters.engine.unix import SOCKET
 from runner.adapters.files import untrusted
 from runner.domain.errors import EngineUnavailable, Unavailable
@@ -202,7 +203,7 @@ def start_engine(
                 with_last_lines(f"{argv[0]} was started but {how}.", last),
                 hint=f"The whole log is {log}.",
             )
-        time.sleep(0.1)
+        cancellation.sleep(0.1)
     return process
 
 
@@ -253,7 +254,7 @@ def _await(path: Path, timeout: float) -> None:
                 f"A dockerd runs, but {path} did not answer within {timeout:g} seconds.",
                 hint="Look at its log and restart it.",
             )
-        time.sleep(0.1)
+        cancellation.sleep(0.1)
 
 
 def _lives(pid_file: Path, command: str, proc: Path) -> bool:

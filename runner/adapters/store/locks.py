@@ -8,15 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-GLANCE = 0.02  # seconds between two tries to get a lock that is waited for with a limit
+from runner.adapters import cancellation
+from runner.domain.errors import Busy
 
-
-class Held(Exception):
-    """Another process holds the lock: `holder` is 'process 4711'."""
-
-    def __init__(self, holder: str) -> None:
-        super().__init__(holder)
-        self.holder = holder
+# Seconds between two tries to get a lock: flock itself would not notice a cancellation.
+FIRST_GLANCE, GLANCE = 0.001, 0.02
 
 
 @contextlib.contextmanager
@@ -24,15 +20,15 @@ def hold(
     path: Path,
     *,
     waiting: Callable[[str], object] | None = None,
-    patience: float | None = None,
+    timeout: float | None = None,
 ) -> Iterator[None]:
     """Hold the exclusive lock `path` for the block; parents are made.
 
     When another process holds it, `waiting` is told once which ('process 4711'), then it waits: for
-    `patience` seconds, then raises Held, or without an end.
+    `timeout` seconds, then raises Busy, or without an end. Raises Cancelled while it waits.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock(path, waiting, patience)
+    descriptor = _lock(path, waiting, timeout)
     held().append(descriptor)
     try:
         yield
@@ -77,12 +73,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _lock(path: Path, waiting: Callable[[str], object] | None, patience: float | None) -> int:
-    deadline = None if patience is None else time.monotonic() + patience
+def _lock(path: Path, waiting: Callable[[str], object] | None, timeout: float | None) -> int:
+    deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            _await(descriptor, waiting, deadline)
+            _await(path, descriptor, waiting, deadline)
         except BaseException:
             os.close(descriptor)
             raise
@@ -99,21 +95,20 @@ def _lock(path: Path, waiting: Callable[[str], object] | None, patience: float |
 
 
 def _await(
-    descriptor: int, waiting: Callable[[str], object] | None, deadline: float | None
+    path: Path, descriptor: int, waiting: Callable[[str], object] | None, deadline: float | None
 ) -> None:
-    """Lock it. Raises Held where another process has it at `deadline` (time.monotonic) still."""
+    """Lock it. Raises Busy where another process has it at `deadline` (time.monotonic) still."""
     if _try(descriptor):
         return
     holder = os.pread(descriptor, 100, 0).decode(errors="replace") or "another process"
     if waiting:
         waiting(holder)
-    if deadline is None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return
+    pause = FIRST_GLANCE
     while not _try(descriptor):
-        if time.monotonic() > deadline:
-            raise Held(holder)
-        time.sleep(GLANCE)
+        if deadline is not None and time.monotonic() > deadline:
+            raise Busy(holder, str(path))
+        cancellation.sleep(pause)
+        pause = min(2 * pause, GLANCE)
 
 
 def _try(descriptor: int) -> bool:

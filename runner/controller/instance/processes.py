@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec
 from runner.adapters.files import disk, untrusted
 from runner.adapters.store.run_folder import WRAPPER, Process, RunFolder
@@ -69,7 +70,7 @@ def start_process(
                 f"{operation.id}: {process} did not start within {START_TIMEOUT:g} s.",
                 hint=f"The image needs `sh`; look with: treedock shell {operation.id}",
             )
-        time.sleep(GLANCE)
+        cancellation.sleep(GLANCE)
 
 
 def run_process(
@@ -217,4 +218,4 @@ def _wait(operation: Operation, container: str, processes: RunFolder, process: s
             raise CommandFailed(
                 f"{operation.id}: {process} did not end within {timeout:g} seconds."
             )
-        time.sleep(GLANCE)
+        cancellation.sleep(GLANCE)

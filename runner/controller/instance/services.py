@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 
+from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec
 from runner.adapters.host import sockets
 from runner.controller.instance.container import Running
@@ -101,7 +102,7 @@ def await_ready(operation: ProjectOperation, container: str, name: str) -> None:
                 suspicion = now + SUSPICION
             if now > begun + service.ready.timeout:
                 raise _failing(operation, name, service, status, now - begun)
-            time.sleep(GLANCE)
+            cancellation.sleep(GLANCE)
         _require_alive(operation, name, service)
 
 

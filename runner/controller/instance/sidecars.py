@@ -11,6 +11,7 @@ import shlex
 import time
 from dataclasses import asdict
 
+from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec, Filter
 from runner.adapters.store import locks
 from runner.controller.instance import images
@@ -283,7 +284,7 @@ def await_ready(operation: ProjectOperation, owner: str, name: str) -> None:
             if time.monotonic() > deadline:
                 said = f"was not ready within {sidecar.ready.timeout:g} s"
                 raise _failed(operation, there, name, said)
-            time.sleep(GLANCE)
+            cancellation.sleep(GLANCE)
 
 
 def _is_ready(operation: ProjectOperation, owner: str, there: Container, sidecar: Sidecar) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runner.adapters import cancellation
 from runner.adapters.files import env_file, untrusted
 from runner.controller.instance import images
 from runner.controller.instance.bring_up import Stage
@@ -76,7 +77,8 @@ def run_gates(
         else:
             return Verdict(True, "", _keep_logs(operation, log))
         finally:
-            dispose(operation)
+            with cancellation.shielded():
+                dispose(operation)
 
 
 def cancel(project: Project, name: str) -> None:

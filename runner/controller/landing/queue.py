@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.adapters import cancellation
 from runner.adapters.git.rehearsal import merge_trees
 from runner.adapters.store.runs import Landing, Run
 from runner.controller.instance.worktree import FETCH_TIMEOUT
@@ -89,10 +90,13 @@ class Queue:
 
     def go(self) -> None:
         """Until every id has landed or is set aside; an error stops what has not landed."""
-        pool = ThreadPoolExecutor(max_workers=self._train.width)
+        pool = ThreadPoolExecutor(
+            self._train.width, initializer=cancellation.adopt, initargs=(cancellation.current(),)
+        )
         running: dict[Future[gates.Verdict], Trial] = {}
         try:
             while not trains.is_done(self._train):
+                cancellation.look()
                 self._require_none_stopped()
                 landing = trains.to_land(self._train)
                 if landing:
@@ -108,11 +112,12 @@ class Queue:
             self.error = error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            self._cancel(running, everything=True)
-            while wait(running, timeout=GLANCE).not_done:
-                # More than once: a test may have been about to get its container.
+            with cancellation.shielded():
                 self._cancel(running, everything=True)
-            self._unpin()
+                while wait(running, timeout=GLANCE).not_done:
+                    # More than once: a test may have been about to get its container.
+                    self._cancel(running, everything=True)
+                self._unpin()
 
     def _require_none_stopped(self) -> None:
         """Raises Stopped where `down` of another process stopped one that has not landed: it is

@@ -7,13 +7,13 @@ running. Then its commits come out, by treedock's own git.
 import contextlib
 from dataclasses import dataclass
 
-from runner.adapters.store import locks
 from runner.controller.instance.container import ensure_stopped
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.controller.sync.sync import sync
 from runner.domain.errors import (
     BothMoved,
+    Busy,
     EngineUnavailable,
     NotFound,
     NotSynced,
@@ -88,7 +88,7 @@ def _lock(operation: Operation, held: contextlib.ExitStack) -> RunnerError | Non
     """Take the instance's lock; returns why that is impossible."""
     try:
         held.enter_context(operation.locked(PATIENCE))
-    except locks.Held as other:
+    except Busy as other:
         return Refused(
             f"{other.holder} is at work on {operation.id} and does not end.",
             hint=f"Wait for it, or end it: {other.holder}.",
