@@ -187,8 +187,8 @@ def _merge(view: View) -> str:
     """How it stands to base, and what its last merge ended with."""
     said = {"integrated": "base holds it already", "conflict": "conflicts with base"}
     parts = [said.get(output.standing(view), "")]
-    if view.merge and view.merge.get("state") != "landed":
-        parts.append(str(view.merge.get("message", "")))
+    if view.merge and view.merge.state != "landed":
+        parts.append(view.merge.message)
     return "; ".join(part for part in parts if part)
 
 

@@ -126,4 +126,4 @@ def standing(view: View) -> str:
         return "integrated"
     if view.conflict:
         return "conflict"
-    return "red" if (view.merge or {}).get("state") == "red" else ""
+    return "red" if view.merge and view.merge.state == "red" else ""

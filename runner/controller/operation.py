@@ -282,13 +282,13 @@ def require_not_moved(operation: Operation) -> None:
     """git has one worktree for a branch. Raises Refused where the instance's, which is missing, is
     at another place, or its branch is checked out in another worktree."""
     path, worktrees = Path(operation.record.worktree), operation.git.worktrees()
-    there = next((one.path for one in worktrees if one.branch == operation.record.branch), path)
+    there = next((one.path for one in worktrees if one.branch == operation.record.git.branch), path)
     if there == path:
         return
     if path not in {one.path for one in worktrees}:
         raise was_moved(operation.record, there)
     raise BranchExists(
-        f"The worktree of {operation.id} is gone, and its branch {operation.record.branch} is "
+        f"The worktree of {operation.id} is gone, and its branch {operation.record.git.branch} is "
         "checked out in "
         f"{there}.",
         hint=f"Switch that to another branch first: git -C {there} switch --detach",

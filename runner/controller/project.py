@@ -254,7 +254,7 @@ class Project:
         )
 
     def _own_branches(self) -> set[str]:
-        return {record.branch for record in self.repository.records.all()}
+        return {record.git.branch for record in self.repository.records.all()}
 
     def on(self, base: str) -> "Project":
         """The same project with another base."""
@@ -394,7 +394,7 @@ def _require_no_instance(worktree: Path, common_dir: Path) -> None:
         )
     entry, head = own.worktree_dir(worktree), own.branch_in(worktree)
     for record in Records(common_dir).all():
-        if record.branch == head or (
+        if record.git.branch == head or (
             record.id == entry.name and not Path(record.worktree).exists()
         ):
             raise was_moved(record, worktree)

@@ -14,7 +14,7 @@ from runner.controller.cleanup.selection import stale
 from runner.controller.landing.land import settle
 from runner.controller.onboarding.damaged import damaged
 from runner.domain.errors import Damaged, NotFound
-from runner.domain.instance.record import Record
+from runner.domain.instance.record import Lineage, Record
 from tests.real_git import commit
 from tests.shop import Shop
 
@@ -38,7 +38,8 @@ def change(path: Path, **fields: Any) -> None:
         {"services": []},
         {"setup_done": "ab"},
         {"worktree": "trees/auth"},
-        {"branch": "--all"},
+        {"git": {"branch": "--all", "base": "main", "base_commit": "0" * 40}},
+        {"git": {}},
         {"archive": "../../../elsewhere"},
         {"copied": ["../x"]},
         {"id": "pay"},
@@ -64,8 +65,8 @@ def test_a_record_of_wrong_types_is_named_and_the_others_go_on(
 
 def _like_an_instance(shop: Shop, instance: str) -> Record:
     return Record(
-        id=instance, project="shop", branch=f"feature/{instance}", base="main",
-        base_commit="0" * 40, checkout=str(shop.repo), worktree=f"{shop.repo}/trees/{instance}",
+        id=instance, project="shop", git=Lineage(f"feature/{instance}", "main", "0" * 40),
+        checkout=str(shop.repo), worktree=f"{shop.repo}/trees/{instance}",
         created_at=now(), ports={"backend": 9101},
     )  # fmt: skip
 

@@ -100,7 +100,7 @@ def test_a_red_gate_lands_nothing_and_keeps_the_instance(shop: Shop, land: Queue
     assert (log / "gate-1.log").read_text() == "not good\n"
     record = shop.record("auth")
     assert record.merge is not None
-    assert record.merge["state"] == "red"
+    assert record.merge.state == "red"
     assert shown(outcome(merged, "auth").message).endswith("Its last lines:\n    not good")
 
 
@@ -133,8 +133,8 @@ def test_a_conflict_is_set_aside_before_any_test_and_the_others_go_on(
     assert merged.exit_code == 4
     record = shop.record("payments")
     assert record.merge is not None
-    assert record.merge["state"] == "blocked"
-    assert record.merge["files"] == ["README.md"]
+    assert record.merge.state == "blocked"
+    assert record.merge.files == ("README.md",)
 
 
 def test_uncommitted_changes_are_refused_and_named(shop: Shop, land: Queue) -> None:
@@ -224,7 +224,7 @@ def test_an_instance_that_leans_on_a_landed_one_is_led_to_base(shop: Shop, land:
     work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
     merged = land("auth")
     record = shop.record("login")
-    assert record.base == "main"
+    assert record.git.base == "main"
     assert "treedock update login" in " ".join(outcome(merged, "auth").notes)
     assert "feature/auth" in git(shop.repo, "branch", "--list")
 
@@ -307,7 +307,7 @@ def test_a_landing_that_was_cut_off_after_it_counted_is_written_down(shop: Shop)
     settle(shop.repository, shop.emit)
     record = shop.record("auth")
     assert record.merge is not None
-    assert record.merge["state"] == "landed"
+    assert record.merge.state == "landed"
 
 
 def test_a_merge_of_what_has_landed_completes_the_clean_up(shop: Shop, land: Queue) -> None:

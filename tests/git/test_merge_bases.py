@@ -139,7 +139,7 @@ def test_base_is_fetched_made_and_pushed_where_it_lives(
     git(other, "push", "--quiet")
     (brought,) = shop.bring(Wish("fix", base="release"), fetch=True)
     assert brought.error is None
-    assert shop.record("fix").base_commit == theirs
+    assert shop.record("fix").git.base_commit == theirs
     commit(shop.tree("fix"), {"fix.txt": "x\n"})
     work_on(shop, "new", {"new.txt": "x\n"})
     old = git(fork, "rev-parse", "main")

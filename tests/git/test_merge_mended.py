@@ -15,6 +15,7 @@ from runner.controller.stream import Stream
 from runner.controller.sync.update import update
 from runner.domain.errors import Refused
 from runner.domain.events import Told
+from runner.domain.instance.record import LastMerge
 from runner.domain.landing.outcomes import Merged
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
@@ -126,11 +127,11 @@ def test_a_record_that_another_verb_changed_is_not_overwritten(shop: Shop, land:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
     operation = ProjectOperation(shop.project, "login", shop.emit)
-    assert operation.record.base == "feature/auth"
+    assert operation.record.git.base == "feature/auth"
     with operation.locked():
         land("auth")
         operation.change(ready=True)
-    assert shop.record("login").base == "main"
+    assert shop.record("login").git.base == "main"
 
 
 def test_nothing_lands_under_a_base_that_somebody_is_rebasing(shop: Shop, land: Queue) -> None:
@@ -192,7 +193,7 @@ def test_a_dry_run_does_not_bring_base_forward(
 def test_a_removal_that_was_cut_off_after_landing_is_completed(shop: Shop, land: Queue) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     merged = land("auth", keep=True)
-    landed = {"state": "landed", "commit": merged.now, "head": head(shop, "feature/auth")}
+    landed = LastMerge("landed", head(shop, "feature/auth"), commit=merged.now)
     Operation(shop.repository, "auth", shop.emit).change(cleaning=True, merge=landed)
     shop.repository.git.remove_worktree(shop.tree("auth"))
     for ref in git(shop.repo, "for-each-ref", "--format=%(refname)", "refs/treedock").split():

@@ -16,7 +16,7 @@ from runner.controller.cleanup.orphans import leftovers
 from runner.controller.onboarding.config_report import effective
 from runner.controller.project import open_project, open_repository
 from runner.domain.errors import ConfigError, NotFound, Refused
-from runner.domain.instance.record import Record
+from runner.domain.instance.record import Lineage, Record
 from tests.real_git import commit, git, make_repository, write
 from tests.running import Cli
 from tests.shop import Shop
@@ -35,9 +35,7 @@ def auth(repo: Path) -> Path:
         Record(
             id="auth",
             project="shop",
-            branch="feature/auth",
-            base="main",
-            base_commit=own.branch("main") or "",
+            git=Lineage("feature/auth", "main", own.branch("main") or ""),
             checkout=str(repo),
             worktree=str(path),
             created_at=now(),

@@ -1,5 +1,7 @@
 """`update`: today's base into an instance, merged or rebased inside it."""
 
+from dataclasses import replace
+
 import pytest
 
 from runner.controller.landing.merge import merge
@@ -213,7 +215,8 @@ def test_the_landed_branch_that_it_leaned_on_goes_once_base_is_in(shop: Shop) ->
     git(shop.repo, "merge", "--quiet", "--no-ff", "feature/auth")
     shop.clean("auth")
     git(shop.repo, "branch", "--force", "feature/auth", below)
-    search.operation.change(base="main", leans_on="feature/auth")
+    lineage = replace(search.operation.record.git, base="main")
+    search.operation.change(git=lineage, leans_on="feature/auth")
     search.update()
     assert git(shop.repo, "branch", "--list", "feature/auth") == ""
     assert search.operation.record.leans_on is None

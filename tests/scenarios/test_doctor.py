@@ -25,7 +25,7 @@ from runner.domain.events import Down
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits
 from runner.domain.instance.health import Finding
-from runner.domain.instance.record import Record
+from runner.domain.instance.record import Lineage, Record
 
 EMPTY_IMAGE = "treedock/test-doctor:empty"
 CHECKS = ["git", "engine", "base-image", "disk", "inotify", "port-range", "exposed-services"]
@@ -80,9 +80,7 @@ class Workshop:
         record = Record(
             id=instance,
             project=self.project.name,
-            branch=branch or f"feature/{instance}",
-            base="main",
-            base_commit=commit,
+            git=Lineage(branch or f"feature/{instance}", "main", commit),
             checkout=str(repository.checkout),
             worktree=str(self.project.worktrees / instance),
             created_at="2026-01-31T09:30:00Z",
@@ -333,7 +331,7 @@ def test_a_record_whose_branch_has_commits_of_its_own_stays(workshop: Workshop) 
     assert "a commit that no other branch holds" in finding.message
     assert "treedock clean auth --force" in finding.way_out
     assert workshop.has_record("auth")
-    assert workshop.project.repository.git.branch(record.branch)
+    assert workshop.project.repository.git.branch(record.git.branch)
 
 
 @pytest.mark.engine

@@ -73,7 +73,7 @@ def test_a_branch_that_exists_is_refused_with_the_way_to_attach(shop: Shop) -> N
     assert isinstance(error, BranchExists)
     assert "treedock up auth --attach" in error.hint
     assert not (shop.repo / "trees").exists()
-    assert shop.up(Wish("auth", attach=True)).created_branch is False
+    assert shop.up(Wish("auth", attach=True)).git.created_branch is False
 
 
 def test_attaching_needs_a_branch_that_is_checked_out_nowhere(shop: Shop, tmp_path: Path) -> None:

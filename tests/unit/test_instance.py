@@ -8,6 +8,7 @@ from runner.domain.errors import ConfigError
 from runner.domain.instance.record import (
     ContainerStatus,
     Failure,
+    Lineage,
     Record,
     ServiceState,
     ServiceView,
@@ -21,9 +22,7 @@ from runner.domain.typed import typed
 RECORD = Record(
     id="auth",
     project="shop",
-    branch="feature/auth",
-    base="main",
-    base_commit="1" * 40,
+    git=Lineage("feature/auth", "main", "1" * 40),
     checkout="/shop",
     worktree="/shop/trees/auth",
     created_at="2026-01-31T09:30:00Z",

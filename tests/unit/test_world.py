@@ -11,16 +11,14 @@ from runner.domain.instance.container import (
     LABEL_REPOSITORY,
     Container,
 )
-from runner.domain.instance.record import ContainerStatus, Record
+from runner.domain.instance.record import ContainerStatus, Lineage, Record
 from runner.domain.instance.world import Change, Glance, World, changes, leftover, strangers
 
 KEY = "0123456789ab"
 AUTH = Record(
     id="auth",
     project="shop",
-    branch="feature/auth",
-    base="main",
-    base_commit="1" * 40,
+    git=Lineage("feature/auth", "main", "1" * 40),
     checkout="/shop",
     worktree="/shop/trees/auth",
     created_at="2026-01-31T09:30:00Z",
@@ -28,7 +26,9 @@ AUTH = Record(
     slot=1,
     ready=True,
 )
-LOGIN = replace(AUTH, id="login", branch="feature/login", worktree="/shop/trees/login")
+LOGIN = replace(
+    AUTH, id="login", git=Lineage("feature/login", "main", "1" * 40), worktree="/shop/trees/login"
+)
 
 
 def box(
@@ -49,9 +49,9 @@ def world(*records: Record, containers: tuple[Container, ...] | None = (), **mor
         containers=containers,
         silent=None,
         services={one.id: () for one in records},
-        worktrees={one.worktree: one.branch for one in records},
+        worktrees={one.worktree: one.git.branch for one in records},
         present={one.worktree: True for one in records},
-        refs={f"refs/heads/{one.branch}": one.base_commit for one in records},
+        refs={f"refs/heads/{one.git.branch}": one.git.base_commit for one in records},
         busy=frozenset(),
     )
     return replace(found, **more)  # type: ignore[arg-type]
@@ -68,7 +68,9 @@ def test_nothing_happened_between_two_looks_at_the_same() -> None:
 
 def test_instances_appear_go_and_change_by_their_id() -> None:
     before = world(AUTH, LOGIN, containers=(box("auth"), box("login")))
-    third = replace(AUTH, id="cart", branch="feature/cart", worktree="/shop/trees/cart")
+    third = replace(
+        AUTH, id="cart", git=Lineage("feature/cart", "main", "1" * 40), worktree="/shop/trees/cart"
+    )
     after = world(third, AUTH, containers=(box("auth", "exited"), box("cart")))
     assert changes(before, after) == [
         Change("auth", RUNNING, STOPPED),

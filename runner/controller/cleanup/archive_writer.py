@@ -151,7 +151,7 @@ def _staged(operation: Operation, new: Path, at_risk: AtRisk) -> list[Place]:
 
 def _all_files(operation: Operation, new: Path) -> list[str]:
     """What may be uncommitted, where git cannot tell."""
-    index, head = new / "index", operation.git.branch(operation.record.branch)
+    index, head = new / "index", operation.git.branch(operation.record.git.branch)
     found = refs.all_files(operation.git, Path(operation.record.worktree), head, index)
     index.unlink()
     return found
@@ -183,7 +183,7 @@ def _ways_back(operation: Operation, prefix: str, at_risk: AtRisk, tar: Path | N
     for place in at_risk.places:
         kind = "branch" if place.commit else "tag"
         own = re.sub("^inside[-/](heads/)?", "", place.name).replace("/", "-")
-        wanted = record.branch if place.name == "head" else f"{record.id}-{own}"
+        wanted = record.git.branch if place.name == "head" else f"{record.id}-{own}"
         name = _free(operation, "refs/heads" if place.commit else "refs/tags", wanted, taken)
         commands.append(f"git {kind} {shell_word(name)} {shell_word(f'{prefix}/{place.name}')}")
     if tar:
@@ -199,7 +199,7 @@ def _ways_back(operation: Operation, prefix: str, at_risk: AtRisk, tar: Path | N
 def _up_again(operation: Operation, at_risk: AtRisk) -> str | None:
     """The command that makes a worktree with the commit that the files were changed from; None
     where the branch is checked out elsewhere."""
-    up, branch = f"treedock up {operation.record.id}", operation.record.branch
+    up, branch = f"treedock up {operation.record.id}", operation.record.git.branch
     if any(place.name == "head" for place in at_risk.places):
         return f"{up} --attach"  # the command before it makes the branch
     going = doomed_branch(operation)
@@ -213,12 +213,12 @@ def _commit_of(operation: Operation) -> str:
     git, record = operation.git, operation.record
     own = next((w for w in git.worktrees() if str(w.path) == record.worktree), None)
     commit = own and (own.detached or (own.branch and git.branch(own.branch)))
-    return commit or record.base_commit
+    return commit or record.git.base_commit
 
 
 def _free(operation: Operation, where: str, wanted: str, taken: set[str]) -> str:
     """`wanted`, or the first of its kind that git has no ref of, nor one below it."""
-    going = {f"refs/heads/{operation.record.branch}"} if doomed_branch(operation) else set()
+    going = {f"refs/heads/{operation.record.git.branch}"} if doomed_branch(operation) else set()
     names = itertools.chain([wanted], (f"{wanted}-{n}" for n in itertools.count(2)))
     free = (
         n for n in names if n not in taken and not operation.git.refs(f"{where}/{n}").keys() - going

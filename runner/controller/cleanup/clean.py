@@ -255,8 +255,8 @@ def _parts(operation: Operation) -> list[str]:
         parts.append(f"the snapshots of its database: {', '.join(named)}")
     if operation.git.owns(Path(record.worktree)):
         parts.append(f"worktree {record.worktree}")
-    if unsaved.goes_too(operation) and operation.git.branch(record.branch):
-        parts.append(f"branch {record.branch}")
+    if unsaved.goes_too(operation) and operation.git.branch(record.git.branch):
+        parts.append(f"branch {record.git.branch}")
     return [*parts, f"record {operation.records.folder(operation.id)}"]
 
 
@@ -289,7 +289,7 @@ def _remove(operation: Operation, kept: list[Archive]) -> None:
     for archive in kept:
         archives.keep_git(operation, archive)
     with operation.step("removing the worktree"), operation.repository_locked():
-        branch, holder = f"refs/heads/{record.branch}", unsaved.holder(operation)
+        branch, holder = f"refs/heads/{record.git.branch}", unsaved.holder(operation)
         refs = operation.git.refs(branch, operation.names.refs)
         if not unsaved.goes_too(operation):
             refs.pop(branch, None)
@@ -297,8 +297,8 @@ def _remove(operation: Operation, kept: list[Archive]) -> None:
         for folder in {record.worktree, str(operation.repository.here_of(record))}:
             if os.path.lexists(folder):
                 operation.warn(f"the folder {folder} stays: it is no worktree of this repository")
-        if holder and record.created_branch:
-            operation.warn(f"the branch {record.branch} stays: it is checked out in {holder}")
+        if holder and record.git.created_branch:
+            operation.warn(f"the branch {record.git.branch} stays: it is checked out in {holder}")
         keeping.drop(operation.git, refs)
     operation.records.remove(operation.id)
 

@@ -53,14 +53,16 @@ def _is_merged(operation: Operation) -> bool:
 
 def _has_landed(operation: Operation) -> bool:
     record, git = operation.record, operation.git
-    head, tips = git.branch(record.branch), unsaved.bases(operation)
+    head, tips = git.branch(record.git.branch), unsaved.bases(operation)
     if head is None or not any(git.is_integrated(head, tip) for tip in tips):
         return False
-    if (record.merge or {}).get("state") == "landed":
+    if record.has_landed:
         return True
     # What base held when it was last brought in is nobody's own work, and may be all there is.
-    brought_in = git.ref(operation.names.ref("base")) or record.base_commit
-    return not git.is_ancestor(head, brought_in) and not git.is_ancestor(head, record.base_commit)
+    brought_in = git.ref(operation.names.ref("base")) or record.git.base_commit
+    return not git.is_ancestor(head, brought_in) and not git.is_ancestor(
+        head, record.git.base_commit
+    )
 
 
 def _idle_seconds(operation: Operation) -> float:
@@ -68,7 +70,7 @@ def _idle_seconds(operation: Operation) -> float:
     try:
         record = operation.record
         ages = [age_seconds(at) for at in [record.created_at, *_times(operation)]]
-        head = operation.git.branch(record.branch)
+        head = operation.git.branch(record.git.branch)
         committed = [_since(refs.committed_at(operation.git, head))] if head else []
     except RunnerError as error:
         operation.say(sentences("stays:", error.message))

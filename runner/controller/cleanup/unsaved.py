@@ -50,7 +50,7 @@ def bring_out(operation: Operation) -> RunnerError | None:
     except Refused as error:
         return error
     begun = record.cleaning or not own_git(operation).folder.exists()
-    if begun and not git.refs(f"refs/heads/{record.branch}", operation.names.refs):
+    if begun and not git.refs(f"refs/heads/{record.git.branch}", operation.names.refs):
         return None  # a clean that was cut off had removed both, or there never was any
     try:
         sync(operation)
@@ -134,7 +134,7 @@ def _own(data: bytes) -> str:
 
 def places(operation: Operation, *, archive: str | None = None) -> list[Place]:
     """Where commits are that would become unreachable; the prefix `archive` holds some already."""
-    branch, prefix = f"refs/heads/{operation.record.branch}", operation.names.refs
+    branch, prefix = f"refs/heads/{operation.record.git.branch}", operation.names.refs
     known = {ref.name: ref for ref in refs.below(operation.git, prefix, branch)}
     head = known.pop(branch, None)
     doomed = head.id if head and goes_too(operation) else None
@@ -152,18 +152,18 @@ def places(operation: Operation, *, archive: str | None = None) -> list[Place]:
 def doomed_branch(operation: Operation) -> str | None:
     """The commit of the instance's branch, where that goes with it. A branch that was there
     before stays, and one that is checked out elsewhere."""
-    return operation.git.branch(operation.record.branch) if goes_too(operation) else None
+    return operation.git.branch(operation.record.git.branch) if goes_too(operation) else None
 
 
 def goes_too(operation: Operation) -> bool:
     """Whether the instance's branch, if there is one, goes with it."""
-    return operation.record.created_branch and holder(operation) is None
+    return operation.record.git.created_branch and holder(operation) is None
 
 
 def holder(operation: Operation) -> Path | None:
     """Another worktree in which the instance's branch is checked out."""
     record = operation.record
-    found = (w.path for w in operation.git.worktrees() if w.branch == record.branch)
+    found = (w.path for w in operation.git.worktrees() if w.branch == record.git.branch)
     return next((path for path in found if str(path) != record.worktree), None)
 
 
@@ -186,14 +186,14 @@ def require_on_branch(operation: Operation) -> None:
     before: the commits of inside then look like changes here."""
     record, git = operation.record, operation.git
     worktree = Path(record.worktree)
-    branch, ours = git.branch_in(worktree), git.branch(record.branch)
+    branch, ours = git.branch_in(worktree), git.branch(record.git.branch)
     there = git.head_of(worktree)
-    if branch != record.branch and ours and there != ours and git.is_ancestor(there, ours):
+    if branch != record.git.branch and ours and there != ours and git.is_ancestor(there, ours):
         raise Refused(
             f"{operation.id}: on this side {record.worktree} is on {branch or 'no branch'}, not on "
-            f"{record.branch}, so what was committed inside shows as changes.",
+            f"{record.git.branch}, so what was committed inside shows as changes.",
             hint=f"Put it back, the files stay: git -C {record.worktree} symbolic-ref HEAD "
-            f"refs/heads/{record.branch} && git -C {record.worktree} reset --quiet",
+            f"refs/heads/{record.git.branch} && git -C {record.worktree} reset --quiet",
         )
 
 
@@ -253,14 +253,14 @@ def require_merged(operation: Operation, found: list[Place], *, archive: str | N
     raise UnmergedCommits(
         f"{operation.id} has {count} that no other branch holds: "
         f"{listed(names, NAMED, count=total)}.",
-        hint=f"Merge or push {operation.record.branch}, or have them put aside: "
+        hint=f"Merge or push {operation.record.git.branch}, or have them put aside: "
         f"treedock clean {operation.id} --force-unmerged",
     )
 
 
 def bases(operation: Operation) -> list[str]:
     """Base here and base at its remote, as far as they exist: a squash merge may be in either."""
-    name, git = operation.record.base, operation.git
+    name, git = operation.record.git.base, operation.git
     going = _going(operation, is_doomed=goes_too(operation))
     here = [] if name in going else [f"refs/heads/{name}"]
     found = (git.ref(ref) for ref in [*here, f"refs/remotes/{git.tracking(name)}"])
@@ -296,10 +296,10 @@ def _candidates(
 
 def _going(operation: Operation, *, is_doomed: bool) -> list[str]:
     """Branches that are about to be deleted: they hold nothing for any other."""
-    own = [operation.record.branch] if is_doomed else []
+    own = [operation.record.git.branch] if is_doomed else []
     going = (r for r in operation.records.all() if r.cleaning or r.id in operation.together)
-    others = [record for record in going if record.created_branch and record.id != operation.id]
-    return own + [record.branch for record in others]
+    others = [record for record in going if record.git.created_branch and record.id != operation.id]
+    return own + [record.git.branch for record in others]
 
 
 def _is_integrated(operation: Operation, place: Place) -> bool:

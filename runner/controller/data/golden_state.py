@@ -134,8 +134,8 @@ def is_base(operation: ProjectOperation, database: Database) -> bool:
     """Whether the instance is at base's head, or at the newest of its first parents in which the
     reset reads the same, with nothing else in its files."""
     git, record = operation.git, operation.record
-    worktree, base, here = Path(record.worktree), operation.project.base, record.base_commit
-    if record.base != base or git.head_of(worktree) != here or git.dirty(worktree):
+    worktree, base, here = Path(record.worktree), operation.project.base, record.git.base_commit
+    if record.git.base != base or git.head_of(worktree) != here or git.dirty(worktree):
         return False
     heads = [head for head in git.heads(base) if head]
     read = inputs(operation, database)

@@ -118,19 +118,19 @@ def rules_mount(operation: Operation) -> Mount:
 
 def _make(operation: ProjectOperation, own: OwnGit, head: str | None) -> None:
     record, git = operation.record, operation.git
-    branch, base = f"refs/heads/{record.branch}", f"refs/heads/{record.base}"
-    there = f"refs/remotes/{git.tracking(record.base)}"
+    branch, base = f"refs/heads/{record.git.branch}", f"refs/heads/{record.git.base}"
+    there = f"refs/remotes/{git.tracking(record.git.base)}"
     own_refs = {kind: operation.names.ref(kind) for kind in ("base", "head")}
     known = git.refs(branch, base, there, *own_refs.values())
     head = head or known.get(branch)
-    base = git.newer(known.get(base), known.get(there))[0] or record.base_commit
+    base = git.newer(known.get(base), known.get(there))[0] or record.git.base_commit
     if head is None:
-        raise NotFound(f"{operation.id}: there is no branch {record.branch}.")
-    require_no_submodules(git, head, record.branch)
+        raise NotFound(f"{operation.id}: there is no branch {record.git.branch}.")
+    require_no_submodules(git, head, record.git.branch)
     with operation.repository_locked():
         wanted = {own_refs["base"]: base, own_refs["head"]: head}
         git.update_refs({name: (new, known.get(name)) for name, new in wanted.items()})
-    start = Start(record.branch, head, record.base, base)
+    start = Start(record.git.branch, head, record.git.base, base)
     places = Places(names.WORKSPACE, names.OBJECTS, names.RULES)
     for sentence in own.make(start, Path(record.worktree), places):
         operation.warn(sentence)

@@ -16,7 +16,7 @@ from runner.controller.project import Project, Repository
 from runner.controller.stream import Stream
 from runner.domain.instance.environment import without_loaders
 from runner.domain.instance.names import Names, is_throwaway
-from runner.domain.instance.record import Record
+from runner.domain.instance.record import Lineage, Record
 
 PROCESS_TIMEOUT = 3600.0  # seconds for one set-up step
 
@@ -87,9 +87,7 @@ def lay_out(operation: GateOperation, commit: str) -> None:
         Record(
             id=operation.id,
             project=project.name,
-            branch=project.base,
-            base=project.base,
-            base_commit=commit,
+            git=Lineage(project.base, project.base, commit),
             checkout=str(project.repository.checkout),
             worktree=str(worktree),
             created_at=now(),

@@ -14,7 +14,7 @@ from runner.controller.project import Project
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Created, Emit, Warned
 from runner.domain.instance.container import Container
-from runner.domain.instance.record import Record, lands_in
+from runner.domain.instance.record import Lineage, Record, lands_in
 from runner.domain.text import listed, sentences
 
 FETCH_TIMEOUT = 10.0  # seconds
@@ -72,9 +72,7 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
             Record(
                 id=wish.id,
                 project=project.name,
-                branch=branch,
-                base=base,
-                base_commit=existing or commit,
+                git=Lineage(branch, base, existing or commit, created_branch=not is_here),
                 checkout=str(project.repository.checkout),
                 worktree=str(worktree),
                 created_at=now(),
@@ -82,7 +80,6 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
                 slot=slot,
                 ranges=ranges_of(operation),
                 purpose=wish.purpose,
-                created_branch=not is_here,
             )
         )
         operation.tell(Created(branch, base, commit, slot, ports))
@@ -100,10 +97,10 @@ def ensure_worktree(operation: ProjectOperation) -> bool:
             _require_empty(operation, path)
             # Nobody else's: a program that an instance marks setuid would be one for them.
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            branch_there = operation.git.branch(record.branch) is not None
+            branch_there = operation.git.branch(record.git.branch) is not None
             with operation.step("adding the worktree"):
-                commit = None if branch_there else record.base_commit
-                operation.git.add_worktree(path, record.branch, commit)
+                commit = None if branch_there else record.git.base_commit
+                operation.git.add_worktree(path, record.git.branch, commit)
     if missing or not record.checked_out:
         _check_out(operation, path)
     elif not operation.git.is_checked_out(path):
@@ -174,9 +171,9 @@ def _require_same(operation: ProjectOperation, wish: Wish) -> None:
             f"A clean of {wish.id!r} was interrupted.",
             hint=f"Complete it with: treedock clean {wish.id}",
         )
-    if wish.base and wish.base not in (record.base, record.base_commit):
+    if wish.base and wish.base not in (record.git.base, record.git.base_commit):
         raise Refused(
-            f"The instance {wish.id!r} exists already and started from {record.base}.",
+            f"The instance {wish.id!r} exists already and started from {record.git.base}.",
             hint=f"Leave out --base, or start anew: treedock clean {wish.id}",
         )
     checkout = operation.project.repository.checkout

@@ -85,8 +85,8 @@ def _ready(operation: ProjectOperation, base: str) -> str | None:
         return None
     synced = sync(operation)
     record, git = operation.record, operation.git
-    begun = {record.base_commit, *git.refs(operation.names.ref("base")).values()}
-    said = (record.merge or {}).get("state") == "landed"
+    begun = {record.git.base_commit, *git.refs(operation.names.ref("base")).values()}
+    said = record.has_landed
     is_held = git.is_ancestor(synced.head, base)
     in_base = is_held and synced.head not in begun
     if in_base and (said or not git.is_on_main_line(synced.head, base)):
@@ -97,11 +97,11 @@ def _ready(operation: ProjectOperation, base: str) -> str | None:
             f"{operation.id}: a {inside.busy} is in progress inside.",
             hint=finish_hint(operation, inside.busy),
         )
-    if inside and inside.branch != record.branch:
+    if inside and inside.branch != record.git.branch:
         raise Refused(
             f"{operation.id}: {printable(inside.branch or 'no branch')} is checked out inside, not "
-            f"{record.branch}.",
-            hint=f"treedock exec {operation.id} -- git switch {record.branch}",
+            f"{record.git.branch}.",
+            hint=f"treedock exec {operation.id} -- git switch {record.git.branch}",
         )
     worktree = Path(record.worktree)
     dirty = git.dirty(worktree) if worktree.is_dir() else []
@@ -131,15 +131,15 @@ def _ready(operation: ProjectOperation, base: str) -> str | None:
 def is_going(operation: ProjectOperation) -> bool:
     """Whether it has landed, and a kill cut off its removal: its branch may be gone by now."""
     record = operation.record
-    return record.cleaning and (record.merge or {}).get("state") == "landed"
+    return record.cleaning and record.has_landed
 
 
 def _require_base_landed(
     operation: ProjectOperation, base: str, together: Container[str | None]
 ) -> None:
     """Merging must not land another instance's work that nobody asked for."""
-    other = operation.record.base
-    owner = next((r.id for r in operation.records.all() if r.branch == other), None)
+    other = operation.record.git.base
+    owner = next((r.id for r in operation.records.all() if r.git.branch == other), None)
     head = operation.git.branch(other) if owner else None
     if head is None or operation.git.is_ancestor(head, base):
         return
@@ -153,12 +153,12 @@ def _require_base_landed(
 def warn_of_more(operation: ProjectOperation, base: str, head: str) -> None:
     """What it started from may hold commits that the branch it is to land in lacks."""
     git, record = operation.git, operation.record
-    begun = (git.ref(operation.names.ref("base")), record.base_commit)
+    begun = (git.ref(operation.names.ref("base")), record.git.base_commit)
     known = next((commit for commit in begun if commit and git.is_ancestor(commit, head)), base)
     count = git.count(known, without=[base])
     if count:
         into = operation.project.base
-        operation.warn(f"it also brings {count} commits of {record.base} that {into} lacks")
+        operation.warn(f"it also brings {count} commits of {record.git.base} that {into} lacks")
 
 
 def ordered(
@@ -171,8 +171,8 @@ def ordered(
         order = recommended(project.repository.git, base, heads)
     else:
         order = list(heads)
-    branches = {r.branch: r.id for r in project.repository.records.all()}
-    bases = {r.id: branches.get(r.base) for r in project.repository.records.all()}
+    branches = {r.git.branch: r.id for r in project.repository.records.all()}
+    bases = {r.id: branches.get(r.git.base) for r in project.repository.records.all()}
     placed: list[str] = []
 
     def place(id_: str) -> None:

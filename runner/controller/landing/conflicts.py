@@ -117,15 +117,15 @@ def _look(operation: Operation, place: Rehearsal) -> _Looked:
             try:
                 synced = sync(operation)
             except RunnerError as problem:
-                head, error = operation.git.branch(operation.record.branch), problem
+                head, error = operation.git.branch(operation.record.git.branch), problem
                 elsewhere = False
             else:
                 head = synced.head
                 inside = synced.inside
-                elsewhere = inside is not None and inside.branch != operation.record.branch
+                elsewhere = inside is not None and inside.branch != operation.record.git.branch
             if elsewhere:
                 operation.warn(
-                    f"inside, HEAD is not on {operation.record.branch}; its files are left out"
+                    f"inside, HEAD is not on {operation.record.git.branch}; its files are left out"
                 )
             elif head and operation.record.checked_out and Path(operation.record.worktree).is_dir():
                 found = snapshot(place, Path(operation.record.worktree), head)

@@ -168,7 +168,8 @@ def _require_as_committed(operation: GateOperation, commit: str, after: str) -> 
     files = operation.git.dirty(Path(record.worktree))
     staged = operation.git.index_differs(Path(record.worktree), own.folder / "index")
     moved = (
-        inside.branch != record.branch or inside.refs.get(f"refs/heads/{record.branch}") != commit
+        inside.branch != record.git.branch
+        or inside.refs.get(f"refs/heads/{record.git.branch}") != commit
     )
     found = [*files, *(f"{path} (in the index)" for path in staged), *(["HEAD"] if moved else [])]
     if found:

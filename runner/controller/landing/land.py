@@ -10,6 +10,7 @@ from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import Refused
 from runner.domain.events import BaseMoved, Emit, Landed, Warned
+from runner.domain.instance.record import LastMerge
 
 
 def land(repository: Repository, landing: Landing, emit: Emit) -> None:
@@ -77,7 +78,7 @@ def _conclude(repository: Repository, landing: Landing, emit: Emit) -> None:
     for instance, commit in landing.heads.items():
         operation = Operation(repository, instance, emit)
         if operation.has_record():
-            operation.change(merge={"state": "landed", "commit": landing.candidate, "head": commit})
+            operation.change(merge=LastMerge("landed", commit, commit=landing.candidate))
             operation.tell(Landed(landing.run, landing.candidate, commit))
     run = Run(repository.records.root, landing.run)
     if (run.folder / "run.json").exists():

@@ -21,7 +21,7 @@ from runner.domain.errors import (
     RunnerError,
 )
 from runner.domain.events import Emit, NotMerged, Said
-from runner.domain.instance.record import check_id, lands_in
+from runner.domain.instance.record import LastMerge, check_id, lands_in
 from runner.domain.landing.outcomes import Merged, Outcome, State, Wanted
 from runner.domain.landing.queue import Aside
 from runner.domain.text import sentences
@@ -68,7 +68,7 @@ def _require_base(project: Project, base: str, ids: Sequence[str]) -> None:
     instance."""
     git, names = project.repository.git, " ".join(ids)
     records = project.repository.records.all()
-    owner = next((record for record in records if record.branch == base), None)
+    owner = next((record for record in records if record.git.branch == base), None)
     if owner:
         into, both = lands_in(owner, records), " ".join(dict.fromkeys([owner.id, *ids]))
         raise Refused(
@@ -223,8 +223,10 @@ def _written_down(
 ) -> Outcome:
     """The outcome on the instance's record, for `list` and `status`."""
     if not wanted.dry_run and outcome.state in ("conflict", "red", "red_together"):
-        state = "blocked" if outcome.state == "conflict" else "red"
-        details = {"message": outcome.message, "files": list(outcome.files), "log": outcome.log}
-        operation.change(merge={"state": state, "head": head, **details})
-        operation.tell(NotMerged(state, outcome.message))
+        found = LastMerge(
+            "blocked" if outcome.state == "conflict" else "red",
+            head, message=outcome.message, files=outcome.files, log=outcome.log,
+        )  # fmt: skip
+        operation.change(merge=found)
+        operation.tell(NotMerged(found.state, found.message))
     return outcome

@@ -52,7 +52,7 @@ def pr(
     """
     repository.record(instance)
     operation = Operation(repository, instance, emit)
-    remote = operation.git.remote_of(operation.record.branch) or REMOTE
+    remote = operation.git.remote_of(operation.record.git.branch) or REMOTE
     addresses = remotes.urls(operation.git, remote)
     if not addresses:
         raise Refused(
@@ -65,14 +65,14 @@ def pr(
     commits = _require_ahead(operation, base, commit)
     warn_of_flagged(operation, base, commit)
     tested = not no_gate and _tested(operation, base, commit)
-    with operation.step(f"pushing {record.branch} to {remote}"):
+    with operation.step(f"pushing {record.git.branch} to {remote}"):
         lfs.push(operation.git, remote, commit)
-        pushed = remotes.push(operation.git, remote, commit, record.branch)
-    operation.tell(Pushed(remote, record.branch, commit))
+        pushed = remotes.push(operation.git, remote, commit, record.git.branch)
+    operation.tell(Pushed(remote, record.git.branch, commit))
     forge = next(filter(None, map(github.forge_of, addresses)), None)
     request = Request(
-        branch=record.branch,
-        base=record.base,
+        branch=record.git.branch,
+        base=record.git.base,
         title=_title(title, record, commits),
         body=_text(body) if body is not None else _body(record, commits),
         labels=tuple(_text(label) for label in labels),
@@ -80,7 +80,8 @@ def pr(
     )
     url, exists, created = _request(operation, forge, request)
     return Opened(
-        record.id, record.branch, record.base, commit, pushed, url, exists=exists, created=created,
+        record.id, record.git.branch, record.git.base, commit, pushed, url,
+        exists=exists, created=created,
         tested=tested,
     )  # fmt: skip
 
@@ -91,7 +92,7 @@ def _tested(operation: Operation, base: str, commit: str) -> bool:
     from runner.controller.landing import gates, queue
     from runner.controller.project import open_project
 
-    project = queue.at_base(open_project(operation.repository).on(operation.record.base), base)
+    project = queue.at_base(open_project(operation.repository).on(operation.record.git.base), base)
     wanted = gates.gates_of(project, ())
     if not wanted:
         return False
@@ -99,16 +100,17 @@ def _tested(operation: Operation, base: str, commit: str) -> bool:
     merged = merge_trees(operation.git, base, commit, base)
     if merged.tree is None:
         raise MergeConflict(
-            f"{operation.id} conflicts with {operation.record.base} in: {listed(merged.files)}.",
+            f"{operation.id} conflicts with {operation.record.git.base} in: "
+            f"{listed(merged.files)}.",
             hint=f"Resolve it inside: treedock update {operation.id}; or {push_anyway}",
         )
     candidate = operation.git.commit_tree(
-        merged.tree, [base, commit], f"Merge {operation.record.branch}\n"
+        merged.tree, [base, commit], f"Merge {operation.record.git.branch}\n"
     )
     name = f"pr-{secrets.token_hex(3)}"
     log = Run(operation.records.root, name).log(name)
     with (
-        operation.step(f"testing it, merged into {operation.record.base}"),
+        operation.step(f"testing it, merged into {operation.record.git.base}"),
         space_watched(project, operation.emit),
     ):
         verdict = gates.run_gates(
@@ -118,7 +120,7 @@ def _tested(operation: Operation, base: str, commit: str) -> bool:
     if not verdict.green:
         raise CommandFailed(
             sentences(
-                f"{operation.id} is red, merged into {operation.record.base}.", verdict.message
+                f"{operation.id} is red, merged into {operation.record.git.base}.", verdict.message
             ),
             hint=f"The logs: {log}; {push_anyway}",
         )
@@ -129,8 +131,8 @@ def _require_ahead(operation: Operation, base: str, commit: str) -> list[Commit]
     found = diffs.commits(operation.git, base, commit)
     if not found:
         raise Refused(
-            f"{operation.id} has no commit that {operation.record.base} lacks: there is nothing "
-            "to push.",
+            f"{operation.id} has no commit that {operation.record.git.base} lacks: there is "
+            "nothing to push.",
             hint="Commit something inside first; what is uncommitted: treedock review "
             f"{operation.id}",
         )
@@ -168,7 +170,7 @@ def _title(given: str | None, record: Record, commits: list[Commit]) -> str:
     """The purpose's first line, else the subject of the oldest commit."""
     wanted = [given, *(record.purpose or "").splitlines(), commits[-1].subject]
     lines = (" ".join(_CONTROL.sub(" ", line or "").split()) for line in wanted)
-    line = next((line for line in map(_encodable, lines) if line), record.branch)
+    line = next((line for line in map(_encodable, lines) if line), record.git.branch)
     return line if given or len(line) <= TITLE else f"{line[: TITLE - 1].rstrip()}…"
 
 

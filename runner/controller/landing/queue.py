@@ -176,7 +176,7 @@ class Queue:
 
     def _message(self, id_: str) -> str:
         record = self.project.repository.record(id_)
-        subject = self.wanted.message or f"Merge {record.branch} ({id_})"
+        subject = self.wanted.message or f"Merge {record.git.branch} ({id_})"
         purpose = " ".join((record.purpose or "").split())
         return f"{subject}\n\nImplements: {purpose}\n" if purpose else f"{subject}\n"
 

@@ -28,8 +28,8 @@ def all_retired(
             return replace(outcome, notes=(sentences(f"{outcome.id} stays:", str(error), way_out),))
 
     records = [operation.record for operation in operations.values()]
-    begun_from = {record.base for record in records}
-    parents = {record.id for record in records if record.branch in begun_from}
+    begun_from = {record.git.base for record in records}
+    parents = {record.id for record in records if record.git.branch in begun_from}
     landed = [outcome for outcome in outcomes if outcome.state == "landed"]
     free = [outcome for outcome in landed if outcome.id not in parents]
     last_first = [outcome for outcome in reversed(landed) if outcome.id in parents]
@@ -50,20 +50,24 @@ def _retired(operation: ProjectOperation, outcome: Outcome, base: str, *, push: 
     except RunnerError as error:
         return replace(outcome, notes=(sentences(f"{operation.id} stays:", error.message),))
     base_head = operation.git.branch(base) or head
-    elsewhere = inside and (inside.busy or inside.branch != record.branch)
+    elsewhere = inside and (inside.busy or inside.branch != record.git.branch)
     if dirty or elsewhere or not operation.git.is_ancestor(head, base_head):
         said = f"{operation.id} stays: it has changed while its commit was tested and landed"
         return replace(outcome, notes=(said,))
     notes = []
     leaning = [
-        r for r in operation.records.all() if r.base == record.branch and r.id != operation.id
+        r
+        for r in operation.records.all()
+        if r.git.base == record.git.branch and r.id != operation.id
     ]
     for other in leaning:
         following = ProjectOperation(operation.project, other.id, operation.emit)
-        following.change(base=base, leans_on=record.branch)
+        lineage = replace(following.reread().git, base=base)
+        following.change(git=lineage, leans_on=record.git.branch)
         notes.append(f"{other.id} started from it; bring it up to date: treedock update {other.id}")
     if leaning:
-        operation.change(created_branch=False)  # the branch stays until they are
+        stays = replace(record.git, created_branch=False)  # until they are
+        operation.change(git=stays)
     elif push:
         notes += _delete_remote_branch(operation, head)
     release_parent_branch(operation, base_head)
@@ -85,7 +89,7 @@ def _delete_remote_branch(operation: ProjectOperation, head: str) -> list[str]:
     """Delete the branch at its remote if it is where ours is."""
     from runner.adapters.git import remotes
 
-    branch = operation.record.branch
+    branch = operation.record.git.branch
     remote = operation.git.remote_of(branch)
     if remote is None or operation.git.heads(branch)[1] is None:
         return []

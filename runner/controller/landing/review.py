@@ -29,15 +29,17 @@ def review(repository: Repository, instance: str, emit: Emit, *, patches: bool =
     git, record = repository.git, operation.record
     fork = git.fork_point(base, head)
     if fork is None:
-        operation.warn(f"{record.branch} and {record.base} share no history; all of it is shown")
+        operation.warn(
+            f"{record.git.branch} and {record.git.base} share no history; all of it is shown"
+        )
     start = fork or diffs.empty_tree(git)
     ahead, behind = git.ahead_behind(head, base)
     files = diffs.changes(git, start, head)
     uncommitted = _uncommitted(operation, patches=patches)
     return Review(
         id=record.id,
-        branch=record.branch,
-        base=record.base,
+        branch=record.git.branch,
+        base=record.git.base,
         base_commit=base,
         head=head,
         fork=fork,
@@ -54,13 +56,13 @@ def review(repository: Repository, instance: str, emit: Emit, *, patches: bool =
 
 def base_commit(operation: Operation) -> str:
     """Today's commit of the record's base. Raises NotFound where that branch is gone."""
-    found = operation.git.newest(operation.record.base)[0]
+    found = operation.git.newest(operation.record.git.base)[0]
     if found is None:
         raise NotFound(
-            f"{operation.id} started from {operation.record.base}, and there is no such branch "
+            f"{operation.id} started from {operation.record.git.base}, and there is no such branch "
             "any more.",
-            hint=f"Make it again: git branch {operation.record.base} "
-            f"{operation.record.base_commit[:10]}",
+            hint=f"Make it again: git branch {operation.record.git.base} "
+            f"{operation.record.git.base_commit[:10]}",
         )
     return found
 
@@ -102,7 +104,7 @@ def _newest_head(operation: Operation) -> tuple[str, bool]:
         with operation.locked():
             synced = sync(operation)
     except Unavailable as error:
-        known = operation.git.branch(operation.record.branch)
+        known = operation.git.branch(operation.record.git.branch)
         if known is None:
             raise
         missing = "what was committed inside since the last sync is not here:"
@@ -116,7 +118,7 @@ def _say_what_lies_elsewhere(operation: Operation, synced: Looked) -> None:
     inside = synced.inside
     if inside is None:
         return
-    if inside.branch != operation.record.branch:
+    if inside.branch != operation.record.git.branch:
         where = inside.branch or f"no branch, at {(inside.detached or '?')[:10]}"
         operation.warn(f"inside, HEAD is on {where}; what is committed there is not in this review")
     if inside.busy:

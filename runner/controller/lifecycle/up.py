@@ -128,7 +128,7 @@ def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
     """Who starts from the branch of another instance gets what was committed in that one."""
     wanted = {wish.base for wish in new if wish.base}
     for record in project.repository.records.all() if wanted else ():
-        if record.branch in wanted:
+        if record.git.branch in wanted:
             other = ProjectOperation(project, record.id, emit)
             with other.locked():
                 try:

@@ -77,13 +77,13 @@ def status(project: Project, ids: list[str], emit: Emit) -> list[View]:
         return []
     base = project.base
     records = [one for id_, one in world.records.items() if not ids or id_ in ids]
-    tips = {name: repository.git.newest(name)[0] for name in {r.base for r in records}}
+    tips = {name: repository.git.newest(name)[0] for name in {r.git.base for r in records}}
     engine = project.config.database.engine if project.config.database else None
 
     def look(record: Record) -> View:
         container = world.container(record.id)
         seen = world.view(record.id, database=engine)
-        seen = _ask_git(repository, record, seen, world, tips.get(record.base) or base)
+        seen = _ask_git(repository, record, seen, world, tips.get(record.git.base) or base)
         seen = replace(
             seen,
             here=record.id == repository.here,
@@ -174,7 +174,7 @@ def _look_inside(operation: Operation, head: str, seen: View) -> View:
     except RunnerError as error:
         failure = Failure(error.code, error.message, error.hint)
         return replace(seen, error=seen.error or failure)
-    theirs = inside.refs.get(f"refs/heads/{operation.record.branch}", last)
+    theirs = inside.refs.get(f"refs/heads/{operation.record.git.branch}", last)
     side: Unsynced | None = None
     if theirs != head:
         both = last not in (theirs, head)

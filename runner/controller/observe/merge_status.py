@@ -25,9 +25,9 @@ def standings(git: Git, records: Sequence[Record]) -> dict[str, Standing]:
     by_base: dict[str, dict[str, str]] = {}
     found: dict[str, Standing] = {}
     for record in records:
-        head = heads.get(f"refs/heads/{record.branch}")
-        base = _base(git, heads, record.base)
-        begun = record.base_commit if record.created_branch else base
+        head = heads.get(f"refs/heads/{record.git.branch}")
+        base = _base(git, heads, record.git.base)
+        begun = record.git.base_commit if record.git.created_branch else base
         if head and base and head != begun:
             by_base.setdefault(base, {})[record.id] = head
         elif head:

@@ -82,7 +82,7 @@ def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO) -> i
     folders = [f"{names.GIT}/objects", names.OBJECTS]
     folders += [other.target for other in own_git(operation).alternates(names.OBJECTS)]
     script = ["sh", "-c", _APART, "treedock", *folders, "--", *argv]
-    sha256 = len(operation.record.base_commit) == 64
+    sha256 = len(operation.record.git.base_commit) == 64
     env = {"GIT_DEFAULT_HASH": "sha256" if sha256 else "sha1"}
     command = Exec(script, env, timeout=APART_TIMEOUT)
     said = Capped()

@@ -65,11 +65,11 @@ def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False)
     and RunnerError of engine and git.
     """
     require_cover(operation)
-    here = operation.git.refs(f"refs/heads/{operation.record.branch}", operation.names.refs)
-    ours = here.get(f"refs/heads/{operation.record.branch}")
+    here = operation.git.refs(f"refs/heads/{operation.record.git.branch}", operation.names.refs)
+    ours = here.get(f"refs/heads/{operation.record.git.branch}")
     if ours is None:
         raise NotFound(
-            f"{operation.id}: there is no branch {operation.record.branch} any more.",
+            f"{operation.id}: there is no branch {operation.record.git.branch} any more.",
             hint=f"The last commit that was synced: {here.get(operation.names.ref('head'), '?')}",
         )
     quarantine.clear(_quarantine(operation))
@@ -80,18 +80,18 @@ def sync(operation: Operation, *, prefer: Side | None = None, now: bool = False)
     if not operation.apart:
         _hand_in(operation)
     inside = own.look()
-    theirs = inside.refs.get(f"refs/heads/{operation.record.branch}", last)
+    theirs = inside.refs.get(f"refs/heads/{operation.record.git.branch}", last)
     moved = _who_moved(operation, last, ours, theirs, prefer)
     changes = _changes(operation, inside, here)
     if moved == "inside":
-        changes[f"refs/heads/{operation.record.branch}"] = (theirs, ours)
+        changes[f"refs/heads/{operation.record.git.branch}"] = (theirs, ours)
         changes[operation.names.ref("head")] = (theirs, last)
     elif theirs not in {ours, last, *here.values()}:  # given up for what was committed here
         changes[_was(operation, here, 0)] = (theirs, None)
     if changes:
         _bring_out(operation, here, changes)
-    said, head = operation.record.merge or {}, theirs if moved == "inside" else ours
-    if moved and said.get("state") in ("blocked", "red") and said.get("head") != head:
+    said, head = operation.record.merge, theirs if moved == "inside" else ours
+    if moved and said and said.state != "landed" and said.head != head:
         operation.change(merge=None)  # that was about another commit
     if moved == "inside":
         operation.tell(events.Synced("host", theirs, ours))
@@ -124,7 +124,7 @@ def _who_moved(
     if theirs == last or prefer:
         return prefer or "host"
     raise BothMoved(
-        f"{operation.id}: {operation.record.branch} has moved on both sides, inside to "
+        f"{operation.id}: {operation.record.git.branch} has moved on both sides, inside to "
         f"{theirs[:10]} and "
         f"here to {ours[:10]}.",
         hint=f"Keep one; the other stays as a ref: treedock sync {operation.id} --keep inside "
@@ -134,7 +134,7 @@ def _who_moved(
 
 def _changes(operation: Operation, inside: Inside, here: Mapping[str, str]) -> Changes:
     """What has to change of the refs that mirror the inside, except its own branch."""
-    own = f"refs/heads/{operation.record.branch}"
+    own = f"refs/heads/{operation.record.git.branch}"
     wanted = {
         operation.names.ref(f"inside/{name.removeprefix('refs/')}"): commit
         for name, commit in inside.refs.items()
@@ -166,7 +166,7 @@ def _bring_out(operation: Operation, here: Mapping[str, str], changes: Changes) 
     elif unknown:
         with _named(operation):
             quarantine.require_sound(operation.git, unknown, known, _limit(operation))
-    new, old = changes.get(f"refs/heads/{operation.record.branch}", (None, None))
+    new, old = changes.get(f"refs/heads/{operation.record.git.branch}", (None, None))
     grown = bool(new and old) and _has_grown(operation, str(old), str(new))
     if new and old and not grown:
         _require_no_rewrite_of_base(operation, old, new)
@@ -243,24 +243,25 @@ def _has_grown(operation: Operation, old: str, new: str) -> bool:
         return operation.git.is_ancestor(old, new)
     except GitFailed as error:
         raise Refused(
-            f"{operation.id}: inside, {operation.record.branch} is at {new[:10]}, which is no "
+            f"{operation.id}: inside, {operation.record.git.branch} is at {new[:10]}, which is no "
             "commit.",
-            hint=f"Put it back inside: git update-ref refs/heads/{operation.record.branch} "
+            hint=f"Put it back inside: git update-ref refs/heads/{operation.record.git.branch} "
             f"{old[:10]}",
         ) from error
 
 
 def _require_no_rewrite_of_base(operation: Operation, old: str, new: str) -> None:
     """Commits that base holds already cannot be taken out of the branch again."""
-    base = operation.git.newest(operation.record.base)[0]
+    base = operation.git.newest(operation.record.git.base)[0]
     if base is None:
         return
     if operation.git.count(old, without=[new]) != operation.git.count(old, without=[new, base]):
         raise Refused(
-            f"{operation.id}: inside, {operation.record.branch} was rewritten at {new[:10]}, and "
+            f"{operation.id}: inside, {operation.record.git.branch} was rewritten at "
+            f"{new[:10]}, and "
             "commits "
-            f"that {operation.record.base} holds already are gone from it.",
-            hint=f"Inside, bring them back with: git rebase origin/{operation.record.base}; or "
+            f"that {operation.record.git.base} holds already are gone from it.",
+            hint=f"Inside, bring them back with: git rebase origin/{operation.record.git.base}; or "
             "give "
             f"the rewriting up: git reset --soft {old[:10]}",
         )
@@ -291,7 +292,7 @@ def _was(operation: Operation, here: Mapping[str, str], n: int) -> str:
 def _index_moved(operation: Operation, old: str | None, new: str | None) -> Iterator[None]:
     """The index here follows the branch: first, so that a kill in between is mended by the next
     sync, and back again where the branch then does not move. Raises Refused."""
-    worktree, branch = Path(operation.record.worktree), operation.record.branch
+    worktree, branch = Path(operation.record.worktree), operation.record.git.branch
     if not (old and new and worktree.is_dir()):
         yield
         return
@@ -324,7 +325,7 @@ def _take_in(
             "cannot go in.",
             hint=finish_hint(operation, inside.busy),
         )
-    argv = ["sh", "-c", _TAKE_IN, "treedock", operation.record.branch, theirs, ours]
+    argv = ["sh", "-c", _TAKE_IN, "treedock", operation.record.git.branch, theirs, ours]
     code = run_git(operation, argv, check=False)
     if code:
         why = {3: "another branch is checked out inside", 4: "changes are staged inside"}

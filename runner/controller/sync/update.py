@@ -40,19 +40,19 @@ def update(operation: Operation, how: How) -> Updated:
         _require_idle(operation)
         base = _todays_base(operation)
         record = operation.record
-        script = ["sh", "-c", _START[how], "treedock", record.base, base, record.branch]
-        with operation.step(f"{how} of {record.base} inside"), _base_kept(operation, base):
+        script = ["sh", "-c", _START[how], "treedock", record.git.base, base, record.git.branch]
+        with operation.step(f"{how} of {record.git.base} inside"), _base_kept(operation, base):
             code = run_git(operation, script, check=False)
         _require_done(operation, code, how)
         after = sync(operation)
         release_parent_branch(operation, base)
-        return Updated(operation.id, record.base, base, after.head, after.head != before.head)
+        return Updated(operation.id, record.git.base, base, after.head, after.head != before.head)
 
 
 def go_on(operation: Operation, go: Go) -> Updated:
     """Continue or abort what `update` left in progress. Raises Refused where nothing is."""
     with operation.locked():
-        before = operation.git.branch(operation.record.branch)
+        before = operation.git.branch(operation.record.git.branch)
         busy = own_git(operation).look().busy
         if busy not in ("merge", "rebase"):
             ended = sync(operation)  # somebody may have committed inside, as git tells them to
@@ -61,7 +61,7 @@ def go_on(operation: Operation, go: Go) -> Updated:
                 raise Refused(f"{operation.id}: no update is in progress.", hint=hint)
             base = operation.git.ref(operation.names.ref("base")) or ""
             release_parent_branch(operation, base)
-            return Updated(operation.id, operation.record.base, base, ended.head, changed=True)
+            return Updated(operation.id, operation.record.git.base, base, ended.head, changed=True)
         if go == "abort":
             _require_not_moved_here(operation, busy)
         code = run_git(operation, ["git", busy, f"--{go}"], check=False)
@@ -70,13 +70,15 @@ def go_on(operation: Operation, go: Go) -> Updated:
         base = operation.git.ref(operation.names.ref("base")) or ""
         if go == "continue":
             release_parent_branch(operation, base)
-        return Updated(operation.id, operation.record.base, base, after.head, after.head != before)
+        return Updated(
+            operation.id, operation.record.git.base, base, after.head, after.head != before
+        )
 
 
 def _require_not_moved_here(operation: Operation, busy: str) -> None:
     """git inside would put the files back to before what was committed on the host."""
     synced = operation.git.ref(operation.names.ref("head"))
-    head = operation.git.branch(operation.record.branch)
+    head = operation.git.branch(operation.record.git.branch)
     if synced and head != synced:
         raise Refused(
             f"{operation.id}: {str(head)[:10]} was committed on this side while a {busy} is in "
@@ -104,7 +106,7 @@ def _require_idle(operation: Operation) -> None:
 
 
 def _todays_base(operation: Operation) -> str:
-    name = operation.record.base
+    name = operation.record.git.base
     if operation.git.remote_of(name) and operation.git.heads(name)[1]:
         try:
             operation.git.fetch(name, FETCH_TIMEOUT)
@@ -129,7 +131,9 @@ def _base_kept(operation: Operation, base: str) -> Iterator[None]:
     with operation.repository_locked():
         operation.git.update_refs({next_: (base, operation.git.refs(next_).get(next_))})
     yield
-    leans_on = own_git(operation).look().refs.get(f"refs/remotes/origin/{operation.record.base}")
+    leans_on = (
+        own_git(operation).look().refs.get(f"refs/remotes/origin/{operation.record.git.base}")
+    )
     with operation.repository_locked():
         kept = operation.git.refs(now, next_)
         moved = {now: (base, kept.get(now))} if leans_on == base else {}
@@ -144,7 +148,9 @@ def release_parent_branch(operation: Operation, base: str) -> None:
     operation.change(leans_on=None)
     with operation.repository_locked():
         head = operation.git.branch(branch)
-        wanted = any(branch in (r.leans_on, r.branch, r.base) for r in operation.records.all())
+        wanted = any(
+            branch in (r.leans_on, r.git.branch, r.git.base) for r in operation.records.all()
+        )
         if head and not wanted and operation.git.is_ancestor(head, base):
             operation.git.delete_branch(branch, head)
 
@@ -166,8 +172,9 @@ def _require_done(operation: Operation, code: int, how: How) -> None:
         )
     if code == 62:
         raise Refused(
-            f"{operation.id}: another branch than {operation.record.branch} is checked out inside.",
-            hint=f"treedock exec {operation.id} -- git switch {operation.record.branch}",
+            f"{operation.id}: another branch than {operation.record.git.branch} is checked "
+            "out inside.",
+            hint=f"treedock exec {operation.id} -- git switch {operation.record.git.branch}",
         )
     if code:
         raise Refused(

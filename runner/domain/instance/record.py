@@ -42,11 +42,34 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class LastMerge:
+    """What the last `merge` found: `head` is the commit of the branch that it was about, `commit`
+    the candidate that landed, `log` the folder of what its gates printed."""
+
+    state: Literal["blocked", "red", "landed"]
+    head: str | None
+    commit: str | None = None
+    message: str = ""
+    files: tuple[str, ...] = ()
+    log: str | None = None
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The branch of an instance and where it began. `created_branch` is false for an attached
+    branch, which `clean` therefore leaves alone."""
+
+    branch: str
+    base: str
+    base_commit: str
+    created_branch: bool = True
+
+
+@dataclass(frozen=True)
 class Record(Document):
     """What the world cannot tell about an instance; kept as record.json.
 
     `checked_out` says that the files were written once: never again, there may be work in them.
-    `created_branch` is false for an attached branch, which `clean` therefore leaves alone.
     `setup_done` holds the keys of the set-up steps that ended well, in order; `reset_key` that of
     the reset that did; `services` and `sidecars` those of each definition when it was started.
     `error` is what the last `up` ended with; `ready` says it ended well. `cleaning` says that a
@@ -55,9 +78,7 @@ class Record(Document):
 
     id: str
     project: str
-    branch: str
-    base: str
-    base_commit: str
+    git: Lineage
     checkout: str
     worktree: str
     created_at: str
@@ -67,7 +88,6 @@ class Record(Document):
     ranges: dict[str, str] = field(default_factory=dict)
     """The port ranges that its ports were chosen by: '9100-9114' by name."""
     purpose: str | None = None
-    created_branch: bool = True
     checked_out: bool = False
     setup_done: tuple[str, ...] = ()
     verified: str | None = None
@@ -96,8 +116,7 @@ class Record(Document):
     """A landed branch of another instance that it started from; kept until it is updated."""
     sidecar_ports: tuple[str, ...] = ()
     """Names of ports at which a sidecar is published: no browser opens these."""
-    merge: dict[str, Any] | None = None
-    """What the last `merge` found: its `state` (blocked, red, landed) and the details of that."""
+    merge: LastMerge | None = None
     mounts: dict[str, str] = field(default_factory=dict)
     """Volumes by the folder of the worktree that they are mounted at, for its life."""
     lowers: dict[str, str] = field(default_factory=dict)
@@ -109,14 +128,19 @@ class Record(Document):
     supplied: tuple[str, ...] = ()
     """Keys of set-up steps that need not run, because a snapshot has what they make."""
 
+    @property
+    def has_landed(self) -> bool:
+        """Whether the last `merge` brought it into base."""
+        return self.merge is not None and self.merge.state == "landed"
+
     def doubt(self) -> str:
         """What about it cannot be, whatever types its fields have; empty where all can."""
         for name in ("checkout", "worktree"):
             if not getattr(self, name).startswith("/"):
                 return f"{name} is no absolute path"
         for name in ("branch", "base"):
-            if not _BRANCH.fullmatch(getattr(self, name)):
-                return f"{name} is no name of a branch"
+            if not _BRANCH.fullmatch(getattr(self.git, name)):
+                return f"git.{name} is no name of a branch"
         if self.archive is not None and "/" in self.archive:
             return "archive is no name"
         paths = (*self.copied, *self.mounts)
@@ -130,8 +154,8 @@ class Record(Document):
 def lands_in(record: Record, records: Sequence[Record]) -> str:
     """The branch that an instance lands in: the one it started from, or where that is the branch
     of another instance the one which that lands in."""
-    started_from = {one.branch: one.base for one in records}
-    base, seen = record.base, {record.branch}
+    started_from = {one.git.branch: one.git.base for one in records}
+    base, seen = record.git.base, {record.git.branch}
     while base in started_from and base not in seen:
         seen.add(base)
         base = started_from[base]
@@ -191,7 +215,7 @@ class View:
     """The operation of git's that is in progress inside, such as 'rebase'."""
     error: Failure | None = None
     missing: list[str] = field(default_factory=list)
-    merge: dict[str, Any] | None = None
+    merge: LastMerge | None = None
     conflict: bool | None = None
     """Whether merging it into base now would conflict."""
     integrated: bool | None = None

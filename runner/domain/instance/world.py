@@ -76,7 +76,7 @@ class World:
 
     def head(self, instance: str) -> str | None:
         """The commit that an instance's branch is at on this side."""
-        return self.refs.get(f"refs/heads/{self.records[instance].branch}")
+        return self.refs.get(f"refs/heads/{self.records[instance].git.branch}")
 
     def view(self, instance: str, *, database: str | None = None) -> View:
         """What record, engine and processes say of an instance; without what only git can tell."""
@@ -182,8 +182,8 @@ def view(
     urls = urls_of({n: p for n, p in record.ports.items() if n not in record.sidecar_ports})
     return View(
         id=record.id,
-        branch=record.branch,
-        base=record.base,
+        branch=record.git.branch,
+        base=record.git.base,
         worktree=record.worktree,
         state=state_of(
             container.status if container else "absent",
