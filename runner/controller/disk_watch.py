@@ -4,7 +4,6 @@ the instance that fills an almost full disk is paused."""
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.engine import cgroups
@@ -15,6 +14,7 @@ from runner.controller.project import Project
 from runner.controller.world import observe
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Warned
+from runner.domain.frozen import dataclass
 from runner.domain.instance.names import is_throwaway
 from runner.domain.instance.world import World
 

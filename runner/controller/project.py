@@ -4,7 +4,7 @@ import difflib
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,7 @@ from runner.adapters.store import identity, locks
 from runner.adapters.store.records import Records
 from runner.adapters.store.snapshots import Snapshots
 from runner.domain.errors import ConfigError, Damaged, NotFound, Refused, RunnerError
+from runner.domain.frozen import dataclass
 from runner.domain.instance.container import LABEL_REPOSITORY
 from runner.domain.instance.names import Names
 from runner.domain.instance.record import Record, check_id

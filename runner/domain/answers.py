@@ -12,10 +12,11 @@ JSON Schema of all of them.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from runner.domain.errors import RunnerError, error_of
+from runner.domain.frozen import dataclass
 
 SCHEMA_VERSION = 1
 

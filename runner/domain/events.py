@@ -12,8 +12,10 @@ a merge also in the events.jsonl of its run.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Protocol
+
+from runner.domain.frozen import dataclass
 
 
 @dataclass(frozen=True)

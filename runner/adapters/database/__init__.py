@@ -5,7 +5,6 @@ of the shape below.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
@@ -15,6 +14,7 @@ from runner.adapters.failpoints import step
 from runner.domain.config.project import Config
 from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import CommandFailed
+from runner.domain.frozen import dataclass
 from runner.domain.instance.container import WORKSPACE
 from runner.domain.text import with_last_lines
 

@@ -4,8 +4,9 @@ Cheap enough for `status` of twenty instances. Where the files are not readable 
 a remote engine) everything is unknown.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from runner.domain.frozen import dataclass
 
 _ROOT = Path("/sys/fs/cgroup")
 # cgroup v1 and v2, each with the cgroupfs and the systemd driver of the engine.

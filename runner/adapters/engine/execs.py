@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from socket import SHUT_RDWR, socket
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -19,6 +19,7 @@ from runner.adapters.engine.ending import MARK, end_marked, new_mark
 from runner.adapters.engine.protocol import HINT, NO_COMMAND, Exec, Finished, not_started
 from runner.adapters.failpoints import step
 from runner.domain.errors import EngineFailed, EngineUnavailable
+from runner.domain.frozen import dataclass
 
 EXEC_TIMEOUT = 10.0  # seconds, and
 EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile

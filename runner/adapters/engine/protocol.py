@@ -5,11 +5,12 @@ holds both to the same behaviour. This module imports nothing heavy.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from runner.domain.errors import Refused
+from runner.domain.frozen import dataclass
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Container, ContainerSpec
 from runner.domain.instance.record import ContainerStatus

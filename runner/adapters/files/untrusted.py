@@ -13,10 +13,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
+
+from runner.domain.frozen import dataclass
 
 BOUND = 64 * 2**10  # bytes of one file
 NAMES = 100  # of one folder

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +23,7 @@ from runner.adapters.git.process import (
 )
 from runner.adapters.git.ref_files import Odd, RefFiles
 from runner.domain.errors import Refused
+from runner.domain.frozen import dataclass
 from runner.domain.git.drivers import is_steady, program_of
 from runner.domain.text import printable
 

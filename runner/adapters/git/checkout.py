@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +13,7 @@ from runner.adapters.git import status
 from runner.adapters.git.access import Access, entries
 from runner.adapters.git.process import LOOK_TIMEOUT, failed, safe_flags, spawn
 from runner.domain.errors import GitFailed, Refused
+from runner.domain.frozen import dataclass
 from runner.domain.git.drivers import program_of
 from runner.domain.git.hooks import Hooks
 

@@ -9,13 +9,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk, untrusted
 from runner.adapters.git.repository import Git
 from runner.domain.errors import ConfigError, Refused
+from runner.domain.frozen import dataclass
 
 MAX_REFS = 2000
 REFS = 16 * 2**20  # bytes of packed refs or a reflog: MAX_REFS lines of 1 KiB, and peeled tags

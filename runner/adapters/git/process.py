@@ -10,7 +10,6 @@ import re
 import signal
 import stat
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +17,7 @@ from runner.adapters import cancellation
 from runner.adapters.files import untrusted
 from runner.adapters.store import locks
 from runner.domain.errors import GitFailed, NotFound, Refused
+from runner.domain.frozen import dataclass
 from runner.domain.text import shell_word, with_words
 
 TIMEOUT = 600  # seconds; a checkout of a very large repository on a slow disk

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,7 @@ from runner.adapters.files import disk
 from runner.adapters.git.process import Bounds
 from runner.adapters.git.repository import Git
 from runner.domain.errors import GitFailed, Refused
+from runner.domain.frozen import dataclass
 from runner.domain.text import with_words
 
 # Linux takes 4,096 bytes for a path and 255 for a part of one; the worktree's own is before it.

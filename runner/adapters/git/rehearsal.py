@@ -11,7 +11,6 @@ import tempfile
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1, sha256
 from pathlib import Path
@@ -21,6 +20,7 @@ from runner.adapters.files import disk
 from runner.adapters.git.process import failed, quoted_path, safe_flags, spawn
 from runner.adapters.git.repository import Git, Merged
 from runner.domain.errors import GitFailed
+from runner.domain.frozen import dataclass
 
 TIMEOUT = 300  # seconds
 _FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"

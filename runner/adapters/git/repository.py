@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +9,7 @@ from runner.adapters.files import untrusted
 from runner.adapters.git.commits import Commits
 from runner.adapters.git.process import TIMEOUT, environment, failed, safe_flags, spawn
 from runner.domain.errors import GitFailed, NotFound
+from runner.domain.frozen import dataclass
 
 LFS_CONFIG = ".lfsconfig"
 

@@ -8,12 +8,13 @@ written, is made again from the files. It is keyed by everything that it follows
 import contextlib
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from runner.adapters.files import disk
 from runner.domain.config import project, sections, values
 from runner.domain.config.project import Config, UserConfig
+from runner.domain.frozen import dataclass
 from runner.domain.typed import typed
 from runner.version import __version__
 

@@ -3,10 +3,10 @@ directory was when it was used last, and the key under which the engine knows wh
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.store import stored
+from runner.domain.frozen import dataclass
 from runner.domain.typed import Document
 
 FILE = "repository.json"

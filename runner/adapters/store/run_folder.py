@@ -8,11 +8,11 @@ are flat, so that no folder on the way can be a symlink.
 import contextlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.files import disk, untrusted
 from runner.adapters.store import locks
+from runner.domain.frozen import dataclass
 from runner.domain.instance.service import service_process
 
 # Arguments: path of the process, restart policy, folder, command. It holds a lock for as long as it

@@ -2,12 +2,12 @@
 that none of them names are worth nothing."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.files import disk
 from runner.adapters.store import stored
 from runner.domain.errors import Damaged
+from runner.domain.frozen import dataclass
 from runner.domain.typed import Document
 
 

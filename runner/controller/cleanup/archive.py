@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
 from runner.controller.stream import Stream
 from runner.domain.errors import RunnerError
+from runner.domain.frozen import dataclass
 from runner.domain.instance.archive import ARCHIVE, Archive
 
 MANIFEST = "archive.json"

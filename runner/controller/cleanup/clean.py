@@ -7,7 +7,7 @@ Look, refuse; stop, look again; claim; archive; remove. The record goes last, so
 import contextlib
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from runner.adapters.git import refs as keeping
@@ -24,6 +24,7 @@ from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import GitFailed, Refused, RunnerError
 from runner.domain.events import Emit, Warned
+from runner.domain.frozen import dataclass
 from runner.domain.instance.archive import Archive
 from runner.domain.instance.record import check_id
 from runner.domain.requests.cleanup import NAMED, Cleaned

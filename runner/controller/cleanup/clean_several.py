@@ -1,10 +1,10 @@
 """`clean` of several instances: all of them are looked at before the first one goes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from runner.controller.parallel import STOPS, attempts
 from runner.domain.errors import RunnerError
+from runner.domain.frozen import dataclass
 from runner.domain.requests.cleanup import Cleaned
 
 

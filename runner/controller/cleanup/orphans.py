@@ -2,7 +2,6 @@
 record, worktree and container do not agree."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.engine.protocol import Engine, Filter
@@ -16,6 +15,7 @@ from runner.controller.project import Project, Repository
 from runner.controller.world import observe
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.events import Emit
+from runner.domain.frozen import dataclass
 from runner.domain.instance.container import NETWORK, Container
 from runner.domain.instance.health import Finding, Leftover
 from runner.domain.instance.record import check_id

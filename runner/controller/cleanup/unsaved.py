@@ -3,7 +3,6 @@ else holds, on its branch and on whatever else git inside it knows."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.files import untrusted
@@ -21,6 +20,7 @@ from runner.domain.errors import (
     UnmergedCommits,
     unavailable,
 )
+from runner.domain.frozen import dataclass
 from runner.domain.instance.environment import PORTS_FILE, rewritten, without_block
 from runner.domain.text import below_each_other, listed, sentences, shell_word
 

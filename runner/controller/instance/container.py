@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from runner.adapters.database import variables_of
@@ -20,6 +20,7 @@ from runner.domain.cache import managers
 from runner.domain.cache.produces import below_home
 from runner.domain.errors import ConfigError, EngineFailed, Stopped
 from runner.domain.events import ContainerCreated
+from runner.domain.frozen import dataclass
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Container, ContainerSpec, Mount, VolumeMount
 from runner.domain.instance.container import Limits as ContainerLimits

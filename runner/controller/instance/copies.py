@@ -3,12 +3,13 @@ anything is made."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from runner.adapters.files import untrusted
 from runner.controller.project import Project
 from runner.domain.errors import ConfigError
+from runner.domain.frozen import dataclass
 from runner.domain.text import below_each_other, listed
 
 INCLUDE_FILE = ".worktreeinclude"

@@ -1,7 +1,6 @@
 """The branch and worktree of an instance: made once, mended when an `up` was killed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from runner.adapters.store.records import now
@@ -13,6 +12,7 @@ from runner.controller.operation import ProjectOperation, require_not_moved
 from runner.controller.project import Project
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Created, Emit, Warned
+from runner.domain.frozen import dataclass
 from runner.domain.instance.container import Container
 from runner.domain.instance.record import Lineage, Record, lands_in
 from runner.domain.text import listed, sentences

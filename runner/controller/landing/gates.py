@@ -6,7 +6,7 @@ base: a branch cannot weaken the gate that it has to pass.
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from runner.adapters import cancellation
@@ -24,6 +24,7 @@ from runner.domain.config.sections import Gate
 from runner.domain.data.initial import Share
 from runner.domain.errors import CommandFailed, EngineFailed, GitFailed, Refused, RunnerError
 from runner.domain.events import Emit
+from runner.domain.frozen import dataclass
 from runner.domain.instance.container import HOME
 from runner.domain.instance.environment import ENV_BYTES, ENV_FILE
 from runner.domain.instance.names import throwaway

@@ -5,7 +5,6 @@ running. Then its commits come out, by treedock's own git.
 """
 
 import contextlib
-from dataclasses import dataclass
 
 from runner.controller.instance.container import ensure_stopped
 from runner.controller.operation import Operation
@@ -22,6 +21,7 @@ from runner.domain.errors import (
     unavailable,
 )
 from runner.domain.events import Down, Emit
+from runner.domain.frozen import dataclass
 from runner.domain.instance.record import check_id
 from runner.domain.text import below_each_other, sentences
 

@@ -3,7 +3,6 @@
 import contextlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -26,6 +25,7 @@ from runner.controller.project import Project, Repository, open_project
 from runner.controller.stream import Stream
 from runner.controller.sync.sparse import hand_in_patterns
 from runner.domain.errors import ConfigError, RunnerError
+from runner.domain.frozen import dataclass
 from runner.domain.instance.container import WORKSPACE
 
 KEPT = 6  # files of earlier commands; each of at most 64 MiB

@@ -1,8 +1,6 @@
 """`up`: bring instances up, side by side. Every step may be repeated, so an `up` that was killed
 anywhere is mended by the next one."""
 
-from dataclasses import dataclass
-
 from runner.adapters.files import disk
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance import images
@@ -33,6 +31,7 @@ from runner.controller.volumes.layers import drop_layers
 from runner.domain.data.initial import Share
 from runner.domain.errors import LimitReached, Refused, RunnerError, unavailable
 from runner.domain.events import Emit, Said, Up, UpFailed, Warned
+from runner.domain.frozen import dataclass
 from runner.domain.instance.container import WORKSPACE, Container
 from runner.domain.instance.health import noexec_sentence
 from runner.domain.instance.record import Failure, View, check_id

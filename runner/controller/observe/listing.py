@@ -1,7 +1,7 @@
 """`list` and `status`: the quick look, and the look at everything."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from runner.controller.stream import Stream
 from runner.controller.world import observe
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit, Warned
+from runner.domain.frozen import dataclass
 from runner.domain.instance.container import Container
 from runner.domain.instance.listening import listening_ports
 from runner.domain.instance.ports import Slots

@@ -1,9 +1,9 @@
 """How instances stand to base: whether merging conflicts, and whether base holds their work."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.adapters.git.repository import Git
+from runner.domain.frozen import dataclass
 from runner.domain.instance.record import Record
 
 

@@ -8,7 +8,6 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -30,6 +29,7 @@ from runner.domain.errors import (
     Refused,
     RunnerError,
 )
+from runner.domain.frozen import dataclass
 from runner.domain.git.synced import Side, Synced
 from runner.domain.text import sentences
 

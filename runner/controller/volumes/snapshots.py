@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from runner.adapters.engine.protocol import Filter
@@ -24,6 +24,7 @@ from runner.domain.cache.produces import (
     snapshot_key,
 )
 from runner.domain.config.sections import Step
+from runner.domain.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from runner.domain.cache import local_sources
+from runner.domain.frozen import dataclass
 
 Read = Callable[[str], bytes | None]
 

@@ -3,13 +3,13 @@ that its run line calls."""
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Protocol
 
 from runner.domain.cache import managers
 from runner.domain.data.migrations import paths_in
+from runner.domain.frozen import dataclass
 
 Read = Callable[[str], bytes | None]
 """A file of the checkout by its path there; None for what is no regular file."""

@@ -1,7 +1,7 @@
 """treedock.yaml and the person's own file as a whole, and what in them has to fit together."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -32,6 +32,7 @@ from runner.domain.config.values import (
     trees_inside,
 )
 from runner.domain.errors import ConfigError
+from runner.domain.frozen import dataclass
 from runner.domain.instance.environment import values_of
 from runner.domain.instance.ports import PortRange
 from runner.domain.text import sentences

@@ -2,7 +2,7 @@
 `treedock config schema` prints."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
 from runner.domain.config.values import (
@@ -16,6 +16,7 @@ from runner.domain.config.values import (
     Size,
     Variable,
 )
+from runner.domain.frozen import dataclass
 
 
 def key_of(field: str) -> str:

@@ -1,8 +1,9 @@
 """What the data of an instance begins with, decided before its sidecars are made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from runner.domain.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+from runner.domain.frozen import dataclass
 
 COPIED = ("pre-commit", "prepare-commit-msg", "commit-msg")
 """What `git: {hooks: copy}` copies: the hooks that judge a commit."""

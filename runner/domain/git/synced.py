@@ -1,7 +1,8 @@
 """What a sync of the two sides of a sandbox did."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from runner.domain.frozen import dataclass
 
 Side = Literal["inside", "host"]
 

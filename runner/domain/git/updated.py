@@ -1,6 +1,6 @@
 """What bringing base into an instance did."""
 
-from dataclasses import dataclass
+from runner.domain.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ The engine adapter turns a ContainerSpec into a container; nothing else decides 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 
+from runner.domain.frozen import dataclass
 from runner.domain.instance.record import ContainerStatus
 
 WORKSPACE = "/workspace"

@@ -1,9 +1,10 @@
 """What `doctor` finds, decided from plain values: each finding with its way out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
+from runner.domain.frozen import dataclass
 from runner.domain.instance.listening import is_loopback, listeners
 from runner.domain.instance.ports import NO_SLOT, PortRange, Slots
 

@@ -6,9 +6,9 @@ A slot is an index into the port ranges: with `backend: 9100-9114` and
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from runner.domain.errors import NoFreeSlot
+from runner.domain.frozen import dataclass
 
 
 @dataclass(frozen=True)

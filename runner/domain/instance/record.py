@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Literal
 
 from runner.domain.errors import ConfigError
+from runner.domain.frozen import dataclass
 from runner.domain.typed import Document
 
 SCHEMA_VERSION = 1

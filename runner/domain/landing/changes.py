@@ -1,7 +1,8 @@
 """What git says about changes, committed and not."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from runner.domain.frozen import dataclass
 
 Kind = Literal["added", "deleted", "modified", "renamed", "type", "untracked", "other"]
 

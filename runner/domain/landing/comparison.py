@@ -1,8 +1,7 @@
 """How branches meet base and each other."""
 
-from dataclasses import dataclass
-
 from runner.domain.answers import Problem
+from runner.domain.frozen import dataclass
 from runner.domain.landing.order import Files, Order
 from runner.domain.landing.skipped import Skipped
 

@@ -5,7 +5,8 @@ others only a chain of merges can tell: it is passed in.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from runner.domain.frozen import dataclass
 
 Files = tuple[str, ...]
 

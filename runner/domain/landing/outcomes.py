@@ -1,8 +1,10 @@
 """What a merge is asked for, and what became of each instance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from runner.domain.frozen import dataclass
 
 State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
 

@@ -1,6 +1,6 @@
 """What became of opening a pull request."""
 
-from dataclasses import dataclass
+from runner.domain.frozen import dataclass
 
 
 @dataclass(frozen=True)

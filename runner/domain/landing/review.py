@@ -1,7 +1,6 @@
 """What a person looks at before a branch lands."""
 
-from dataclasses import dataclass
-
+from runner.domain.frozen import dataclass
 from runner.domain.landing.changes import Change, Commit, Text, UncommittedFile
 
 

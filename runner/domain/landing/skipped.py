@@ -1,6 +1,6 @@
 """Uncommitted paths that are left out of a rehearsal."""
 
-from dataclasses import dataclass
+from runner.domain.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """warm, cache list, cache prune."""
 
-from dataclasses import dataclass
-
 from runner.domain.answers import Answer
 from runner.domain.cache.cached import Cached
+from runner.domain.frozen import dataclass
 from runner.domain.requests.request import Request
 
 

@@ -1,8 +1,9 @@
 """clean."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runner.domain.answers import Answer
+from runner.domain.frozen import dataclass
 from runner.domain.instance.archive import Archive
 from runner.domain.requests.request import Request
 

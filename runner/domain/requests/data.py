@@ -1,9 +1,8 @@
 """db reset, url, snapshot, restore, list, drop."""
 
-from dataclasses import dataclass
-
 from runner.domain.answers import Answer
 from runner.domain.data.snapshot import Snapshot
+from runner.domain.frozen import dataclass
 from runner.domain.requests.lifecycle import Instances
 from runner.domain.requests.request import Request
 

@@ -1,8 +1,9 @@
 """exec, shell, db shell."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runner.domain.answers import Answer
+from runner.domain.frozen import dataclass
 from runner.domain.requests.request import Request
 
 

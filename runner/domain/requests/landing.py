@@ -1,9 +1,9 @@
 """merge, review, conflicts, pr."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from runner.domain.answers import Answer
+from runner.domain.frozen import dataclass
 from runner.domain.landing.comparison import Conflicts
 from runner.domain.landing.outcomes import Merged, exit_code_of
 from runner.domain.landing.pull_request import Opened

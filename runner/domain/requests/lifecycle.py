@@ -1,8 +1,7 @@
 """up, down, restart."""
 
-from dataclasses import dataclass
-
 from runner.domain.answers import Answer
+from runner.domain.frozen import dataclass
 from runner.domain.instance.record import View
 from runner.domain.requests.request import Request
 

@@ -1,8 +1,9 @@
 """list, status, logs, path, open, compose."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runner.domain.answers import Answer
+from runner.domain.frozen import dataclass
 from runner.domain.instance.ports import Slots
 from runner.domain.requests.lifecycle import Instances
 from runner.domain.requests.request import Request

@@ -1,10 +1,11 @@
 """init, demo, doctor, config show, config schema, config check, schema json, version."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from runner.domain.answers import Answer
 from runner.domain.config.value import Value
+from runner.domain.frozen import dataclass
 from runner.domain.instance.health import Finding
 from runner.domain.requests.request import Request
 

@@ -1,9 +1,9 @@
 """What all requests have in common."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from runner.domain.answers import Answer
+from runner.domain.frozen import dataclass
 
 A = TypeVar("A", bound=Answer)
 

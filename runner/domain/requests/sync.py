@@ -1,9 +1,9 @@
 """sync, update."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from runner.domain.answers import Answer
+from runner.domain.frozen import dataclass
 from runner.domain.git.synced import Side, Synced
 from runner.domain.git.updated import Updated
 from runner.domain.requests.request import Request
