@@ -86,7 +86,7 @@ def test_doctor_sets_each_aside_and_loses_none(shop: Shop, spoil: Callable[[Path
     commit(shop.tree("pay"), {"a": "1"})
     shop.clean("pay", force=True)
     root = shop.repository.records.root
-    run = Run.begin(root)
+    run = Run.begin(root, "merge")
     run.write(landed=(LANDED,))
     Journal(root).path.write_text(
         json.dumps({"version": 1, "run": run.id, "base": "main"}) + " " * 30

@@ -1,15 +1,18 @@
 """Merging: what lands is what was tested, in order, and nothing else moves."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from runner.adapters.store.runs import Journal, Landing
+from runner.adapters.store.runs import Journal, Landing, Run
 from runner.controller.landing.land import settle
 from runner.controller.landing.merge import merge
 from runner.controller.landing.undo import undo
+from runner.controller.stream import Stream
 from runner.domain.errors import NotFound, Refused
+from runner.domain.events import Said, Told
 from runner.domain.landing.outcomes import Merged, Outcome, Wanted
 from runner.domain.text import shown
 from tests.real_git import commit, git
@@ -255,6 +258,24 @@ def test_a_run_can_be_undone_and_the_branches_are_back(shop: Shop, land: Queue) 
     assert not (shop.repo / "auth.txt").exists()
     with pytest.raises(Refused, match="undone already"):
         undo(shop.project, str(merged.run), shop.emit)
+
+
+def test_a_run_that_is_still_at_work_is_not_undone(shop: Shop) -> None:
+    work_on(shop, "auth", {"auth.txt": "x\n"})
+    refused: list[str] = []
+
+    def meanwhile(told: Told) -> None:
+        if isinstance(told.event, Said) and told.event.text.startswith("testing auth"):
+            (run,) = Run.all(shop.repository.records.root)
+            with pytest.raises(Refused, match=f"still at work: process {os.getpid()} on") as error:
+                undo(shop.project, run.id, shop.emit)
+            refused.append(error.value.code)
+
+    wanted = Wanted(order="given", gates=("true",))
+    (merged,) = merge(shop.project, ["auth"], wanted, Stream(meanwhile))
+    assert outcomes(merged) == {"auth": "landed"}
+    assert refused == ["refused"]
+    undo(shop.project, str(merged.run), shop.emit)
 
 
 def test_undo_keeps_the_commits_where_the_name_of_the_branch_is_taken(

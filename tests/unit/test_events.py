@@ -130,7 +130,7 @@ def test_a_throwaway_instance_speaks_for_the_one_it_works_for() -> None:
 
 
 def test_a_run_keeps_what_happened_in_it(tmp_path: Path) -> None:
-    run = Run.begin(tmp_path)
+    run = Run.begin(tmp_path, "merge")
     told = Stream()(Down())
     run.journal(told)
     (line,) = (run.folder / "events.jsonl").read_text().splitlines()

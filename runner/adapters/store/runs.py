@@ -1,19 +1,25 @@
 """What is kept about merges below <git common dir>/treedock: one folder per run, and the journal
 of the landing that is under way."""
 
+import contextlib
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from runner.adapters.failpoints import step
 from runner.adapters.files import disk
+from runner.adapters.host import claims
+from runner.adapters.host.claims import Claim
 from runner.adapters.store import stored
 from runner.adapters.store.records import now
 from runner.domain.errors import Damaged, NotFound
 from runner.domain.events import Told
 from runner.domain.typed import Document
+
+Kind = Literal["merge", "plan"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,9 @@ class Move:
 class Facts(Document):
     """What run.json says: of `ids`, which were to land in `base`, and how far that came."""
 
+    kind: Kind = "merge"
+    claim: Claim | None = None
+    """The process that is at work on it; None once that has ended it."""
     started: str = ""
     ids: tuple[str, ...] = ()
     base: str = ""
@@ -74,18 +83,18 @@ class Journal:
 
 
 class Run:
-    """One execution of `merge`: run.json, events.jsonl, logs/."""
+    """One execution of a merge or a plan: run.json, events.jsonl, logs/."""
 
     def __init__(self, root: Path, id_: str) -> None:
         self.id = id_
         self.folder = root / "runs" / id_
 
     @classmethod
-    def begin(cls, root: Path, **facts: Any) -> "Run":
-        """A new run with a name that sorts by time."""
+    def begin(cls, root: Path, kind: Kind, **facts: Any) -> "Run":
+        """A new run, claimed by this process, with a name that sorts by time."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         run = cls(root, f"{stamp}-{secrets.token_hex(2)}")
-        run.write(started=now(), **facts)
+        run.write(kind=kind, claim=claims.own(), started=now(), **facts)
         return run
 
     @classmethod
@@ -130,6 +139,19 @@ class Run:
     def write(self, **facts: Any) -> None:
         """Keep these facts, beside what is kept already."""
         stored.write(self.path, replace(self.read(), **facts))
+
+    def worker(self) -> Claim | None:
+        """The process that is at work on it; None where that has ended, or was killed."""
+        claim = self.read().claim
+        return claim if claim and claims.holds(claim) else None
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """The work of this process on it, which gives the claim up afterwards."""
+        try:
+            yield
+        finally:
+            self.write(claim=None)
 
     def journal(self, told: Told) -> None:
         """Append what happened in it to its events.jsonl; where that is impossible it is left

@@ -124,11 +124,9 @@ def _merge_into(
             warn_of_flagged(operations[id_], was, heads[id_])
             if wanted.into:
                 warn_of_more(operations[id_], was, heads[id_])
-        run = (
-            None
-            if wanted.dry_run
-            else Run.begin(repository.records.root, ids=tuple(ids), base=base, base_was=was)
-        )
+        root = repository.records.root
+        facts = {"ids": tuple(ids), "base": base, "base_was": was}
+        run = None if wanted.dry_run else Run.begin(root, "merge", **facts)
         queue = Queue(project, run, was, {i: heads[i] for i in order}, wanted, emit, remote)
         with space_watched(project, emit), _run_locked(project, run):
             queue.go()
@@ -162,12 +160,12 @@ def _all_locked(operations: Iterable[ProjectOperation]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _run_locked(project: Project, run: Run | None) -> Iterator[None]:
-    """While its lock is held the run's pinned candidates are somebody's."""
+    """While its lock is held the run's pinned candidates are in use, and it is not undone."""
     if run is None:
         yield
         return
     lock = project.repository.records.lock(f"run-{run.id}")
-    with locks.hold(lock):
+    with locks.hold(lock), run.claimed():
         yield
         lock.unlink(missing_ok=True)
 

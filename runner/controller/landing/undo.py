@@ -22,7 +22,12 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
     settle(repository, emit)
     run = Run.open(repository.records.root, run_id)
     run_id, facts = run.id, run.read()
-    landed = facts.landed
+    landed, worker = facts.landed, run.worker()
+    if worker:
+        raise Refused(
+            f"The run {run_id} is still at work: process {worker.pid} on {worker.host}.",
+            hint="Wait for it, or end it.",
+        )
     if not landed:
         raise Refused(f"The run {run_id} landed nothing.", hint="There is nothing to undo.")
     base, was, last = landed[0].base, landed[0].was, landed[-1].commit
