@@ -119,6 +119,20 @@ def test_parts_are_not_judged_while_a_verb_is_at_work() -> None:
     assert leftover(replace(seen, containers=None), "auth", AUTH.worktree) == "lost-worktree"
 
 
+def test_a_branch_goes_with_its_instance_unless_it_is_used_elsewhere() -> None:
+    seen = world(AUTH, LOGIN)
+    assert seen.doomed_branch("auth") == "1" * 40
+    assert seen.doomed_branches("auth") == ["feature/auth"]
+    elsewhere = replace(seen, worktrees={**seen.worktrees, "/else": "feature/auth"})
+    assert elsewhere.holder("auth") == "/else"
+    assert elsewhere.doomed_branch("auth") is None
+    assert elsewhere.doomed_branches("auth", together=["login"]) == ["feature/login"]
+    kept = replace(AUTH, git=replace(AUTH.git, created_branch=False))
+    attached = world(kept, replace(LOGIN, cleaning=True))
+    assert attached.doomed_branches("auth") == ["feature/login"]
+    assert replace(seen, refs={}).doomed_branches("auth") == []
+
+
 @pytest.mark.parametrize(
     ("container", "is_one"),
     [

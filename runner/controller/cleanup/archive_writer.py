@@ -26,8 +26,9 @@ from runner.controller.cleanup.archive import (
     root_of,
 )
 from runner.controller.cleanup.kept_git import make_readable
-from runner.controller.cleanup.unsaved import Place, doomed_branch, holder
+from runner.controller.cleanup.unsaved import Place
 from runner.controller.operation import Operation
+from runner.controller.world import observe
 from runner.domain.errors import Refused, RunnerError, unavailable
 from runner.domain.instance.archive import ARCHIVE, Archive
 from runner.domain.text import sentences, shell_word
@@ -202,9 +203,10 @@ def _up_again(operation: Operation, at_risk: AtRisk) -> str | None:
     up, branch = f"treedock up {operation.record.id}", operation.record.git.branch
     if any(place.name == "head" for place in at_risk.places):
         return f"{up} --attach"  # the command before it makes the branch
-    going = doomed_branch(operation)
+    world = observe(operation.repository, ask_engine=False)
+    going = world.doomed_branch(operation.id)
     if operation.git.branch(branch) and not going:
-        return None if holder(operation) else f"{up} --attach"
+        return None if world.holder(operation.id) else f"{up} --attach"
     return f"{up} --base {going or _commit_of(operation)}"
 
 
@@ -218,7 +220,8 @@ def _commit_of(operation: Operation) -> str:
 
 def _free(operation: Operation, where: str, wanted: str, taken: set[str]) -> str:
     """`wanted`, or the first of its kind that git has no ref of, nor one below it."""
-    going = {f"refs/heads/{operation.record.git.branch}"} if doomed_branch(operation) else set()
+    doomed = observe(operation.repository, ask_engine=False).doomed_branch(operation.id)
+    going = {f"refs/heads/{operation.record.git.branch}"} if doomed else set()
     names = itertools.chain([wanted], (f"{wanted}-{n}" for n in itertools.count(2)))
     free = (
         n for n in names if n not in taken and not operation.git.refs(f"{where}/{n}").keys() - going

@@ -22,6 +22,7 @@ from runner.controller.instance.sidecars import remove_sidecars, require_nobody_
 from runner.controller.lifecycle.down import halt
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
+from runner.controller.world import observe
 from runner.domain.errors import GitFailed, Refused, RunnerError
 from runner.domain.events import Emit, Warned
 from runner.domain.frozen import dataclass
@@ -224,9 +225,11 @@ def _uncommitted(
 
 
 def _places(operation: Operation, force: Force, before: Archive | None) -> list[unsaved.Place]:
-    found = unsaved.places(operation, archive=before.prefix if before else None)
+    archive = before.prefix if before else None
+    world = observe(operation.repository, ask_engine=False)
+    found = unsaved.places(operation, world, archive=archive)
     if not force.unmerged:
-        unsaved.require_merged(operation, found, archive=before.prefix if before else None)
+        unsaved.require_merged(operation, world, found, archive=archive)
     return found
 
 
@@ -244,19 +247,17 @@ def _claim(operation: Operation, force: Force, at_risk: AtRisk, before: Archive 
 
 
 def _parts(operation: Operation) -> list[str]:
-    record = operation.record
-    parts = []
-    container = operation.container()
-    if container:
-        parts.append(f"container {container.name}")
-    parts += [f"container {sidecar.name}" for sidecar in operation.sidecars().values()]
+    record, world = operation.record, observe(operation.repository)
+    if world.silent:
+        raise world.silent
+    parts = [f"container {one.name}" for one in world.of(operation.id)]
     parts += [f"volume {name}" for name in volumes_of(operation)]
     named = [snapshot.name for snapshot in snapshots_of(operation, operation.id)]
     if named:
         parts.append(f"the snapshots of its database: {', '.join(named)}")
     if operation.git.owns(Path(record.worktree)):
         parts.append(f"worktree {record.worktree}")
-    if unsaved.goes_too(operation) and operation.git.branch(record.git.branch):
+    if world.doomed_branch(operation.id):
         parts.append(f"branch {record.git.branch}")
     return [*parts, f"record {operation.records.folder(operation.id)}"]
 
@@ -290,15 +291,16 @@ def _remove(operation: Operation, kept: list[Archive]) -> None:
     for archive in kept:
         archives.keep_git(operation, archive)
     with operation.step("removing the worktree"), operation.repository_locked():
-        branch, holder = f"refs/heads/{record.git.branch}", unsaved.holder(operation)
+        branch = f"refs/heads/{record.git.branch}"
+        world = observe(operation.repository, ask_engine=False)
         refs = operation.git.refs(branch, operation.names.refs)
-        if not unsaved.goes_too(operation):
+        if not world.doomed_branch(operation.id):
             refs.pop(branch, None)
         operation.git.remove_worktree(Path(record.worktree))
         for folder in {record.worktree, str(operation.repository.here_of(record))}:
             if os.path.lexists(folder):
                 operation.warn(f"the folder {folder} stays: it is no worktree of this repository")
-        if holder and record.git.created_branch:
+        if record.git.created_branch and (holder := world.holder(operation.id)):
             operation.warn(f"the branch {record.git.branch} stays: it is checked out in {holder}")
         keeping.drop(operation.git, refs)
     operation.records.remove(operation.id)

@@ -11,6 +11,7 @@ from runner.controller.cleanup import unsaved
 from runner.controller.observe.listing import age_seconds
 from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
+from runner.controller.world import observe
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit
 from runner.domain.text import sentences
@@ -53,7 +54,8 @@ def _is_merged(operation: Operation) -> bool:
 
 def _has_landed(operation: Operation) -> bool:
     record, git = operation.record, operation.git
-    head, tips = git.branch(record.git.branch), unsaved.bases(operation)
+    world = observe(operation.repository, ask_engine=False)
+    head, tips = world.head(operation.id), unsaved.bases(operation, world)
     if head is None or not any(git.is_integrated(head, tip) for tip in tips):
         return False
     if record.has_landed:

@@ -22,6 +22,7 @@ from runner.domain.errors import (
 )
 from runner.domain.frozen import dataclass
 from runner.domain.instance.environment import PORTS_FILE, rewritten, without_block
+from runner.domain.instance.world import World
 from runner.domain.text import below_each_other, listed, sentences, shell_word
 
 OWN_FOLDER = ".treedock/"
@@ -132,39 +133,21 @@ def _own(data: bytes) -> str:
     return without_block(data.decode(errors="surrogateescape")).rstrip("\n")
 
 
-def places(operation: Operation, *, archive: str | None = None) -> list[Place]:
+def places(operation: Operation, world: World, *, archive: str | None = None) -> list[Place]:
     """Where commits are that would become unreachable; the prefix `archive` holds some already."""
     branch, prefix = f"refs/heads/{operation.record.git.branch}", operation.names.refs
     known = {ref.name: ref for ref in refs.below(operation.git, prefix, branch)}
     head = known.pop(branch, None)
-    doomed = head.id if head and goes_too(operation) else None
-    holders = Holders(_going(operation, is_doomed=doomed is not None), archive)
+    doomed = head.id if head and world.doomed_branch(operation.id) else None
+    holders = Holders(world.doomed_branches(operation.id, operation.together), archive)
     found = _candidates(operation, known, doomed, is_here=head is not None)
     unheld = refs.unheld(operation.git, [p.commit for p in found if p.commit], holders)
     lost = [p for p in found if p.commit is None or p.commit in unheld]
     return [
         place
         for at, place in enumerate(lost)
-        if at >= EXAMINED or not place.counts or not _is_integrated(operation, place)
+        if at >= EXAMINED or not place.counts or not _is_integrated(operation, world, place)
     ]
-
-
-def doomed_branch(operation: Operation) -> str | None:
-    """The commit of the instance's branch, where that goes with it. A branch that was there
-    before stays, and one that is checked out elsewhere."""
-    return operation.git.branch(operation.record.git.branch) if goes_too(operation) else None
-
-
-def goes_too(operation: Operation) -> bool:
-    """Whether the instance's branch, if there is one, goes with it."""
-    return operation.record.git.created_branch and holder(operation) is None
-
-
-def holder(operation: Operation) -> Path | None:
-    """Another worktree in which the instance's branch is checked out."""
-    record = operation.record
-    found = (w.path for w in operation.git.worktrees() if w.branch == record.git.branch)
-    return next((path for path in found if str(path) != record.worktree), None)
 
 
 def require_synced(operation: Operation, error: RunnerError | None) -> None:
@@ -236,11 +219,13 @@ def shows_again(operation: Operation, dirty: Sequence[str]) -> str:
     )
 
 
-def require_merged(operation: Operation, found: list[Place], *, archive: str | None = None) -> None:
+def require_merged(
+    operation: Operation, world: World, found: list[Place], *, archive: str | None = None
+) -> None:
     counting = [place for place in found if place.counts]
     if not counting:
         return
-    holders = Holders(_going(operation, is_doomed=doomed_branch(operation) is not None), archive)
+    holders = Holders(world.doomed_branches(operation.id, operation.together), archive)
     names, seen = list[str](), list[str]()
     for place in counting[:NAMED]:
         assert place.commit, "only commits count"
@@ -258,10 +243,10 @@ def require_merged(operation: Operation, found: list[Place], *, archive: str | N
     )
 
 
-def bases(operation: Operation) -> list[str]:
+def bases(operation: Operation, world: World) -> list[str]:
     """Base here and base at its remote, as far as they exist: a squash merge may be in either."""
     name, git = operation.record.git.base, operation.git
-    going = _going(operation, is_doomed=goes_too(operation))
+    going = world.doomed_branches(operation.id, operation.together)
     here = [] if name in going else [f"refs/heads/{name}"]
     found = (git.ref(ref) for ref in [*here, f"refs/remotes/{git.tracking(name)}"])
     return [commit for commit in found if commit]
@@ -294,18 +279,10 @@ def _candidates(
     return found
 
 
-def _going(operation: Operation, *, is_doomed: bool) -> list[str]:
-    """Branches that are about to be deleted: they hold nothing for any other."""
-    own = [operation.record.git.branch] if is_doomed else []
-    going = (r for r in operation.records.all() if r.cleaning or r.id in operation.together)
-    others = [record for record in going if record.git.created_branch and record.id != operation.id]
-    return own + [record.git.branch for record in others]
-
-
-def _is_integrated(operation: Operation, place: Place) -> bool:
+def _is_integrated(operation: Operation, world: World, place: Place) -> bool:
     commit = place.commit
     return commit is not None and any(
-        operation.git.is_integrated(commit, b) for b in bases(operation)
+        operation.git.is_integrated(commit, b) for b in bases(operation, world)
     )
 
 

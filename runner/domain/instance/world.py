@@ -1,6 +1,6 @@
 """The instances of a repository as they were at one moment, and what follows from that alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from runner.domain.errors import EngineUnavailable, RunnerError
@@ -77,6 +77,26 @@ class World:
     def head(self, instance: str) -> str | None:
         """The commit that an instance's branch is at on this side."""
         return self.refs.get(f"refs/heads/{self.records[instance].git.branch}")
+
+    def holder(self, instance: str) -> str | None:
+        """Another worktree in which an instance's branch is checked out."""
+        record = self.records[instance]
+        found = (path for path, branch in self.worktrees.items() if branch == record.git.branch)
+        return next((path for path in found if path != record.worktree), None)
+
+    def doomed_branch(self, instance: str) -> str | None:
+        """The commit of an instance's branch, where that goes with it. A branch that was there
+        before stays, and one that is checked out elsewhere."""
+        goes = self.records[instance].git.created_branch and self.holder(instance) is None
+        return self.head(instance) if goes else None
+
+    def doomed_branches(self, instance: str, together: Collection[str] = ()) -> list[str]:
+        """Branches that are about to be deleted, and hold nothing for any other: that of an
+        instance, and those of others that go `together` with it or that a clean has begun on."""
+        own = self.doomed_branch(instance) is not None
+        others = (one for one in self.records.values() if one.cleaning or one.id in together)
+        found = [one.git.branch for one in others if one.git.created_branch and one.id != instance]
+        return [*([self.records[instance].git.branch] if own else []), *found]
 
     def view(self, instance: str, *, database: str | None = None) -> View:
         """What record, engine and processes say of an instance; without what only git can tell."""
