@@ -98,15 +98,13 @@ class BranchExists(Refused):
 
 
 class Busy(Refused):
-    """Another process, `holder` ('process 4711'), has a lock and does not end in time."""
+    """Another process has a lock and does not end in time; `holder` is how it calls itself."""
 
     code = "busy"
 
-    def __init__(self, holder: str, lock: str) -> None:
-        super().__init__(
-            f"{holder} holds {lock} and does not end.", hint=f"Wait for it, or end it: {holder}."
-        )
-        self.holder = holder
+    def __init__(self, message: str, *, hint: str = "", holder: str = "another process") -> None:
+        super().__init__(message, hint=hint)
+        self.holder = shown(holder)
 
 
 class LimitReached(Refused):
@@ -195,8 +193,10 @@ class Interrupted(RunnerError):
     code = "cancelled"
     exit_code = 130
 
-    def __init__(self) -> None:
-        super().__init__("interrupted; the same command goes on from here")
+    def __init__(
+        self, message: str = "interrupted; the same command goes on from here", *, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
 
 
 def unavailable(error: OSError) -> Unavailable:

@@ -106,7 +106,11 @@ def _await(
     pause = FIRST_GLANCE
     while not _try(descriptor):
         if deadline is not None and time.monotonic() > deadline:
-            raise Busy(holder, str(path))
+            raise Busy(
+                f"{holder} holds {path} and does not end.",
+                hint=f"Wait for it, or end it: {holder}.",
+                holder=holder,
+            )
         cancellation.sleep(pause)
         pause = min(2 * pause, GLANCE)
 
