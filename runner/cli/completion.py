@@ -3,7 +3,6 @@
 import click
 from click.shell_completion import CompletionItem
 
-from runner.controller import choosing
 from runner.controller.project import open_repository
 from runner.domain.errors import RunnerError
 
@@ -22,8 +21,8 @@ def services(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Co
     """The services of the instance named before, or of the one we stand in."""
     try:
         repository = open_repository()
-        chosen = choosing.one(repository, ctx.params.get("instance"))
-        names = repository.record(chosen).services
+        chosen = ctx.params.get("instance") or repository.here
+        names = repository.record(chosen).services if chosen else []
     except RunnerError:
         return []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]

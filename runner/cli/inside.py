@@ -161,7 +161,8 @@ def drop_command(instance: str, name: str, json_: bool) -> int:
 def _attach(request: "Attachable") -> int:
     """Run it with our streams; a signal that ends treedock ends the command inside, and the exit
     code is that of a shell then."""
-    from runner.controller.acts.inside import Signalled, Streams
+    from runner.domain.errors import Signalled
+    from runner.domain.requests.inside import Streams
 
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
@@ -176,7 +177,7 @@ def _attach(request: "Attachable") -> int:
 def _signals_raised() -> Iterator[None]:
     """A signal that would end treedock is raised as Signalled, once: the next one ends it. One
     that was to be ignored (nohup) stays so."""
-    from runner.controller.acts.inside import Signalled
+    from runner.domain.errors import Signalled
 
     kinds = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = {kind: signal.getsignal(kind) for kind in kinds}

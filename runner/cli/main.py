@@ -8,10 +8,9 @@ from typing import Any, NoReturn
 
 import click
 
-from runner.adapters.cancellation import Cancelled
 from runner.cli import output
 from runner.cli.process import interrupted
-from runner.domain.errors import Interrupted, RunnerError, unavailable
+from runner.domain.errors import RunnerError, unavailable
 from runner.version import __version__
 
 # What --help shows, in groups. Command -> module; the function has the command's name, '-' as '_',
@@ -170,9 +169,6 @@ def main() -> None:
     except RunnerError as error:
         output.show_error(error)
         sys.exit(error.exit_code)
-    except Cancelled:
-        output.show_error(Interrupted())
-        sys.exit(Interrupted.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
         interrupted(signal.SIGINT, None)  # not sys.exit: that would wait for the threads at work
     except click.ClickException as error:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -102,9 +103,9 @@ def show_table(head: list[str], rows: list[list[str]]) -> None:
 
 def age(created_at: str) -> str:
     """'5 min': how old a record is, in its largest whole unit."""
-    from runner.controller.observe.listing import age_seconds
+    from runner.domain.instance.record import age_seconds
 
-    seconds = int(age_seconds(created_at))
+    seconds = int(age_seconds(created_at, time.time()))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {unit}"

@@ -6,11 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from runner.adapters.cancellation import Token
+from collections.abc import Callable, Iterator
 
 PATIENCE = 1.5  # seconds that an operation has to end once it is cancelled
 
@@ -35,38 +31,35 @@ def interrupted(number: int, _: object) -> None:
 
 
 @contextlib.contextmanager
-def cancellable() -> Iterator[None]:
-    """An operation that Ctrl-C cancels. The process ends at once, with the exit code of a shell,
-    when a second one comes, or what is at work has not ended after PATIENCE seconds."""
-    from runner.adapters import cancellation
+def cancellable(cancel: Callable[[], object]) -> Iterator[None]:
+    """An operation that `cancel` ends, which Ctrl-C calls, in a thread of its own. The process ends
+    at once, with the exit code of a shell, when a second one comes, or what is at work has not
+    ended after PATIENCE seconds."""
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # no thread but the first may ask; and it is ignored, or another operation's
+        return
+    read, write = os.pipe()
+    threading.Thread(target=_cancel_when_told, args=(read, cancel), daemon=True).start()
 
-    token = cancellation.Token()
-    with cancellation.within(token):
-        mine = threading.current_thread() is threading.main_thread()
-        if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            yield  # no thread but the first may ask; and it is ignored, or another operation's
-            return
-        read, write = os.pipe()
-        threading.Thread(target=_cancel_when_told, args=(read, token), daemon=True).start()
+    def told(number: int, _: object) -> None:
+        # Nothing that takes a lock: the code that it interrupts may hold it.
+        signal.signal(number, interrupted)
+        os.write(write, b"!")
 
-        def told(number: int, _: object) -> None:
-            # Nothing that takes a lock: the code that it interrupts may hold it.
-            signal.signal(number, interrupted)
-            os.write(write, b"!")
-
-        signal.signal(signal.SIGINT, told)
-        try:
-            yield
-        finally:
-            if signal.getsignal(signal.SIGINT) is told:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                os.close(write)
+    signal.signal(signal.SIGINT, told)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is told:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.close(write)
 
 
-def _cancel_when_told(read: int, token: "Token") -> None:
+def _cancel_when_told(read: int, cancel: Callable[[], object]) -> None:
     number = os.read(read, 1)
     os.close(read)
     if number:
-        token.cancel()
+        cancel()
         time.sleep(PATIENCE)
         interrupted(signal.SIGINT, None)

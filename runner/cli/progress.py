@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.output import printable, shown
-from runner.cli.process import cancellable
 from runner.domain.events import (
     Listener,
     Output,
@@ -26,15 +25,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def narration(*, timings: bool = False) -> Iterator[Listener]:
-    """The time in which a verb is at work, which Ctrl-C cancels: a listener that shows its events
-    on stderr, with `timings` how long each step took. Raises Cancelled."""
-    with cancellable(), _shown(timings=timings) as listener:
-        yield listener
-
-
-@contextmanager
-def _shown(*, timings: bool) -> Iterator[Listener]:
+def narration(*, timings: bool) -> Iterator[Listener]:
+    """A listener that shows events on stderr, with `timings` how long each step took."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from runner.adapters import cancellation
+from runner.adapters.cancellation import Token as Token
 from runner.adapters.engine.protocol import Engine
 from runner.controller.project import Place, Repository, connect, open_project
 from runner.controller.stream import Stream
@@ -23,8 +24,7 @@ from runner.domain.events import Emit, Listener, OperationEnded
 from runner.domain.requests.request import Request, answer_of
 
 if TYPE_CHECKING:
-    from runner.controller.acts.inside import Streams
-    from runner.domain.requests.inside import Attachable
+    from runner.domain.requests.inside import Attachable, Streams
     from runner.domain.requests.observe import LogLines
 
 _Answer = TypeVar("_Answer", bound=Answer)
@@ -51,7 +51,7 @@ class Controller:
         self,
         request: Request[_Answer],
         listener: Listener | None = None,
-        token: cancellation.Token | None = None,
+        token: Token | None = None,
     ) -> _Answer:
         """Carry a request out; `listener` gets its events while it works.
 
@@ -83,7 +83,8 @@ class Controller:
     def attach(self, request: "Attachable", streams: "Streams", *, on_terminal: bool) -> int:
         """Run a command inside with the streams of the caller; returns its exit code.
 
-        Raises RunnerError; `on_terminal` says that the streams are a terminal.
+        Raises RunnerError, and Signalled as it comes; `on_terminal` says that the streams are a
+        terminal.
         """
         from runner.controller.acts.inside import attach
 

@@ -199,6 +199,14 @@ class Interrupted(RunnerError):
         super().__init__(message, hint=hint)
 
 
+class Signalled(BaseException):
+    """This process got the signal `number` while a command inside was running."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def unavailable(error: OSError) -> Unavailable:
     """What this machine refused (a full disk, a missing right), as an error with a way out."""
     where = f"{error.filename}: " if error.filename else ""

@@ -63,7 +63,7 @@ def test_a_warning_about_a_committed_name_is_one_line(
     auth: Inside, capsys: pytest.CaptureFixture[str]
 ) -> None:
     auth.commit({f".github/workflows/{NAME}.yml": "on: push"})
-    with narration() as listener:
+    with narration(timings=False) as listener:
         emit = Stream(listener)
         review(auth.shop.repository, "auth", emit)
         emit(Warned(NAME), "auth")

@@ -190,7 +190,8 @@ WORK = """
 import sys, time
 from runner.adapters import cancellation
 from runner.cli.process import cancellable
-with cancellable():
+token = cancellation.Token()
+with cancellable(token.cancel), cancellation.within(token):
     print("at work", flush=True)
     try:
         {work}

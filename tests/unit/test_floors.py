@@ -71,6 +71,13 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     assert sorted(rest) == []
 
 
+@pytest.mark.parametrize("path", [p for p in MODULES if "cli" in p.parts], ids=str)
+def test_a_face_knows_the_door_the_project_and_the_domain_only(path: Path) -> None:
+    doors = ("runner.controller.verbs.", "runner.controller.project.")
+    below = [name for name in imports(path) if floor_of(name) in ("adapters", "controller")]
+    assert [name for name in below if not name.startswith(doors)] == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))
 def test_only_adapters_import_what_they_wrap(path: Path) -> None:
     floor = floor_of(name_of(path))

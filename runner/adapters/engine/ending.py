@@ -6,7 +6,7 @@ from typing import Protocol
 
 from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec
-from runner.domain.errors import RunnerError
+from runner.domain.errors import RunnerError, Signalled
 
 MARK = "TREEDOCK_EXEC"
 """The variable by which the processes of one command are found inside."""
@@ -37,14 +37,6 @@ while marked; do
 done 2>/dev/null
 true
 """
-
-
-class Signalled(BaseException):
-    """This process got the signal `number` while a command inside was running."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Runs(Protocol):

@@ -1,15 +1,13 @@
 """exec, and what runs with the streams of a caller: exec, shell, db shell."""
 
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from runner.adapters.engine.ending import Signalled as Signalled
 from runner.controller import choosing
 from runner.controller.lifecycle import exec as inside
 from runner.controller.project import Place, open_project
-from runner.domain.errors import BadRequest
+from runner.domain.errors import BadRequest, Signalled
 from runner.domain.events import Emit
-from runner.domain.requests.inside import Attachable, Client, Exec, Executed
+from runner.domain.requests.inside import Attachable, Client, Exec, Executed, Streams
 
 
 def exec_(place: Place, request: Exec, emit: Emit) -> Executed:
@@ -41,15 +39,6 @@ def exec_(place: Place, request: Exec, emit: Emit) -> Executed:
 
 
 _SHELL = ["sh", "-c", "command -v bash >/dev/null && exec bash || exec sh"]
-
-
-@dataclass(frozen=True)
-class Streams:
-    """What a command reads from and writes to."""
-
-    stdin: BinaryIO
-    stdout: BinaryIO
-    stderr: BinaryIO
 
 
 def attach(place: Place, request: Attachable, streams: Streams, *, on_terminal: bool) -> int:

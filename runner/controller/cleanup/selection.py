@@ -2,18 +2,19 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from runner.adapters.files import untrusted
 from runner.adapters.git import refs
 from runner.controller.cleanup import unsaved
-from runner.controller.observe.listing import age_seconds
 from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
 from runner.controller.world import observe
 from runner.domain.errors import RunnerError
 from runner.domain.events import Emit
+from runner.domain.instance.record import age_seconds
 from runner.domain.text import sentences
 
 LIFE = ("created", "up", "synced")  # events after which an instance is not stale for a while
@@ -71,7 +72,7 @@ def _idle_seconds(operation: Operation) -> float:
     """How long ago it was created, came up, was synced, or got its last commit."""
     try:
         record = operation.record
-        ages = [age_seconds(at) for at in [record.created_at, *_times(operation)]]
+        ages = [age_seconds(at, time.time()) for at in [record.created_at, *_times(operation)]]
         head = operation.git.branch(record.git.branch)
         committed = [_since(refs.committed_at(operation.git, head))] if head else []
     except RunnerError as error:

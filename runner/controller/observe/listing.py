@@ -1,8 +1,8 @@
 """`list` and `status`: the quick look, and the look at everything."""
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.adapters.files import disk
@@ -21,7 +21,7 @@ from runner.domain.frozen import dataclass
 from runner.domain.instance.container import Container
 from runner.domain.instance.listening import listening_ports
 from runner.domain.instance.ports import Slots
-from runner.domain.instance.record import Failure, Record, Unsynced, View, check_id
+from runner.domain.instance.record import Failure, Record, Unsynced, View, age_seconds, check_id
 from runner.domain.instance.world import World
 from runner.domain.text import sentences
 
@@ -196,15 +196,7 @@ def _limits(project: Project, record: Record, container: Container | None) -> li
             reached.append(f"pids ({usage.pids} of {limits.pids})")
     if disk.free_bytes(Path(record.checkout)) < limits.disk_free:
         reached.append("disk_free")
-    days = age_seconds(record.created_at) / 86400
+    days = age_seconds(record.created_at, time.time()) / 86400
     if days > limits.stale_days:
         reached.append(f"stale_days ({days:.0f} days old)")
     return reached
-
-
-def age_seconds(created_at: str) -> float:
-    """How long ago a record's time is; 0 for one that cannot be read."""
-    try:
-        return (datetime.now(UTC) - datetime.fromisoformat(created_at)).total_seconds()
-    except (ValueError, TypeError):  # no time, or one without its zone
-        return 0.0

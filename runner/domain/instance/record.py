@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, field
+from datetime import datetime
 from typing import Any, Literal
 
 from runner.domain.errors import ConfigError
@@ -275,3 +276,13 @@ def state_of(
     if any(service.state == "failed" for service in services) and len(down) == len(services):
         return "failed"
     return "degraded" if down else "running"
+
+
+def age_seconds(created_at: str, now: float) -> float:
+    """How long before `now` (seconds since the epoch) a record's time is; 0 for one that cannot
+    be read."""
+    try:
+        then = datetime.fromisoformat(created_at)
+    except (ValueError, TypeError):
+        return 0.0
+    return now - then.timestamp() if then.tzinfo else 0.0
