@@ -23,9 +23,10 @@ def map_parallel(
 ) -> list[_Answer]:
     """The answers of `verb` for every item, in their order; at most `width` at once.
 
-    An error, or Cancelled, is raised at once: what is under way is not waited for, because every
-    verb may be cut off anywhere and is completed by the next one. Unless it is `locked` by what
-    the caller holds: then it is waited for, and its children inherit these locks.
+    An error is raised at once: what is under way is not waited for, because every verb may be cut
+    off anywhere and is completed by the next one. It is waited for where it is `locked` by what
+    the caller holds (its children inherit these locks), and where the operation was cancelled: all
+    of it ends then, and its events come before that of the operation's end.
     """
     from concurrent.futures import ThreadPoolExecutor  # late: `list` does without
 
@@ -39,7 +40,7 @@ def map_parallel(
     try:
         return list(pool.map(verb, items))
     finally:
-        pool.shutdown(wait=locked, cancel_futures=True)
+        pool.shutdown(wait=locked or token.cancelled, cancel_futures=True)
 
 
 def attempts(
