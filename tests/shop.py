@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import yaml
 
 from runner.adapters.store.run_folder import RunFolder
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.lifecycle.up import UpResult, up
 from runner.controller.project import Project, Repository, open_project, open_repository
 from runner.controller.stream import Stream
@@ -63,13 +63,13 @@ class Shop:
         path = self.repo / "treedock.yaml"
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **keys}))
 
-    def bring(self, *wishes: str | Wish, fetch: bool = False) -> list[UpResult]:
+    def bring(self, *wishes: str | InstanceRequest, fetch: bool = False) -> list[UpResult]:
         """`up` of all these; raises only what concerns all of them."""
         self.events.clear()
-        asked = [Wish(wish) if isinstance(wish, str) else wish for wish in wishes]
+        asked = [InstanceRequest(wish) if isinstance(wish, str) else wish for wish in wishes]
         return up(self.project, asked, self.emit, fetch=fetch)
 
-    def up(self, wish: str | Wish) -> Record:
+    def up(self, wish: str | InstanceRequest) -> Record:
         """`up` of one, which has to succeed; returns its record."""
         (brought,) = self.bring(wish)
         if brought.error:
@@ -77,7 +77,7 @@ class Shop:
         assert brought.view is not None
         return self.record(brought.view.id)
 
-    def refusal(self, wish: str | Wish) -> RunnerError:
+    def refusal(self, wish: str | InstanceRequest) -> RunnerError:
         """What `up` of one fails with."""
         (brought,) = self.bring(wish)
         assert brought.error is not None, "it went up"

@@ -110,8 +110,8 @@ def _order_lines(seen: "Conflicts") -> Iterator[str]:
     better = f" ({order.given_lands} in the order given)"
     much = better if order.given_lands != order.lands else ""
     yield f"{order.lands} of {len(order.ids)} land without conflict in it{much}."
-    for left in order.remaining[:ROWS]:
-        yield _left_line(left, seen.base)
+    for unmergeable in order.remaining[:ROWS]:
+        yield _unmergeable_line(unmergeable, seen.base)
     dirty = [one.id for one in seen.compared if one.dirty_included and one.id in landing]
     if dirty:
         yield f"Commit first what is uncommitted in {', '.join(dirty)}"
@@ -119,11 +119,11 @@ def _order_lines(seen: "Conflicts") -> Iterator[str]:
         yield f"Merge them with: treedock merge {' '.join(landing)}"
 
 
-def _left_line(left: "Unmergeable", base: str) -> str:
-    others = base if left.base else ", ".join(left.conflicts_with) or "those together"
-    files = f" in {_files(left.files)}" if left.files else ""
-    always = ", in any order" if left.in_any_order else ""
-    return f"{left.id} conflicts with {others}{files}{always}"
+def _unmergeable_line(unmergeable: "Unmergeable", base: str) -> str:
+    others = base if unmergeable.base else ", ".join(unmergeable.conflicts_with) or "those together"
+    files = f" in {_files(unmergeable.files)}" if unmergeable.files else ""
+    always = ", in any order" if unmergeable.in_any_order else ""
+    return f"{unmergeable.id} conflicts with {others}{files}{always}"
 
 
 def _files(files: tuple[str, ...]) -> str:

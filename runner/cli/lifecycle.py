@@ -166,9 +166,9 @@ def _cleaned(answer: "Cleaned", *, dry_run: bool) -> Iterator[str]:
             yield f"its own git directory, which code inside could write, is kept: {archive.git}"
         if archive.deleted:
             yield f"{len(archive.deleted)} deleted files are listed in deleted.txt there"
-        if archive.left_out:
-            shown = ", ".join(archive.left_out[:SHOWN])
-            yield f"left out, no files or not readable: {len(archive.left_out)} ({shown})"
+        if archive.omitted:
+            shown = ", ".join(archive.omitted[:SHOWN])
+            yield f"left out, no files or not readable: {len(archive.omitted)} ({shown})"
         for command in archive.restore[:SHOWN]:
             yield f"get it back with: {command}"
         if len(archive.restore) > SHOWN:

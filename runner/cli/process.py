@@ -40,23 +40,23 @@ def cancellable(cancel: Callable[[], object]) -> Iterator[None]:
         yield  # no thread but the first may ask; and it is ignored, or another operation's
         return
     read, write = os.pipe()
-    threading.Thread(target=_cancel_when_told, args=(read, cancel), daemon=True).start()
+    threading.Thread(target=_cancel_on_signal, args=(read, cancel), daemon=True).start()
 
-    def told(number: int, _: object) -> None:
+    def on_signal(number: int, _: object) -> None:
         # Nothing that takes a lock: the code that it interrupts may hold it.
         signal.signal(number, interrupted)
         os.write(write, b"!")
 
-    signal.signal(signal.SIGINT, told)
+    signal.signal(signal.SIGINT, on_signal)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is told:
+        if signal.getsignal(signal.SIGINT) is on_signal:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.close(write)
 
 
-def _cancel_when_told(read: int, cancel: Callable[[], object]) -> None:
+def _cancel_on_signal(read: int, cancel: Callable[[], object]) -> None:
     number = os.read(read, 1)
     os.close(read)
     if number:

@@ -11,12 +11,12 @@ import click
 from runner.cli.output import printable, shown
 from runner.domain.events import (
     Listener,
+    Notice,
     Output,
     Said,
     StepFailed,
     StepFinished,
     StepStarted,
-    Told,
     Warned,
 )
 
@@ -44,8 +44,8 @@ class _Plain:
         self._timings = timings
         self._lock = threading.Lock()
 
-    def __call__(self, told: Told) -> None:
-        text = _sentence(told, timings=self._timings)
+    def __call__(self, notice: Notice) -> None:
+        text = _sentence(notice, timings=self._timings)
         if text:
             with self._lock, suppress(OSError):  # that nothing reads it does not end the verb
                 click.echo(text, err=True)
@@ -60,17 +60,17 @@ class _Live:
         self._lines: dict[str | None, int] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, told: Told) -> None:
+    def __call__(self, notice: Notice) -> None:
         with self._lock:
-            match told.event:
+            match notice.event:
                 case StepStarted(step):
-                    self._update(told.instance, step)
+                    self._update(notice.instance, step)
                 case Output(line):
-                    self._update(told.instance, line)
+                    self._update(notice.instance, line)
                 case event:
                     if isinstance(event, StepFailed):
-                        self._end(told.instance)
-                    text = _sentence(told, timings=self._timings)
+                        self._end(notice.instance)
+                    text = _sentence(notice, timings=self._timings)
                     if text:
                         self._progress.console.print(text, markup=False, highlight=False)
 
@@ -94,9 +94,9 @@ class _Live:
             self._progress.remove_task(TaskID(line))
 
 
-def _sentence(told: Told, *, timings: bool) -> str:
-    who = f"{told.instance}: " if told.instance else ""
-    match told.event:
+def _sentence(notice: Notice, *, timings: bool) -> str:
+    who = f"{notice.instance}: " if notice.instance else ""
+    match notice.event:
         case StepStarted(step) if not timings:
             return printable(f"{who}{step}")
         case StepFinished(step, seconds) if timings:

@@ -123,12 +123,12 @@ def _show(lines: Callable[[], Iterator[str]]) -> None:
 def _names(seen: "Review") -> Iterator[str]:
     """'M  path' for what is committed, ' M path' for what is not; '!' behind what is flagged."""
     committed = {flag.path for flag in seen.flagged if flag.committed}
-    loose = {flag.path for flag in seen.flagged if not flag.committed}
+    uncommitted = {flag.path for flag in seen.flagged if not flag.committed}
     for change in seen.files:
         mark = "  !" if change.path in committed else ""
         yield f"{_MARKS.get(change.kind, '?')}  {_name(change)}{mark}\n"
     for one in seen.uncommitted.files if seen.uncommitted else ():
-        mark = "  !" if one.path in loose else ""
+        mark = "  !" if one.path in uncommitted else ""
         yield f" {_MARKS.get(one.kind, '?')} {printable(one.path)}{mark}\n"
 
 
@@ -153,7 +153,7 @@ def _story(seen: "Review") -> Iterator[str]:
         yield "\nNo file differs from where it started.\n"
     if seen.uncommitted and seen.uncommitted.files:
         yield _title("\nUncommitted, and not part of the branch:")
-        yield from _bounded(seen.uncommitted.files, _loose_row)
+        yield from _bounded(seen.uncommitted.files, _uncommitted_row)
     if seen.diff and seen.diff.text:
         yield _title("\nDiff:")
         yield from _diff(seen.diff, f"git diff {seen.fork or seen.base} {seen.head}")
@@ -186,7 +186,7 @@ def _file_row(change: "Change") -> str:
     return f"  {_MARKS.get(change.kind, '?')} {_lines(change)} {_name(change)}"
 
 
-def _loose_row(one: "UncommittedFile") -> str:
+def _uncommitted_row(one: "UncommittedFile") -> str:
     much = _size(one.size) if one.kind in ("untracked", "other") else _lines(one)
     return f"  {one.kind} {one.path} ({much})"
 

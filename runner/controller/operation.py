@@ -195,9 +195,9 @@ class Operation:
 
     def tell(self, event: Event) -> None:
         """Tell the listener what happened to this instance, and its events.jsonl what lasts."""
-        told = self.emit(event, self.id)
+        notice = self.emit(event, self.id)
         if not isinstance(event, PASSING):
-            self.records.journal(self.id, told)
+            self.records.journal(self.id, notice)
 
     def say(self, text: str) -> None:
         self.tell(Said(text))

@@ -5,7 +5,7 @@ import os
 import threading
 from datetime import UTC, datetime
 
-from runner.domain.events import Emit, Event, Listener, Said, Told, Warned
+from runner.domain.events import Emit, Event, Listener, Notice, Said, Warned
 
 
 class Stream:
@@ -21,25 +21,25 @@ class Stream:
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
 
-    def __call__(self, event: Event, instance: str | None = None) -> Told:
+    def __call__(self, event: Event, instance: str | None = None) -> Notice:
         with self._lock:
-            told = self._numbered(event, instance)
+            notice = self._numbered(event, instance)
             if self._listener:
                 try:
-                    self._listener(told)
+                    self._listener(notice)
                 except Exception:
                     import logging  # late: only what is broken pays for it
 
                     logging.getLogger(__name__).exception("a listener failed")
-        return told
+        return notice
 
     def aside(self, instance: str) -> Emit:
         return _Aside(self, instance)
 
-    def _numbered(self, event: Event, instance: str | None) -> Told:
+    def _numbered(self, event: Event, instance: str | None) -> Notice:
         with self._lock:
             at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            return Told(next(self._numbers), at, self.operation, instance, event)
+            return Notice(next(self._numbers), at, self.operation, instance, event)
 
 
 class _Aside:
@@ -47,7 +47,7 @@ class _Aside:
         self._stream = stream
         self._instance = instance
 
-    def __call__(self, event: Event, instance: str | None = None) -> Told:
+    def __call__(self, event: Event, instance: str | None = None) -> Notice:
         if isinstance(event, Said | Warned):
             return self._stream(event, self._instance)
         return self._stream._numbered(event, instance)

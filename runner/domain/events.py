@@ -1,7 +1,7 @@
 """What happens while a verb works: one stream of typed, numbered events.
 
-A listener gets each event in an envelope, `Told`; `Told.to_json` is the JSON of both, which is also
-a line of an events.jsonl:
+A listener gets each event in an envelope, `Notice`; `Notice.to_json` is the JSON of both, which is
+also a line of an events.jsonl:
 
     {"seq": 7, "at": "2026-01-31T09:30:00.250Z", "operation": "5f2a90c1", "instance": "auth",
      "event": "step_finished", "step": "starting the container", "seconds": 0.312}
@@ -218,7 +218,7 @@ Event = (
 
 
 @dataclass(frozen=True)
-class Told:
+class Notice:
     """An event as it is told.
 
     `seq` counts the events of one operation from 1; `at` is the time in UTC, with milliseconds;
@@ -238,14 +238,14 @@ class Told:
         return envelope | {"event": kind_of(type(self.event))} | asdict(self.event)
 
 
-Listener = Callable[[Told], None]
+Listener = Callable[[Notice], None]
 """What a face hands to a verb. Threads may call it, one at a time."""
 
 
 class Emit(Protocol):
     """The stream of one operation: numbers an event, hands it to the listener, and returns it."""
 
-    def __call__(self, event: Event, instance: str | None = None) -> Told: ...
+    def __call__(self, event: Event, instance: str | None = None) -> Notice: ...
 
     def aside(self, instance: str) -> "Emit":
         """For a throwaway instance that works for `instance`: what it says and warns of is told as

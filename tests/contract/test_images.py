@@ -17,7 +17,7 @@ from runner.controller.instance import images
 from runner.controller.stream import Stream
 from runner.domain.config.sections import Build, Image
 from runner.domain.errors import EngineFailed, ImageBuildFailed
-from runner.domain.events import Output, Told
+from runner.domain.events import Notice, Output
 from runner.domain.instance.container import CA_BUNDLE, HOME, WORKSPACE, ContainerSpec, Limits
 
 pytestmark = pytest.mark.engine
@@ -91,7 +91,7 @@ class Heard:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def __call__(self, told: Told) -> None:
+    def __call__(self, told: Notice) -> None:
         if isinstance(told.event, Output):
             self.lines.append(told.event.line)
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from runner.adapters.engine.protocol import Exec
 from runner.controller.cleanup.clean import clean
 from runner.controller.instance.private_git import ENVIRONMENT
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import up
@@ -66,7 +66,7 @@ def run(repo: Path, address: Any, verb: str, ids: str, kill: int | None, said: A
             operation = Operation(repository, instance, quiet)
             match verb:
                 case "up":
-                    up(project, [Wish(instance)], quiet, fetch=False)
+                    up(project, [InstanceRequest(instance)], quiet, fetch=False)
                 case "down":
                     down(repository, instance, quiet)
                 case "sync":
@@ -126,7 +126,12 @@ class Verbs(RuleBasedStateMachine):
         files = {"treedock.yaml": yaml.safe_dump(config), "README.md": "# shop\n"}
         commit(self.repo, files, "first")
         repository = open_repository(self.repo, connect=lambda: self.engine)
-        up(open_project(repository), [Wish("auth"), Wish("payments")], quiet, fetch=False)
+        up(
+            open_project(repository),
+            [InstanceRequest("auth"), InstanceRequest("payments")],
+            quiet,
+            fetch=False,
+        )
 
     @rule(jobs=st.lists(st.tuples(verbs, kills), min_size=1, max_size=2))
     def verbs_at_once(self, jobs: list[tuple[tuple[str, str], int | None]]) -> None:

@@ -14,7 +14,7 @@ from runner.adapters.files import tarball
 from runner.cli.lifecycle import _cleaned
 from runner.controller.cleanup.clean import retire
 from runner.controller.cleanup.selection import merged, stale
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.operation import Operation
 from runner.domain.errors import (
     EngineUnavailable,
@@ -75,7 +75,7 @@ def restore(shop: Shop, commands: tuple[str, ...]) -> None:
         words = command.split()
         if words[0] == "treedock":
             base = words[4] if "--base" in words else None
-            shop.up(Wish(words[2], base=base, attach="--attach" in words))
+            shop.up(InstanceRequest(words[2], base=base, attach="--attach" in words))
         else:
             subprocess.run(["sh", "-c", command], cwd=shop.repo, check=True)
 
@@ -136,7 +136,7 @@ def test_ignored_files_are_not_kept_and_pipes_are_left_out(shop: Shop) -> None:
         names = set(tar.getnames())
     assert {"new", "n/inner"} <= names
     assert "a.tmp" not in names
-    assert (archive.deleted, archive.left_out) == (("gone.txt",), ("n/pipe",))
+    assert (archive.deleted, archive.omitted) == (("gone.txt",), ("n/pipe",))
     assert (Path(archive.folder) / "deleted.txt").read_text() == "gone.txt\n"
 
 
@@ -329,7 +329,7 @@ def test_a_clean_that_was_cut_off_at_the_very_end_is_completed(shop: Shop) -> No
 def test_of_two_instances_with_the_same_commits_one_keeps_them(shop: Shop) -> None:
     shop.up("auth")
     made = commit(shop.tree("auth"), {"a": "1"})
-    shop.up(Wish("more", base="feature/auth"))
+    shop.up(InstanceRequest("more", base="feature/auth"))
     records = shop.repository.records
     records.write(replace(shop.record("auth"), cleaning=True))  # it has passed its checks
     with pytest.raises(UnmergedCommits, match=made[:10]):
@@ -482,7 +482,7 @@ def test_refs_come_back_under_names_that_are_free(shop: Shop) -> None:
 
 def test_an_attached_branch_gets_its_files_back(shop: Shop) -> None:
     git(shop.repo, "branch", "feature/auth")
-    shop.up(Wish("auth", attach=True))
+    shop.up(InstanceRequest("auth", attach=True))
     write(shop.tree("auth"), {"README.md": "changed"})
     archive = archive_of(shop.clean("auth", force=True))
     restore(shop, archive.restore)

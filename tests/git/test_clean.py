@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.verbs import Controller
 from runner.domain.errors import NotFound, UncommittedChanges, UnmergedCommits
 from runner.domain.requests.cleanup import Clean
@@ -111,7 +111,7 @@ def test_commits_of_a_detached_head_are_not_lost(shop: Shop) -> None:
 
 def test_an_attached_branch_is_kept_with_its_commits(shop: Shop) -> None:
     git(shop.repo, "branch", "feature/auth")
-    shop.up(Wish("auth", attach=True))
+    shop.up(InstanceRequest("auth", attach=True))
     made = commit(shop.tree("auth"), {"a": "1"})
     cleaned = shop.clean("auth")
     assert not any(part.startswith("branch") for part in cleaned.removed)
@@ -200,6 +200,6 @@ def test_one_of_several_that_is_not_there_keeps_the_others(shop: Shop) -> None:
 def test_two_that_go_together_hold_no_commits_for_each_other(shop: Shop) -> None:
     shop.up("auth")
     commit(shop.tree("auth"), {"a": "1"})
-    shop.up(Wish("pay", base="feature/auth"))
+    shop.up(InstanceRequest("pay", base="feature/auth"))
     assert clean_both(shop) == ["unmerged_commits", "unmerged_commits"]
     assert branches(shop.repo) == ["feature/auth", "feature/pay", "main"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.controller.cleanup.unsaved import edited_copies
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.lifecycle.preflight import obstacles
 from runner.controller.lifecycle.up import up
 from runner.controller.onboarding.config_report import check
@@ -163,7 +163,7 @@ def test_what_is_uncommitted_in_the_main_checkout_is_named_or_refused(shop: Shop
     write(shop.repo, {"a": "2", "new": "n", "x.log": "ignored", ".env": "copied, not ignored"})
     said = f"uncommitted in {shop.repo}, so not in new instances: a, new"
     with pytest.raises(UncommittedChanges) as caught:
-        up(shop.project, [Wish("auth")], shop.emit, require_clean=True)
+        up(shop.project, [InstanceRequest("auth")], shop.emit, require_clean=True)
     assert f"{shop.repo} has uncommitted changes" in caught.value.message
     assert "a, new" in caught.value.message
     assert not (shop.repo / "trees").exists()
@@ -191,9 +191,9 @@ def test_submodules_are_refused_before_anything_is_made(shop: Shop) -> None:
     git(shop.repo, "update-index", "--add", "--cacheinfo", f"160000,{head},sub")
     git(shop.repo, "commit", "--quiet", "--message", "a submodule")
     assert "main has submodules" in refused(shop).message
-    shop.up(Wish("auth", base="whole"))
+    shop.up(InstanceRequest("auth", base="whole"))
     git(shop.repo, "branch", "feature/pay")
-    error = shop.refusal(Wish("pay", base="whole", attach=True))
+    error = shop.refusal(InstanceRequest("pay", base="whole", attach=True))
     assert "feature/pay has submodules" in error.message
     assert not (shop.repo / "trees/pay").exists()
 

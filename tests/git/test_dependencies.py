@@ -11,7 +11,7 @@ import pytest
 from runner.adapters.engine.protocol import Filter
 from runner.controller.cache.prune import cached, prune
 from runner.controller.instance.throwaway import abandoned
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.gates import run_gates
 from runner.controller.landing.recovery import clear_up
 from runner.controller.lifecycle.warm import warm
@@ -139,7 +139,7 @@ def test_what_a_branch_alone_decides_runs_in_its_instance_above_the_nearest(
     git(shop.repo, "switch", "--quiet", "-c", "feature/pay")
     commit(shop.repo, {"app/lock": "two\n"}, "newer")
     git(shop.repo, "switch", "--quiet", "main")
-    shop.up(Wish("pay", attach=True))
+    shop.up(InstanceRequest("pay", attach=True))
     assert runs()[1:] == ["pay"]
     assert list(mounted(shop, "pay")) == ["/workspace/app/lib"]
     assert len(cached(shop.repository)) == 1
@@ -155,7 +155,7 @@ def test_a_branch_with_the_lock_file_of_base_gets_what_base_made(shop: Shop, run
     log = shop.repo.parent / "log"
     install = {"run": seen.format(log=log), "in": "app", "produces": ["lib"], "key": ["lock"]}
     shop.configure(setup=[install])
-    shop.up(Wish("pay", attach=True))
+    shop.up(InstanceRequest("pay", attach=True))
     assert list(mounted(shop, "pay")) == ["/workspace/app/lib"]
     assert "postinstall" not in runs()
 
@@ -449,7 +449,7 @@ def test_a_clean_run_is_at_the_newest_first_parent_of_base_with_that_key(
 
     def last_run(instance: str, base: str) -> tuple[bool, str]:
         """(whether it was a clean run, what it saw) of the last run of the step."""
-        shop.up(Wish(instance, base=base))
+        shop.up(InstanceRequest(instance, base=base))
         where, seen = log.read_text().splitlines()[-1].split()
         return where.startswith("gate.snapshot-"), seen
 

@@ -7,7 +7,7 @@ import pytest
 from dotenv import dotenv_values
 
 from runner.adapters.engine.protocol import Exec
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from tests.real_git import commit, git, write
 from tests.shop import Shop
 
@@ -142,7 +142,7 @@ def test_a_folder_on_the_way_that_is_a_symlink_is_not_followed(shop: Shop, tmp_p
     git(shop.repo, "commit", "--quiet", "--message", "a trap")
     git(shop.repo, "switch", "--quiet", "main")
     write(shop.repo, {"deep/a.key": "A"})
-    shop.up(Wish("auth", attach=True))
+    shop.up(InstanceRequest("auth", attach=True))
     assert list((tmp_path / "outside").iterdir()) == []
     assert any("deep/a.key" in warning and "symlink" in warning for warning in shop.warnings)
 

@@ -10,7 +10,7 @@ import pytest
 
 from runner.adapters.git.repository import Git
 from runner.controller.data.reset import reset
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.operation import Operation
 from runner.controller.project import open_repository
 from runner.controller.sync.sync import sync
@@ -122,7 +122,7 @@ def test_a_branch_that_only_the_origin_has_is_attached_to(shop: Shop, origin: Pa
     git(shop.repo, "push", "--quiet", "origin", "main:feature/auth")
     git(shop.repo, "reset", "--quiet", "--hard", "HEAD~1")
     assert "at origin" in shop.refusal("auth").message
-    shop.up(Wish("auth", attach=True))
+    shop.up(InstanceRequest("auth", attach=True))
     assert git(shop.tree("auth"), "rev-parse", "HEAD").strip() == there
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.conflicts import conflicts
 from runner.controller.landing.merge import merge
 from runner.controller.landing.pr import pr
@@ -170,7 +170,7 @@ def test_an_attached_branch_has_its_files(large: Shop) -> None:
     git(large.repo, "switch", "--quiet", "-c", "feature/auth")
     commit(large.repo, {"a.bin": "of the branch\n"})
     git(large.repo, "switch", "--quiet", "main")
-    large.up(Wish("auth", attach=True))
+    large.up(InstanceRequest("auth", attach=True))
     auth = Inside(large)
     assert (auth.tree / "a.bin").read_text() == "of the branch\n"
     assert status(auth) == ("", "")

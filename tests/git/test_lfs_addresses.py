@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.merge import merge
 from runner.domain.landing.outcomes import Wanted
 from tests.inside import Inside
@@ -75,7 +75,7 @@ def test_a_branch_does_not_decide_where_git_lfs_sends_requests(large: Shop, serv
     git(large.repo, *plain, "add", "big.bin")
     git(large.repo, *plain, "commit", "--quiet", "--message", "a pointer")
     git(large.repo, "switch", "--quiet", "main")
-    large.up(Wish("auth", attach=True))
+    large.up(InstanceRequest("auth", attach=True))
     assert (large.tree("auth") / "big.bin").read_text() == POINTER
     assert any(".lfsconfig is not that of main" in said for said in large.warnings)
     tested = Wanted(gates=("grep -q steered .lfsconfig && grep -q oid big.bin && false",))
@@ -84,7 +84,7 @@ def test_a_branch_does_not_decide_where_git_lfs_sends_requests(large: Shop, serv
     assert server.asked == []
     commit(large.repo, {".lfsconfig": url}, "base has it")
     git(large.repo, "branch", "feature/payments", "feature/auth")
-    large.refusal(Wish("payments", attach=True))
+    large.refusal(InstanceRequest("payments", attach=True))
     assert "/steered/objects/batch" in server.asked
 
 

@@ -12,7 +12,7 @@ from runner.controller.landing.merge import merge
 from runner.controller.landing.undo import undo
 from runner.controller.stream import Stream
 from runner.domain.errors import NotFound, Refused
-from runner.domain.events import Said, Told
+from runner.domain.events import Notice, Said
 from runner.domain.landing.outcomes import Merged, Outcome, Wanted
 from runner.domain.text import shown
 from tests.real_git import commit, git
@@ -37,9 +37,9 @@ def land(shop: Shop) -> Queue:
 
 def work_on(shop: Shop, instance: str, files: dict[str, str], base: str | None = None) -> str:
     """An instance with one more commit, made on the host; returns it."""
-    from runner.controller.instance.worktree import Wish
+    from runner.controller.instance.worktree import InstanceRequest
 
-    shop.up(Wish(instance, base=base))
+    shop.up(InstanceRequest(instance, base=base))
     return commit(shop.tree(instance), files, f"work on {instance}")
 
 
@@ -81,9 +81,9 @@ def test_nothing_is_left_of_what_landed(shop: Shop, land: Queue) -> None:
 
 
 def test_the_task_is_named_in_the_commit(shop: Shop, land: Queue) -> None:
-    from runner.controller.instance.worktree import Wish
+    from runner.controller.instance.worktree import InstanceRequest
 
-    shop.up(Wish("auth", purpose="log in\nwith a token"))
+    shop.up(InstanceRequest("auth", purpose="log in\nwith a token"))
     commit(shop.tree("auth"), {"auth.txt": "login\n"}, "auth")
     land("auth")
     message = git(shop.repo, "log", "-1", "--format=%B")
@@ -264,7 +264,7 @@ def test_a_run_that_is_still_at_work_is_not_undone(shop: Shop) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     refused: list[str] = []
 
-    def meanwhile(told: Told) -> None:
+    def meanwhile(told: Notice) -> None:
         if isinstance(told.event, Said) and told.event.text.startswith("testing auth"):
             (run,) = Run.all(shop.repository.records.root)
             with pytest.raises(Refused, match=f"still at work: process {os.getpid()} on") as error:

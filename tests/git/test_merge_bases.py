@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.conflicts import conflicts
 from runner.controller.landing.merge import merge
 from runner.domain.errors import NotFound, Refused
@@ -137,7 +137,7 @@ def test_base_is_fetched_made_and_pushed_where_it_lives(
     git(shop.repo, "clone", "--quiet", "--branch", "release", str(upstream), str(other))
     theirs = commit(other, {"theirs.txt": "x\n"})
     git(other, "push", "--quiet")
-    (brought,) = shop.bring(Wish("fix", base="release"), fetch=True)
+    (brought,) = shop.bring(InstanceRequest("fix", base="release"), fetch=True)
     assert brought.error is None
     assert shop.record("fix").git.base_commit == theirs
     commit(shop.tree("fix"), {"fix.txt": "x\n"})

@@ -17,7 +17,7 @@ from runner.controller.cleanup.orphans import leftovers
 from runner.controller.instance.throwaway import gate_project
 from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.exec import place_of
-from runner.controller.onboarding.moved import moved, require_none_left
+from runner.controller.onboarding.moved import moved, require_none_elsewhere
 from runner.controller.operation import Operation
 from runner.controller.project import open_repository, user_config_path
 from runner.controller.sync.sync import sync
@@ -204,13 +204,13 @@ def test_a_new_clone_at_the_old_place_takes_nothing_of_the_moved_one(shop: Shop)
 
 def test_what_runs_without_a_record_is_named_by_down_all(shop: Shop) -> None:
     shop.up("auth")
-    require_none_left(shop.repository)
+    require_none_elsewhere(shop.repository)
     shutil.rmtree(shop.repo / ".git" / "treedock")  # as in a backup from before
     with pytest.raises(Refused, match="runs with files of this place") as caught:
-        require_none_left(shop.repository)
+        require_none_elsewhere(shop.repository)
     name = caught.value.hint.rpartition(" ")[2]
     shop.engine.stop(name, 0)
-    require_none_left(shop.repository)
+    require_none_elsewhere(shop.repository)
 
 
 # --- restored ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from runner.adapters.git import remotes
 from runner.adapters.git.repository import Git
 from runner.adapters.github import Forge, compare_url, forge_of
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.pr import pr
 from runner.domain.errors import CommandFailed, GitFailed, MergeConflict, Refused, Unavailable
 from runner.domain.landing.pull_request import Opened
@@ -107,7 +107,7 @@ def at_origin(origin: Path, branch: str = "feature/auth") -> str:
 
 
 def test_the_branch_is_pushed_and_a_request_created(shop: Shop, github: Path, gh: Gh) -> None:
-    shop.up(Wish("auth", purpose="Log in with a key\n\nAs in the\nticket."))
+    shop.up(InstanceRequest("auth", purpose="Log in with a key\n\nAs in the\nticket."))
     commit(shop.tree("auth"), {"a": "1"}, "first")
     head = commit(shop.tree("auth"), {"a": "2"}, "second")
     opened = ask(shop, labels=["-x", "ready, steady"], draft=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.observe.listing import status
 from tests.inside import Inside
 from tests.real_git import commit, git
@@ -62,7 +62,7 @@ def test_a_conflict_of_a_branch_that_was_there_before_shows(shop: Shop) -> None:
     commit(shop.repo, {"README.md": "one\n"})
     git(shop.repo, "switch", "--quiet", "main")
     commit(shop.repo, {"README.md": "two\n"})
-    shop.up(Wish("auth", attach=True))
+    shop.up(InstanceRequest("auth", attach=True))
     assert seen(shop) == (True, False)
 
 
@@ -92,5 +92,5 @@ def test_status_tells_what_is_in_progress_inside(auth: Inside) -> None:
 
 def test_who_starts_from_another_instance_gets_what_was_committed_in_it(auth: Inside) -> None:
     auth.commit({"inside.txt": "x\n"})
-    auth.shop.up(Wish("pay", base="feature/auth"))
+    auth.shop.up(InstanceRequest("pay", base="feature/auth"))
     assert (auth.shop.tree("pay") / "inside.txt").exists()

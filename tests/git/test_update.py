@@ -205,11 +205,11 @@ def test_an_update_while_base_is_forced_back_and_cleared_leaves_the_instance_who
 
 
 def test_the_landed_branch_that_it_leaned_on_goes_once_base_is_in(shop: Shop) -> None:
-    from runner.controller.instance.worktree import Wish
+    from runner.controller.instance.worktree import InstanceRequest
 
     shop.up("auth")
     below = commit(shop.tree("auth"), {"auth.txt": "x\n"})
-    shop.up(Wish("search", base="feature/auth"))
+    shop.up(InstanceRequest("search", base="feature/auth"))
     search = Inside(shop, "search")
     search.commit({"search.txt": "x\n"})
     git(shop.repo, "merge", "--quiet", "--no-ff", "feature/auth")

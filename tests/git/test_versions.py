@@ -8,7 +8,7 @@ import pytest
 from runner.adapters.store.records import now
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.cache.build import snapshot_labels
-from runner.controller.cache.prune import left_behind, prune, remove_left_behind
+from runner.controller.cache.prune import leftover_volumes, prune, remove_leftover_volumes
 from runner.controller.cleanup.orphans import leftovers
 from runner.controller.onboarding.damaged import damaged
 from runner.controller.operation import ProjectOperation
@@ -74,8 +74,8 @@ def test_volumes_are_in_use_while_a_newer_record_may_name_them(
     shop: Shop, kept: Path, of: str
 ) -> None:
     newer(kept if of == "snapshot" else shop.repository.records.path("auth"))
-    assert left_behind(shop.repository) == []
-    remove_left_behind(shop.repository)
+    assert leftover_volumes(shop.repository) == []
+    remove_leftover_volumes(shop.repository)
     if of == "snapshot":
         with pytest.raises(OtherVersion):
             prune(shop.repository, max_size=0)
@@ -88,18 +88,18 @@ def test_volumes_of_a_damaged_snapshot_are_in_use_until_it_is_set_aside(
     shop: Shop, kept: Path
 ) -> None:
     kept.write_text("{")
-    assert left_behind(shop.repository) == []
-    remove_left_behind(shop.repository)
+    assert leftover_volumes(shop.repository) == []
+    remove_leftover_volumes(shop.repository)
     assert shop.repository.snapshots.file(kept.stem).exists()
     (finding,) = damaged(shop.repository, fix=True)
     assert finding.fixed
-    assert left_behind(shop.repository) == [VOLUME]
+    assert leftover_volumes(shop.repository) == [VOLUME]
 
 
 def test_a_volume_that_an_instance_shows_stays_without_the_record_of_its_snapshot(
     shop: Shop, kept: Path
 ) -> None:
     kept.unlink()
-    assert left_behind(shop.repository) == [VOLUME]
+    assert leftover_volumes(shop.repository) == [VOLUME]
     ProjectOperation(shop.project, "auth", shop.emit).change(data_lowers={"own": VOLUME})
-    assert left_behind(shop.repository) == []
+    assert leftover_volumes(shop.repository) == []

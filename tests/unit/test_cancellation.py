@@ -20,7 +20,7 @@ from runner.adapters.store import locks
 from runner.controller.parallel import map_parallel
 from runner.controller.verbs import Controller
 from runner.domain.answers import Answer
-from runner.domain.events import StepFailed, StepStarted, Told
+from runner.domain.events import Notice, StepFailed, StepStarted
 from runner.domain.requests.cleanup import Clean
 from runner.domain.requests.lifecycle import Down, Up
 from runner.domain.requests.observe import List
@@ -117,17 +117,17 @@ def test_what_a_cancellation_makes_necessary_is_not_cancelled(tmp_path: Path) ->
 def test_a_cancelled_up_says_so_and_the_next_one_completes_it(shop: Shop) -> None:
     gate = shop.repo / "gate"
     shop.configure(setup=[{"run": f"until test -e {gate}; do sleep 0.05; done; touch done"}])
-    heard: list[Told] = []
+    heard: list[Notice] = []
     token = Token()
     with ThreadPoolExecutor() as pool:
         running = pool.submit(controller_of(shop).run, Up(ids=("auth", "pay")), heard.append, token)
-        eventually(lambda: sum(_is_set_up(told) for told in heard) == 2, 30)
+        eventually(lambda: sum(_is_set_up(notice) for notice in heard) == 2, 30)
         token.cancel()
         answer = running.result(SOON)
     assert answer.exit_code == 130
     assert answer.error is not None
     assert answer.error.code == "cancelled"
-    failed = [told.event for told in heard if isinstance(told.event, StepFailed)]
+    failed = [notice.event for notice in heard if isinstance(notice.event, StepFailed)]
     assert [event.code for event in failed] == ["cancelled", "cancelled"]
     gate.touch()
     again = controller_of(shop).run(Up(ids=("auth", "pay")))
@@ -136,21 +136,21 @@ def test_a_cancelled_up_says_so_and_the_next_one_completes_it(shop: Shop) -> Non
     assert all((shop.tree(instance) / "done").exists() for instance in ("auth", "pay"))
 
 
-def _is_set_up(told: Told) -> bool:
-    return isinstance(told.event, StepStarted) and told.event.step.startswith("until")
+def _is_set_up(notice: Notice) -> bool:
+    return isinstance(notice.event, StepStarted) and notice.event.step.startswith("until")
 
 
 def test_cancelling_one_operation_leaves_the_others_alone(shop: Shop) -> None:
     gate = shop.repo / "gate"
     shop.configure(setup=[{"run": f"until test -e {gate}; do sleep 0.05; done"}])
-    heard: list[Told] = []
+    heard: list[Notice] = []
     token = Token()
     with ThreadPoolExecutor() as pool:
         doomed = pool.submit(
             lambda: controller_of(shop).run(Up(ids=("auth",)), heard.append, token)
         )
         other = pool.submit(controller_of(shop).run, Up(ids=("pay",)), heard.append)
-        eventually(lambda: sum(_is_set_up(told) for told in heard) == 2, 30)
+        eventually(lambda: sum(_is_set_up(notice) for notice in heard) == 2, 30)
         token.cancel()
         assert doomed.result(SOON).exit_code == 130
         assert not other.done()

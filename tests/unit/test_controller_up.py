@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.observe.listing import look
 from runner.controller.project import open_repository
 from runner.domain.errors import (
@@ -60,7 +60,7 @@ def test_a_bad_id_stops_all_of_them(shop: Shop, name: str) -> None:
 
 def test_an_unknown_base_is_refused_with_the_branches_there_are(shop: Shop) -> None:
     for base in ("nope", "--all", "HEAD^{tree}"):
-        error = shop.refusal(Wish("auth", base=base))
+        error = shop.refusal(InstanceRequest("auth", base=base))
         assert isinstance(error, ConfigError)
         assert base in error.message
         assert "main" in error.hint
@@ -73,13 +73,13 @@ def test_a_branch_that_exists_is_refused_with_the_way_to_attach(shop: Shop) -> N
     assert isinstance(error, BranchExists)
     assert "treedock up auth --attach" in error.hint
     assert not (shop.repo / "trees").exists()
-    assert shop.up(Wish("auth", attach=True)).git.created_branch is False
+    assert shop.up(InstanceRequest("auth", attach=True)).git.created_branch is False
 
 
 def test_attaching_needs_a_branch_that_is_checked_out_nowhere(shop: Shop, tmp_path: Path) -> None:
-    assert isinstance(shop.refusal(Wish("auth", attach=True)), Refused)
+    assert isinstance(shop.refusal(InstanceRequest("auth", attach=True)), Refused)
     git(shop.repo, "worktree", "add", "--quiet", "-b", "feature/auth", str(tmp_path / "mine"))
-    error = shop.refusal(Wish("auth", attach=True))
+    error = shop.refusal(InstanceRequest("auth", attach=True))
     assert isinstance(error, BranchExists)
     assert str(tmp_path / "mine") in error.message
 
@@ -297,8 +297,8 @@ def test_a_lost_worktree_container_or_branch_is_made_again(shop: Shop) -> None:
 def test_another_base_for_an_instance_that_exists_is_refused(shop: Shop) -> None:
     git(shop.repo, "branch", "develop")
     shop.up("auth")
-    assert isinstance(shop.refusal(Wish("auth", base="develop")), Refused)
-    shop.up(Wish("auth", base="main", purpose="log in"))
+    assert isinstance(shop.refusal(InstanceRequest("auth", base="develop")), Refused)
+    shop.up(InstanceRequest("auth", base="main", purpose="log in"))
     assert shop.record("auth").purpose == "log in"
 
 

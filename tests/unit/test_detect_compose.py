@@ -89,9 +89,9 @@ def test_django_with_postgres_redis_and_celery() -> None:
         "EMAIL_PORT": "1025",
         "PYTHONPATH": "/workspace/src",
     }
-    left = "\n".join(findings.left)
+    omitted = "\n".join(findings.omitted)
     for name in ("nginx (nginx:1.27)", "flower: it starts with the profile", "init.sql", "5432"):
-        assert name in left
+        assert name in omitted
     assert any("your .env" in line for line in findings.unsure)
 
 
@@ -106,7 +106,7 @@ def test_node_with_mongo_and_mailhog() -> None:
     assert variables["CLIENT_URL"] == "http://localhost:${FRONTEND_PORT}"
     assert variables["VITE_API_URL"] == "http://localhost:${BACKEND_PORT}/api"
     assert not {"PORT", "SESSION_SECRET", "VITE_BACKEND_URL"} & set(variables)
-    assert any("mongo-express" in line for line in findings.left)
+    assert any("mongo-express" in line for line in findings.omitted)
 
 
 def test_fastapi_with_anchors_profiles_and_a_step_that_others_wait_for() -> None:
@@ -125,9 +125,9 @@ def test_fastapi_with_anchors_profiles_and_a_step_that_others_wait_for() -> None
     assert config.env.set_["POSTGRES_SERVER"] == "localhost"
     assert config.env.set_["FRONTEND_HOST"] == "http://localhost:${FRONTEND_PORT}"
     assert config.env.set_["VITE_API_URL"] == "http://localhost:${BACKEND_PORT}"
-    left = "\n".join(findings.left)
-    assert "queue (redis:7): cache has port 6379 already" in left
-    assert "playwright: it starts with the profile test only" in left
+    omitted = "\n".join(findings.omitted)
+    assert "queue (redis:7): cache has port 6379 already" in omitted
+    assert "playwright: it starts with the profile test only" in omitted
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_an_image_with_a_tag_stays_and_a_bare_one_is_treedocks_or_the_latest(
 def test_two_on_one_port_cannot_share_a_localhost() -> None:
     findings = found("services: {a: {image: redis}, b: {image: 'valkey/valkey:8'}}")
     assert [sidecar.name for sidecar in findings.sidecars] == ["a"]
-    assert "a has port 6379 already" in findings.left[0]
+    assert "a has port 6379 already" in findings.omitted[0]
 
 
 def test_a_password_that_only_the_ignored_env_file_has_is_not_needed() -> None:
@@ -165,8 +165,8 @@ def test_a_password_that_only_the_ignored_env_file_has_is_not_needed() -> None:
 def test_an_image_that_init_cannot_name_is_left_out() -> None:
     findings = found("services: {a: {image: 'postgres:${V}'}, b: {image: '-x:1'}, c: {}}")
     assert findings.sidecars == ()
-    assert "${V} has no value here" in findings.left[0]
-    assert len(findings.left) == 3
+    assert "${V} has no value here" in findings.omitted[0]
+    assert len(findings.omitted) == 3
 
 
 def test_a_project_in_another_language_is_built_from_its_own_dockerfile() -> None:
@@ -206,7 +206,7 @@ services:
 """
     findings = found(text)
     assert loaded(findings).services["a"].run == "set -e; ./migrate && ./serve --quiet"
-    assert [line.split(":")[1].strip() for line in findings.left] == ["b", "c"]
+    assert [line.split(":")[1].strip() for line in findings.omitted] == ["b", "c"]
 
 
 def test_a_name_of_the_network_is_replaced_as_a_host_and_nowhere_else() -> None:
@@ -256,7 +256,7 @@ services:
     assert config.database
     assert config.database.engine == "command"
     assert config.database.reset == ".venv/bin/python manage.py migrate"
-    assert [line.removeprefix("compose.yaml: ") for line in findings.left] == [
+    assert [line.removeprefix("compose.yaml: ") for line in findings.omitted] == [
         "sidecars.db: `entrypoint`, `shm_size`",
         "worker: `devices`",
         "tests: it tests, which `test:` and `gates:` are for",
@@ -284,14 +284,14 @@ services:
   git: {build: ., env_file: [.git/config, ../secret, "~/x", sub/.env], command: ./x}
 """
     findings = found(text, {"compose.override.yaml": "services: {}"})
-    left = "\n".join(findings.left)
+    omitted = "\n".join(findings.omitted)
     for name in (
         "include",
         "elsewhere.yaml",
         "out: what it is built from",
         "compose.override.yaml",
     ):
-        assert name in left
+        assert name in omitted
     assert findings.copy == ("sub/.env",)
 
 

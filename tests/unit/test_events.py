@@ -18,12 +18,12 @@ from runner.domain.errors import Refused
 from runner.domain.events import (
     Down,
     Event,
+    Notice,
     OperationEnded,
     Said,
     StepFailed,
     StepFinished,
     StepStarted,
-    Told,
     Warned,
 )
 from runner.domain.requests.lifecycle import Down as DownRequest
@@ -37,25 +37,27 @@ def journal(shop: Shop, instance: str) -> list[dict[str, object]]:
 
 
 def test_the_events_of_an_operation_are_numbered_whichever_thread_tells_them() -> None:
-    heard: list[Told] = []
+    heard: list[Notice] = []
     stream = Stream(heard.append)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: stream(Said(str(n)), f"i{n % 3}"), range(200)))
-    assert [told.seq for told in heard] == list(range(1, 201))
-    assert {told.operation for told in heard} == {stream.operation}
+    assert [notice.seq for notice in heard] == list(range(1, 201))
+    assert {notice.operation for notice in heard} == {stream.operation}
     assert Stream().operation != stream.operation
 
 
 def test_an_event_is_one_flat_object_in_json() -> None:
-    told = Told(7, "2026-01-31T09:30:00.250Z", "5f2a90c1", "auth", StepFinished("stopping", 0.25))
-    assert told.to_json() == {
+    notice = Notice(
+        7, "2026-01-31T09:30:00.250Z", "5f2a90c1", "auth", StepFinished("stopping", 0.25)
+    )
+    assert notice.to_json() == {
         "seq": 7, "at": "2026-01-31T09:30:00.250Z", "operation": "5f2a90c1", "instance": "auth",
         "event": "step_finished", "step": "stopping", "seconds": 0.25,
     }  # fmt: skip
 
 
 def test_no_field_of_an_event_hides_one_of_its_envelope() -> None:
-    envelope = {field.name for field in fields(Told)}
+    envelope = {field.name for field in fields(Notice)}
     for cls in typing.get_args(Event):
         assert not envelope & {field.name for field in fields(cls)}, cls
 
@@ -63,8 +65,8 @@ def test_no_field_of_an_event_hides_one_of_its_envelope() -> None:
 def test_a_listener_that_raises_breaks_nothing(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(told: Told) -> None:
-        raise ZeroDivisionError(f"{told.event}")
+    def broken(notice: Notice) -> None:
+        raise ZeroDivisionError(f"{notice.event}")
 
     with caplog.at_level(logging.ERROR):
         answer = Controller.open(shop.repo, connect=lambda: shop.engine).run(
@@ -77,22 +79,22 @@ def test_a_listener_that_raises_breaks_nothing(
 
 
 def test_what_is_kept_of_an_instance_is_what_was_told(shop: Shop) -> None:
-    heard: list[Told] = []
+    heard: list[Notice] = []
     controller = Controller.open(shop.repo, connect=lambda: shop.engine)
     controller.run(UpRequest(ids=("auth",)), heard.append)
-    lasting = [told for told in heard if told.instance and not _passes(told)]
-    assert journal(shop, "auth") == [json.loads(json.dumps(told.to_json())) for told in lasting]
-    kinds = [events.kind_of(type(told.event)) for told in lasting]
+    lasting = [notice for notice in heard if notice.instance and not _passes(notice)]
+    assert journal(shop, "auth") == [json.loads(json.dumps(notice.to_json())) for notice in lasting]
+    kinds = [events.kind_of(type(notice.event)) for notice in lasting]
     assert {"created", "container_created", "step_finished", "up"} <= set(kinds)
 
 
-def _passes(told: Told) -> bool:
-    return isinstance(told.event, events.PASSING)
+def _passes(notice: Notice) -> bool:
+    return isinstance(notice.event, events.PASSING)
 
 
 def test_a_step_that_fails_says_so_and_is_kept(shop: Shop) -> None:
     shop.up("auth")
-    heard: list[Told] = []
+    heard: list[Notice] = []
     operation = Operation(shop.repository, "auth", Stream(heard.append))
 
     def fail() -> None:
@@ -101,7 +103,7 @@ def test_a_step_that_fails_says_so_and_is_kept(shop: Shop) -> None:
 
     with pytest.raises(Refused):
         fail()
-    started, failed = (told.event for told in heard)
+    started, failed = (notice.event for notice in heard)
     assert started == StepStarted("breaking")
     assert isinstance(failed, StepFailed)
     assert (failed.step, failed.code) == ("breaking", Refused.code)
@@ -112,14 +114,14 @@ def test_the_last_event_is_how_the_operation_ended(shop: Shop) -> None:
     shop.up("auth")
     controller = Controller.open(shop.repo, connect=lambda: shop.engine)
     for ids, code in ((("auth",), None), (("nope",), "not_found")):
-        heard: list[Told] = []
+        heard: list[Notice] = []
         answer = controller.run(DownRequest(ids=ids), heard.append)
         assert heard[-1].event == OperationEnded("down", answer.exit_code, code)
         assert (answer.exit_code == 0) == (code is None)
 
 
 def test_a_throwaway_instance_speaks_for_the_one_it_works_for() -> None:
-    heard: list[Told] = []
+    heard: list[Notice] = []
     stream = Stream(heard.append)
     aside = stream.aside("auth")
     hidden = aside(StepStarted("testing"), "gate.1")
@@ -131,7 +133,7 @@ def test_a_throwaway_instance_speaks_for_the_one_it_works_for() -> None:
 
 def test_a_run_keeps_what_happened_in_it(tmp_path: Path) -> None:
     run = Run.begin(tmp_path, "merge")
-    told = Stream()(Down())
-    run.journal(told)
+    notice = Stream()(Down())
+    run.journal(notice)
     (line,) = (run.folder / "events.jsonl").read_text().splitlines()
-    assert json.loads(line) == told.to_json() | asdict(told.event)
+    assert json.loads(line) == notice.to_json() | asdict(notice.event)

@@ -108,7 +108,7 @@ def test_missing_stopped_forbidden_and_silent_engines_are_told_apart(
 def test_an_engine_that_docker_host_names_is_not_ours_to_start() -> None:
     ailment = health.ailment_of("absent", own_socket=False, installed=True)
     assert ailment == "elsewhere"
-    assert not health.is_mendable(ailment, machine())
+    assert not health.is_repairable(ailment, machine())
     finding = health.engine_finding(ailment, machine(), "tcp://build:2375")
     assert "tcp://build:2375" in finding.message
     assert "DOCKER_HOST" in finding.way_out
@@ -124,13 +124,13 @@ def test_every_ailment_of_the_engine_has_its_own_words_and_a_way_out() -> None:
 
 def test_root_is_told_that_fix_installs_and_starts_the_engine() -> None:
     for ailment in ("not-installed", "stopped"):
-        assert health.is_mendable(ailment, machine())
+        assert health.is_repairable(ailment, machine())
         assert "--fix" in health.engine_finding(ailment, machine(), "").way_out
 
 
 def test_an_ordinary_user_is_told_the_commands_instead() -> None:
     ada = machine(root=False)
-    assert not health.is_mendable("not-installed", ada)
+    assert not health.is_repairable("not-installed", ada)
     way = health.engine_finding("not-installed", ada, "").way_out
     assert "sudo apt-get install -y docker.io" in way
     assert "sudo usermod -aG docker ada" in way
@@ -142,7 +142,7 @@ def test_an_ordinary_user_is_told_the_commands_instead() -> None:
 
 def test_nothing_is_installed_where_apt_is_not_at_home() -> None:
     fedora = machine(debian=False)
-    assert not health.is_mendable("not-installed", fedora)
+    assert not health.is_repairable("not-installed", fedora)
     assert "https://" in health.engine_finding("not-installed", fedora, "").way_out
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.domain.git.hooks import Hooks, hooks_left_out, installs_hooks, way_in
+from runner.domain.git.hooks import Hooks, installs_hooks, omitted_hooks, way_in
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,14 @@ def test_what_does_something_else_is_not_taken_for_it(run: str) -> None:
 
 def test_hooks_that_neither_a_step_nor_a_copy_brings_are_left_out() -> None:
     found = Hooks("/shop/.git/hooks", ("commit-msg", "pre-commit", "pre-push"))
-    assert hooks_left_out(found, copied=False, steps=["npm ci"]) == found.names
-    assert hooks_left_out(found, copied=True, steps=[]) == ("pre-push",)
-    assert hooks_left_out(found, copied=False, steps=["lefthook install"]) == ()
+    assert omitted_hooks(found, copied=False, steps=["npm ci"]) == found.names
+    assert omitted_hooks(found, copied=True, steps=[]) == ("pre-push",)
+    assert omitted_hooks(found, copied=False, steps=["lefthook install"]) == ()
     assert "hooks: copy" in way_in(found, copied=False)
     assert "hooks: copy" not in way_in(found, copied=True)
 
 
 def test_generated_hooks_of_the_work_tree_cannot_be_copied() -> None:
     husky = Hooks("/shop/.husky/_", ("pre-commit",), relative=True)
-    assert hooks_left_out(husky, copied=True, steps=[]) == ("pre-commit",)
+    assert omitted_hooks(husky, copied=True, steps=[]) == ("pre-commit",)
     assert "hooks: copy" not in way_in(husky, copied=False)

@@ -14,7 +14,7 @@ from runner.controller.cache.prune import prune
 from runner.controller.data import database as databases
 from runner.controller.data.reset import reset
 from runner.controller.instance.processes import run_folder, start_process
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.lifecycle.up import up
 from runner.controller.lifecycle.warm import warm
 from runner.controller.operation import ProjectOperation
@@ -123,7 +123,7 @@ def test_several_first_ones_at_once_run_the_command_once(shop: Shop) -> None:
 
 
 def test_with_fresh_a_new_instance_runs_it_whatever_is_known(seeded: Shop) -> None:
-    up(seeded.project, [Wish("pay")], seeded.emit, fetch=False, fresh=True)
+    up(seeded.project, [InstanceRequest("pay")], seeded.emit, fetch=False, fresh=True)
     assert (seeded.tree("pay") / "runs").exists()
 
 
@@ -142,7 +142,7 @@ def test_what_a_branch_made_of_its_own_is_nothing_for_others(seeded: Shop) -> No
     git(seeded.repo, "switch", "--quiet", "feature/pay")
     commit(seeded.repo, {"seed.txt": "saw\n"})
     git(seeded.repo, "switch", "--quiet", "main")
-    seeded.up(Wish("pay", attach=True))
+    seeded.up(InstanceRequest("pay", attach=True))
     assert items(seeded, "pay") == ["saw"]
     kept = seeded.repository.snapshots.all()
     assert len(kept) == 1
@@ -166,10 +166,10 @@ def test_a_golden_state_is_of_bases_head_or_its_newest_first_parent_with_that_ke
     git(shop.repo, "merge", "--quiet", "--no-ff", "--no-edit", "merged")
     commit(shop.repo, {"beside.txt": "reviewed\n"})
     for instance, base in (("evil", evil), ("same", same), ("late", "main^")):
-        shop.up(Wish(instance, base=base))
+        shop.up(InstanceRequest(instance, base=base))
         assert items(shop, instance) == ["saw"]
         assert shop.repository.snapshots.all() == []
-    shop.up(Wish("old", base=old))
+    shop.up(InstanceRequest("old", base=old))
     assert len(shop.repository.snapshots.all()) == 1
     shop.up("head")
     assert len(shop.repository.snapshots.all()) == 2

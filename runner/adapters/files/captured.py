@@ -15,7 +15,7 @@ class Captured:
         self.path = path
         self.size = 0
         self.dropped = 0
-        self._shown, self._left = shown, kept
+        self._shown, self._remaining = shown, kept
         self._end = bytearray()
         self._file: BinaryIO | None = None
 
@@ -56,13 +56,13 @@ class Captured:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("wb", buffering=0)
         except OSError:
-            self._left = 0
+            self._remaining = 0
 
     def _keep(self, data: bytes) -> None:
-        kept = data[: self._left]
+        kept = data[: self._remaining]
         try:
             written = self._file.write(kept) if self._file and kept else 0
         except OSError:  # a full disk
             written = 0
-        self._left = self._left - written if written == len(kept) else 0
+        self._remaining = self._remaining - written if written == len(kept) else 0
         self.dropped += len(data) - written

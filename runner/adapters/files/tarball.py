@@ -20,18 +20,18 @@ def write(target: Path, root: Path, paths: Iterable[str]) -> list[str]:
     A folder comes with all below it, a symlink as a symlink. Returns what was left out: pipes,
     devices, and what cannot be read. Raises OSError where the disk is full.
     """
-    left_out = []
+    omitted = []
     with target.open("xb") as file:
         sparse = cast(IO[bytes], _Sparse(file))
         with tarfile.TarFile(fileobj=sparse, mode="w", copybufsize=CHUNK) as tar:
             for path in _all_below(root, paths):
                 if not _add(tar, root, path):
-                    left_out.append(path)
+                    omitted.append(path)
         file.truncate()
         file.flush()
         os.fsync(file.fileno())
     step(f"write {target.name}")
-    return left_out
+    return omitted
 
 
 class _Sparse:

@@ -118,14 +118,14 @@ def foreseen(git: Git, branch: str, commit: str, heads: Mapping[str, str]) -> di
         return {}
     found = {}
     uncommitted = git.uncommitted(holder.path)
-    for key, changed in _brought(git, commit, heads).items():
+    for key, changed in _changed_by_head(git, commit, heads).items():
         files = _touched(holder.path, changed, uncommitted)
         if files:
             found[key] = _overwriting(git, holder.path, files)
     return found
 
 
-def _brought(git: Git, commit: str, heads: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _changed_by_head(git: Git, commit: str, heads: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The files that each head would change if it were merged into a commit; without those that
     conflict."""
     ahead = {key: head for key, head in heads.items() if git.is_ancestor(commit, head)}

@@ -93,7 +93,7 @@ def patch(git: Git, old: str, new: str) -> Text:
     return _bounded(git, [*_BIG], ["diff-tree", *shape, old, new])
 
 
-def loose(git: Git, worktree: Path) -> list[UncommittedFile]:
+def uncommitted_files(git: Git, worktree: Path) -> list[UncommittedFile]:
     """What is uncommitted in a linked worktree: tracked changes and untracked files that are not
     ignored. Raises Refused where its .git file is not genuine."""
     git.require_safe_drivers()
@@ -101,13 +101,13 @@ def loose(git: Git, worktree: Path) -> list[UncommittedFile]:
     marked = status.marks(git, git_dir, worktree)
     plain = _no_filters(git)
     entries = status.entries(git, git_dir, worktree, marked, before=plain, timeout=TIMEOUT)
-    found = [_loose(worktree, entry) for entry in entries]
+    found = [_uncommitted_file(worktree, entry) for entry in entries]
     filled = [link for link in marked.links if untrusted.holds_anything(worktree / link, worktree)]
     found += [_seen(worktree, UncommittedFile(path, "other", None)) for path in filled]
     odd = [one for one in found if one.kind != "untracked" and not _is_readable(one)]
     if len(odd) > ODD_PATHS or all(one.kind == "untracked" for one in found):
         return found
-    counts = _loose_counts(git, worktree, odd)
+    counts = _uncommitted_counts(git, worktree, odd)
     return [
         replace(one, added=counts[one.path][0], deleted=counts[one.path][1])
         if one.path in counts
@@ -116,9 +116,9 @@ def loose(git: Git, worktree: Path) -> list[UncommittedFile]:
     ]
 
 
-def loose_patch(git: Git, worktree: Path, found: list[UncommittedFile]) -> Text:
-    """The diff of the tracked changes among what loose() found; large files and what is no file
-    are left out."""
+def uncommitted_patch(git: Git, worktree: Path, found: list[UncommittedFile]) -> Text:
+    """The diff of the tracked changes among what uncommitted_files() found; large files and what is
+    no file are left out."""
     tracked = [one for one in found if one.kind != "untracked"]
     odd = [one for one in tracked if not _is_readable(one)]
     if len(odd) == len(tracked) or len(odd) > ODD_PATHS:
@@ -141,7 +141,7 @@ def texts(git: Git, blobs: list[str]) -> dict[str, str | None]:
     return dict.fromkeys(blobs) | {blob: _utf8(data) for blob, data in contents.items()}
 
 
-def loose_text(worktree: Path, one: UncommittedFile) -> str | None:
+def uncommitted_text(worktree: Path, one: UncommittedFile) -> str | None:
     """The text of an uncommitted path as it is now: '' for none, a link's target, or None for
     what cannot be read."""
     kind = untrusted.kind(worktree, one.path)
@@ -173,7 +173,7 @@ def _counts(entry: str, rest: Iterator[str]) -> tuple[int | None, int | None, st
     )
 
 
-def _loose(worktree: Path, entry: str) -> UncommittedFile:
+def _uncommitted_file(worktree: Path, entry: str) -> UncommittedFile:
     # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
     if entry.startswith("? "):
         return _seen(worktree, UncommittedFile(entry[2:], "untracked", None))
@@ -202,7 +202,7 @@ def _is_readable(one: UncommittedFile) -> bool:
     return one.mode == "000000"
 
 
-def _loose_counts(
+def _uncommitted_counts(
     git: Git, worktree: Path, odd: list[UncommittedFile]
 ) -> dict[str, tuple[int | None, int | None]]:
     out = git.run(
@@ -216,10 +216,10 @@ def _loose_counts(
 
 def _diff_of_files(form: str, odd: list[UncommittedFile], *more: str) -> list[str]:
     shape = ["--no-renames", "--no-relative", "--src-prefix=a/", "--dst-prefix=b/", *_SHAPE]
-    left_out = [f":(top,exclude,literal){one.path}" for one in odd]
+    omitted = [f":(top,exclude,literal){one.path}" for one in odd]
     return [
         *("diff", form, *more, *shape, "--ignore-submodules=all", "HEAD", "--", ":(top)"),
-        *left_out,
+        *omitted,
     ]
 
 

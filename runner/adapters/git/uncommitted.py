@@ -106,7 +106,7 @@ class _Copies:
         self._worktree = worktree
         self._files = folder / "files"
         self._files.mkdir()
-        self._left = ALTOGETHER
+        self._remaining = ALTOGETHER
         self.copied: list[str] = []
         self.gone: set[str] = set()
         self._links: dict[str, str] = {}
@@ -166,7 +166,7 @@ class _Copies:
         if not stat.S_ISREG(found.st_mode):  # swapped since
             self._skip(path, "neither file nor symlink")
             return
-        bound = min(LARGEST, self._left)
+        bound = min(LARGEST, self._remaining)
         target = self._files / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as copy:
@@ -180,7 +180,7 @@ class _Copies:
             over = f"{(ALTOGETHER if whole else LARGEST) // 2**20} MB"
             self._skip(path, f"over {over} altogether" if whole else f"over {over}")
             return
-        self._left -= size
+        self._remaining -= size
         target.chmod(0o755 if found.st_mode & 0o100 else 0o644)
         self.copied.append(path)
 

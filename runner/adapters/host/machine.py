@@ -113,9 +113,9 @@ def git_at_work(places: Sequence[Path], lock: Path, proc: Path = Path("/proc")) 
 
 
 def _is_about(process: Path, places: Sequence[Path]) -> bool:
-    told = text_of(process / "cmdline") + text_of(process / "environ")
+    environment = text_of(process / "cmdline") + text_of(process / "environ")
     where = (process / "cwd").readlink()
-    return any(where.is_relative_to(place) or str(place) in told for place in places)
+    return any(where.is_relative_to(place) or str(place) in environment for place in places)
 
 
 def device(path: Path) -> int:

@@ -10,7 +10,7 @@ from runner.adapters.files import disk
 from runner.adapters.store import locks, stored
 from runner.adapters.store.folder import Folder
 from runner.domain.errors import Damaged, OtherVersion
-from runner.domain.events import Told
+from runner.domain.events import Notice
 from runner.domain.instance.record import Record
 
 
@@ -120,10 +120,10 @@ class Records:
         """Where forgotten instances' folders are until they are deleted."""
         return self.root / "trash"
 
-    def journal(self, instance: str, told: Told) -> None:
+    def journal(self, instance: str, notice: Notice) -> None:
         """Append what happened to the instance's events.jsonl; where that is impossible it is left
         out."""
-        disk.append_json(Folder(self.folder(instance)).events, told.to_json())
+        disk.append_json(Folder(self.folder(instance)).events, notice.to_json())
 
     def of_worktree(self, worktree: Path) -> Record | None:
         """The instance that lives in this worktree, if any. Raises OtherVersion where none is

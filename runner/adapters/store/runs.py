@@ -16,7 +16,7 @@ from runner.adapters.host.claims import Claim
 from runner.adapters.store import stored
 from runner.adapters.store.records import now
 from runner.domain.errors import Damaged, NotFound
-from runner.domain.events import Told
+from runner.domain.events import Notice
 from runner.domain.typed import Document
 
 Kind = Literal["merge", "plan"]
@@ -153,10 +153,10 @@ class Run:
         finally:
             self.write(claim=None)
 
-    def journal(self, told: Told) -> None:
+    def journal(self, notice: Notice) -> None:
         """Append what happened in it to its events.jsonl; where that is impossible it is left
         out."""
-        disk.append_json(self.folder / "events.jsonl", told.to_json())
+        disk.append_json(self.folder / "events.jsonl", notice.to_json())
 
     def log(self, name: str) -> Path:
         """The folder for what one trial prints."""

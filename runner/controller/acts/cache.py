@@ -21,5 +21,5 @@ def cache_prune(repository: Repository, request: Prune, emit: Emit) -> Pruned:
     if request.older_than is None and most is None:
         most = open_project(repository).config.limits.cache
     gone = prune.prune(repository, older_than=request.older_than, max_size=most)
-    prune.remove_left_behind(repository)
+    prune.remove_leftover_volumes(repository)
     return Pruned(pruned=tuple(gone))

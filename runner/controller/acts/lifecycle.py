@@ -6,7 +6,7 @@ from dataclasses import replace
 from runner.controller import choosing
 from runner.controller.lifecycle.down import down as stop
 from runner.controller.observe.listing import list_instances
-from runner.controller.onboarding.moved import require_none_left
+from runner.controller.onboarding.moved import require_none_elsewhere
 from runner.controller.parallel import STOPS, attempts
 from runner.controller.project import Project, Repository
 from runner.controller.stream import Stream
@@ -18,7 +18,7 @@ from runner.domain.requests.lifecycle import Down, Instances, Restart, Up
 
 
 def up(project: Project, request: Up, emit: Emit) -> Instances:
-    from runner.controller.instance.worktree import Wish
+    from runner.controller.instance.worktree import InstanceRequest
     from runner.controller.lifecycle.up import up
 
     repository = project.repository
@@ -30,12 +30,12 @@ def up(project: Project, request: Up, emit: Emit) -> Instances:
             hint="They belong to the ids in their order.",
         )
     purposes += [None] * (len(chosen) - len(purposes))
-    wishes = [
-        Wish(instance, base=request.base, attach=request.attach, purpose=purpose)
+    requests = [
+        InstanceRequest(instance, base=request.base, attach=request.attach, purpose=purpose)
         for instance, purpose in zip(chosen, purposes, strict=True)
     ]
     done = up(
-        project, wishes, emit, fetch=request.fetch, fresh=request.fresh,
+        project, requests, emit, fetch=request.fetch, fresh=request.fresh,
         require_clean=request.require_clean,
     )  # fmt: skip
     answers = [one.error or one.changed for one in done]
@@ -48,7 +48,7 @@ def down(repository: Repository, request: Down, emit: Emit) -> Instances:
     done = _shown(repository, chosen, answers)
     if request.everything and not done.errors:
         try:
-            require_none_left(repository)
+            require_none_elsewhere(repository)
         except RunnerError as error:
             return replace(done, error=problem_of(error))
     return done

@@ -36,7 +36,7 @@ from runner.domain.instance.container import WORKSPACE
 from runner.domain.instance.names import snapshot_volumes, throwaway
 from runner.domain.text import sentences, without_lines
 
-_ANEW = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
+_GENERATED = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
 # Whether every one of these folders has something in it.
 _FILLED = 'for folder; do [ -n "$(ls -A "$folder")" ] || exit 1; done'
 
@@ -164,7 +164,7 @@ def _files(inner: GateOperation) -> set[str]:
     """Everything in the worktree, less what Python and its packages make anew."""
     top = inner.record.worktree
     found = (str(entry.path.relative_to(top)) for entry in untrusted.entries(Path(top)))
-    return {path for path in found if not _ANEW.search(path)}
+    return {path for path in found if not _GENERATED.search(path)}
 
 
 def _make_volumes(inner: GateOperation, volumes: list[str], key: str, image: str) -> None:

@@ -39,7 +39,7 @@ def prune(
     return gone
 
 
-def left_behind(repository: Repository) -> list[str]:
+def leftover_volumes(repository: Repository) -> list[str]:
     """Volumes of snapshots that were never finished, or half removed, and that no process is at.
     Empty where a record cannot be read: it may name any of them."""
     if not _are_all_readable(repository):
@@ -53,8 +53,8 @@ def left_behind(repository: Repository) -> list[str]:
     return [name for name in free if name not in named]
 
 
-def remove_left_behind(repository: Repository) -> None:
-    for name in left_behind(repository):
+def remove_leftover_volumes(repository: Repository) -> None:
+    for name in leftover_volumes(repository):
         with suppress(EngineFailed):  # in use by the container of one who just died
             repository.engine.remove_volume(name)
     snapshots = repository.snapshots

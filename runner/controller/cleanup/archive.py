@@ -56,8 +56,8 @@ class AtRisk:
         return {*self.copies, *self.inner, *self.ignored}
 
     def __bool__(self) -> bool:
-        at_stake = self.dirty or self.places or self.besides
-        return self.dirty is None or bool(at_stake) or self.whole_git
+        at_risk = self.dirty or self.places or self.besides
+        return self.dirty is None or bool(at_risk) or self.whole_git
 
 
 def new_name(operation: Operation) -> str:

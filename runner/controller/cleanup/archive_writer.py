@@ -95,7 +95,7 @@ def _fill(operation: Operation, name: str, new: Path, at_risk: AtRisk) -> Archiv
     _copy_logs(operation, new)
     saved, deleted = _uncommitted(operation, new, at_risk)
     at_risk = replace(at_risk, places=[*at_risk.places, *_staged(operation, new, at_risk)])
-    left_out = tarball.write(new / TAR, Path(record.worktree), saved) if saved else []
+    omitted = tarball.write(new / TAR, Path(record.worktree), saved) if saved else []
     prefix = f"{ARCHIVE}/{name}"
     wanted = {place.name: place.id for place in at_risk.places}
     if at_risk.whole_git:  # it borrows objects that nothing else may hold
@@ -112,7 +112,7 @@ def _fill(operation: Operation, name: str, new: Path, at_risk: AtRisk) -> Archiv
         refs={f"{prefix}/{ref}": id_ for ref, id_ in wanted.items()},
         tar=str(folder / TAR) if saved else None,
         deleted=tuple(deleted),
-        left_out=tuple(left_out),
+        omitted=tuple(omitted),
         git=str(folder / "git") if at_risk.whole_git else None,
         restore=(*ways, *_ways_back(operation, prefix, at_risk, folder / TAR if saved else None)),
     )

@@ -18,7 +18,7 @@ from runner.controller.cleanup.archive import AtRisk
 from runner.controller.cleanup.archive_writer import require_room, write
 from runner.controller.data.database import snapshots_of
 from runner.controller.instance.container import ensure_stopped
-from runner.controller.instance.sidecars import remove_sidecars, require_nobody_else, volumes_of
+from runner.controller.instance.sidecars import remove_sidecars, require_sole_user, volumes_of
 from runner.controller.lifecycle.down import halt
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
@@ -148,7 +148,7 @@ def retire(operation: Operation) -> list[str]:
 
 
 def _clear(operation: Operation, force: Force) -> Cleaned:
-    require_nobody_else(operation)
+    require_sole_user(operation)
     ensure_stopped(operation)
     before, was = archives.begun(operation), operation.record
     at_risk = _claim(

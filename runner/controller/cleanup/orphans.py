@@ -73,8 +73,8 @@ def leftovers(project: Project, engine: Engine | None, *, fix: bool, emit: Emit)
         remains = _remains(project, instance, world)
         try:
             if remains:
-                mend = fix and world.containers is not None
-                found.append(_mended(project, remains, emit) if mend else _told(remains))
+                repair = fix and world.containers is not None
+                found.append(_repaired(project, remains, emit) if repair else _finding(remains))
         except RunnerError as error:
             found.append(Finding(_CHECK, "problem", error.message, error.hint))
     return found or [Finding(_CHECK, "ok", "records, worktrees and containers agree")]
@@ -132,12 +132,12 @@ def _remains(project: Project, instance: str, world: World) -> _Remains | None:
     return _Remains(instance, kind, folder, worktree, world.of(instance))
 
 
-def _told(remains: _Remains) -> Finding:
+def _finding(remains: _Remains) -> Finding:
     message, way_out = _sentences(remains)
     return Finding(_CHECK, "warning", message, way_out)
 
 
-def _mended(project: Project, remains: _Remains, emit: Emit) -> Finding:
+def _repaired(project: Project, remains: _Remains, emit: Emit) -> Finding:
     """Remove what cannot hold work, else tell. Raises RunnerError, `clean`'s refusals included."""
     repository = project.repository
     if remains.kind == "stripped":
@@ -148,7 +148,7 @@ def _mended(project: Project, remains: _Remains, emit: Emit) -> Finding:
     if remains.kind == "unrecorded" and not _may_hold_work(remains.folder):
         removed = _remove_unrecorded(Operation(repository, remains.id, emit))
         return Finding(_CHECK, "ok", f"removed: {listed(removed)}", fixed=True)
-    return _told(remains)
+    return _finding(remains)
 
 
 def _remove_unrecorded(operation: Operation) -> list[str]:

@@ -62,8 +62,8 @@ def _has_landed(operation: Operation) -> bool:
     if record.has_landed:
         return True
     # What base held when it was last brought in is nobody's own work, and may be all there is.
-    brought_in = git.ref(operation.names.ref("base")) or record.git.base_commit
-    return not git.is_ancestor(head, brought_in) and not git.is_ancestor(
+    merged_base = git.ref(operation.names.ref("base")) or record.git.base_commit
+    return not git.is_ancestor(head, merged_base) and not git.is_ancestor(
         head, record.git.base_commit
     )
 

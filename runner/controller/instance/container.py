@@ -169,11 +169,11 @@ def _inside(path: str) -> str:
 def _environment(operation: ProjectOperation, given: Mapping[str, str]) -> dict[str, str]:
     """What treedock itself puts into the container's environment; where the database and a store
     of downloads are only as far as `.env`, which has `given`, does not say so itself."""
-    told = {
+    app_environment = {
         **variables_of(operation.config),
         **managers.variables(operation.config.lines, names.HOME),
     }
-    found = {k: v for k, v in told.items() if k not in given}
+    found = {k: v for k, v in app_environment.items() if k not in given}
     own = {"HOME": names.HOME, "USER": _user_name(), "LANG": "C.UTF-8"}
     own["GIT_ATTR_NOSYSTEM"] = "1"  # as on this side
     return found | own | operation.values()

@@ -21,12 +21,12 @@ FOLDER_BYTES = 256 * 2**20
 class Copies:
     """What is copied, as paths in the checkout. `files` are regular ones, or links of the person's
     own whose content is taken; `links` stay links, because they lead to what is copied too;
-    `left` are links and repositories that are not copied. `faults` maps a path that is wanted and
-    cannot be copied to the sentence that says why."""
+    `omitted` are links and repositories that are not copied. `faults` maps a path that is wanted
+    and cannot be copied to the sentence that says why."""
 
     files: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
     faults: Mapping[str, str] | None = None
     unread: bool = False
     """Whether `.worktreeinclude` is a link, which is not followed."""
@@ -35,8 +35,8 @@ class Copies:
     def remarks(self) -> list[str]:
         """What looks as if it were copied and is not, as sentences."""
         said = [f"{INCLUDE_FILE} is a link, so it is not read"] if self.unread else []
-        if self.left:
-            names = listed(self.left)
+        if self.omitted:
+            names = listed(self.omitted)
             said.append(f"links that lead elsewhere and repositories are not copied: {names}")
         return said
 
@@ -114,8 +114,8 @@ def _sorted_out(
     whole = dict.fromkeys([*files, *regular])
     links = [name for name, kind in kinds.items() if kind == "symlink" and name not in whole]
     kept = dict.fromkeys(_links_inside(checkout, set(links), whole))
-    left = [name for name in kinds if name not in whole and name not in kept]
-    return Copies(tuple(whole), tuple(kept), tuple(left), faults)
+    omitted = [name for name in kinds if name not in whole and name not in kept]
+    return Copies(tuple(whole), tuple(kept), tuple(omitted), faults)
 
 
 def _links_inside(checkout: Path, links: set[str], files: Iterable[str]) -> list[str]:

@@ -10,11 +10,11 @@ from runner.domain.git import hooks
 from runner.domain.text import listed
 
 
-def hooks_left_out(project: Project) -> tuple[str, str] | None:
+def omitted_hooks(project: Project) -> tuple[str, str] | None:
     """(what does not run inside, the way out) for hooks that run for the person, or None."""
     git, config = project.repository.git, project.config
     found, copied = git.hooks(project.repository.checkout), config.git.hooks == "copy"
-    left = hooks.hooks_left_out(found, copied=copied, steps=[step.run for step in config.setup])
+    left = hooks.omitted_hooks(found, copied=copied, steps=[step.run for step in config.setup])
     if not left:
         return None
     message = f"Hooks in {found.folder} do not run inside: {listed(left)}."

@@ -149,11 +149,11 @@ class _End:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._left = untrusted.LOG
+        self._remaining = untrusted.LOG
 
     def write(self, data: bytes) -> int:
-        self._file.write(data[: self._left])
-        self._left = max(0, self._left - len(data))
+        self._file.write(data[: self._remaining])
+        self._remaining = max(0, self._remaining - len(data))
         return len(data)
 
     def flush(self) -> None:

@@ -52,7 +52,7 @@ def require_own_data(operation: ProjectOperation) -> None:
             )
 
 
-def require_nothing_left(operation: Operation) -> None:
+def require_no_leftover_volumes(operation: Operation) -> None:
     """Data of an earlier instance of this name, which its `clean` could not remove, goes before a
     new one could take it for its own. Raises Refused where somebody uses it."""
     if volumes_of(operation):
@@ -65,7 +65,7 @@ def require_nothing_left(operation: Operation) -> None:
         )
 
 
-def require_nobody_else(operation: Operation) -> None:
+def require_sole_user(operation: Operation) -> None:
     """Raises Refused where a container that is not the instance's runs on its data."""
     container = operation.container()
     own = {one.name for one in (container, *operation.sidecars().values()) if one}

@@ -7,7 +7,7 @@ from runner.adapters.store.records import now
 from runner.controller.instance.env_files import exclude_patterns
 from runner.controller.instance.ports import choose_ports, ranges_of
 from runner.controller.instance.private_git import require_no_submodules
-from runner.controller.instance.sidecars import require_nothing_left
+from runner.controller.instance.sidecars import require_no_leftover_volumes
 from runner.controller.operation import ProjectOperation, require_not_moved
 from runner.controller.project import Project
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
@@ -21,7 +21,7 @@ FETCH_TIMEOUT = 10.0  # seconds
 
 
 @dataclass(frozen=True)
-class Wish:
+class InstanceRequest:
     """One instance to bring up. `base` is a branch or any name of a commit; `attach` takes an
     existing branch; `purpose` is what the instance is for."""
 
@@ -31,11 +31,11 @@ class Wish:
     purpose: str | None = None
 
 
-def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
+def fetch_bases(project: Project, requests: list[InstanceRequest], emit: Emit) -> None:
     """Bring the branches of remotes that new instances start from up to date; a failure is a
     warning."""
     git, default = project.repository.git, project.base
-    for base in sorted({wish.base or default for wish in wishes}):
+    for base in sorted({request.base or default for request in requests}):
         if git.remote_of(base) is None or (base != default and git.heads(base)[1] is None):
             continue  # a tag, a commit id, or a branch that is only here
         try:
@@ -44,33 +44,35 @@ def fetch_bases(project: Project, wishes: list[Wish], emit: Emit) -> None:
             emit(Warned(sentences("going on with what is here:", error.message)))
 
 
-def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Container]) -> None:
+def ensure_record(
+    operation: ProjectOperation, request: InstanceRequest, containers: list[Container]
+) -> None:
     """The record of a new instance, after everything that could refuse it. Nothing else is
     touched: whoever kills us now leaves a record that the next `up` completes."""
     with operation.repository_locked():
         if operation.has_record():
-            _require_same(operation, wish)
-            if wish.purpose and wish.purpose != operation.record.purpose:
-                operation.change(purpose=wish.purpose)
+            _require_same(operation, request)
+            if request.purpose and request.purpose != operation.record.purpose:
+                operation.change(purpose=request.purpose)
             _follow_ranges(operation, containers)
             return
         project = operation.project
         _require_room(operation)
-        base, commit = _start_point(operation, wish)
-        branch = project.names(wish.id).branch(project.config.branch)
-        existing, is_here = _require_free_branch(operation, branch, attach=wish.attach)
+        base, commit = _start_point(operation, request)
+        branch = project.names(request.id).branch(project.config.branch)
+        existing, is_here = _require_free_branch(operation, branch, attach=request.attach)
         require_no_submodules(operation.git, existing or commit, branch if existing else base)
-        worktree = project.worktrees / wish.id
+        worktree = project.worktrees / request.id
         if worktree.exists() or worktree.is_symlink():
             raise Refused(
                 f"{worktree} exists already and is no instance.",
                 hint="Move it away or choose another id.",
             )
-        require_nothing_left(operation)
+        require_no_leftover_volumes(operation)
         slot, ports = choose_ports(operation, containers)
         operation.save(
             Record(
-                id=wish.id,
+                id=request.id,
                 project=project.name,
                 git=Lineage(branch, base, existing or commit, created_branch=not is_here),
                 checkout=str(project.repository.checkout),
@@ -79,7 +81,7 @@ def ensure_record(operation: ProjectOperation, wish: Wish, containers: list[Cont
                 ports=ports,
                 slot=slot,
                 ranges=ranges_of(operation),
-                purpose=wish.purpose,
+                purpose=request.purpose,
             )
         )
         operation.tell(Created(branch, base, commit, slot, ports))
@@ -164,23 +166,23 @@ def _follow_ranges(operation: ProjectOperation, containers: list[Container]) -> 
     operation.change(slot=slot, ports=ports, ranges=ranges_of(operation))
 
 
-def _require_same(operation: ProjectOperation, wish: Wish) -> None:
+def _require_same(operation: ProjectOperation, request: InstanceRequest) -> None:
     record = operation.record
     if record.cleaning:
         raise Refused(
-            f"A clean of {wish.id!r} was interrupted.",
-            hint=f"Complete it with: treedock clean {wish.id}",
+            f"A clean of {request.id!r} was interrupted.",
+            hint=f"Complete it with: treedock clean {request.id}",
         )
-    if wish.base and wish.base not in (record.git.base, record.git.base_commit):
+    if request.base and request.base not in (record.git.base, record.git.base_commit):
         raise Refused(
-            f"The instance {wish.id!r} exists already and started from {record.git.base}.",
-            hint=f"Leave out --base, or start anew: treedock clean {wish.id}",
+            f"The instance {request.id!r} exists already and started from {record.git.base}.",
+            hint=f"Leave out --base, or start anew: treedock clean {request.id}",
         )
     checkout = operation.project.repository.checkout
     if record.checkout != str(checkout):
         raise Refused(
-            f"The instance {wish.id!r} belongs to the checkout {record.checkout}.",
-            hint=f"Run this there, or choose another id than {wish.id!r}.",
+            f"The instance {request.id!r} belongs to the checkout {record.checkout}.",
+            hint=f"Run this there, or choose another id than {request.id!r}.",
         )
 
 
@@ -237,18 +239,18 @@ def _require_possible(branch: str, known: Iterable[str]) -> None:
         )
 
 
-def _start_point(operation: ProjectOperation, wish: Wish) -> tuple[str, str]:
+def _start_point(operation: ProjectOperation, request: InstanceRequest) -> tuple[str, str]:
     """(base branch, commit to start from): origin's base when that is ahead of the local one,
     which is said."""
     git = operation.git
-    name = wish.base or operation.project.base
+    name = request.base or operation.project.base
     local, remote = git.heads(name)
     start, diverged = git.newer(local, remote)
-    if wish.base and start is None:
-        commit = None if wish.base.startswith("-") else git.commit(wish.base)
+    if request.base and start is None:
+        commit = None if request.base.startswith("-") else git.commit(request.base)
         if commit is None:
             raise ConfigError(
-                f"--base: there is no branch or commit {wish.base!r}.",
+                f"--base: there is no branch or commit {request.base!r}.",
                 hint=f"Branches are: {listed(git.branches()[0])}.",
             )
         return operation.project.base, commit

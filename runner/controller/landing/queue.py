@@ -19,7 +19,7 @@ from runner.controller.project import CONFIG_FILE, Project
 from runner.domain.config.sections import Gate
 from runner.domain.errors import BaseMoved, GitFailed, LimitReached, Refused, RunnerError
 from runner.domain.events import Emit, Said, Tested, Warned
-from runner.domain.landing import queue as trains
+from runner.domain.landing import queue as merge_queue
 from runner.domain.landing.flagged import case_twins
 from runner.domain.landing.queue import MergeQueue, Trial, Verdict
 from runner.domain.text import listed, sentences
@@ -64,14 +64,14 @@ class Queue:
         self._built: dict[Trial, str] = {}
         self._logs: dict[Trial, Path] = {}
         width = wanted.width or project.config.merge.width
-        self._train = MergeQueue(waiting=tuple(heads), width=width)
+        self._queue = MergeQueue(waiting=tuple(heads), width=width)
         self._configured = at_base(project, base)
         self._dry = f"dry-{secrets.token_hex(2)}"
         self._moves_left = project.config.merge.retries
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
-        return trains.verdicts(self._train)
+        return merge_queue.verdicts(self._queue)
 
     def is_integrated(self, id_: str) -> bool:
         """Whether base holds its changes already, be it by a squash merge, as far as git tells."""
@@ -83,7 +83,7 @@ class Queue:
     def log_of(self, id_: str) -> Path | None:
         """The folder with what the gates of an instance printed."""
         verdict = self.verdicts.get(id_)
-        if isinstance(verdict, trains.Aside):
+        if isinstance(verdict, merge_queue.Aside):
             return self._logs.get(verdict.trial) if verdict.trial else None
         found = [path for trial, path in self._logs.items() if trial.chain[-1] == id_]
         return found[-1] if found else None
@@ -91,14 +91,14 @@ class Queue:
     def go(self) -> None:
         """Until every id has landed or is set aside; an error stops what has not landed."""
         pool = ThreadPoolExecutor(
-            self._train.width, initializer=cancellation.adopt, initargs=(cancellation.current(),)
+            self._queue.width, initializer=cancellation.adopt, initargs=(cancellation.current(),)
         )
         running: dict[Future[gates.Verdict], Trial] = {}
         try:
-            while not trains.is_done(self._train):
+            while not merge_queue.is_done(self._queue):
                 cancellation.look()
                 self._require_none_stopped()
-                landing = trains.to_land(self._train)
+                landing = merge_queue.to_land(self._queue)
                 if landing:
                     self._land(landing)
                     continue
@@ -131,13 +131,13 @@ class Queue:
 
     def _start(self, pool: ThreadPoolExecutor, running: dict[Future[gates.Verdict], Trial]) -> bool:
         """Begin what is to be tested. True: the train has moved on, look again."""
-        for trial in trains.to_test(self._train):
+        for trial in merge_queue.to_test(self._queue):
             commit = self._candidate(trial)
             if commit is None:
                 return True
-            self._train = trains.started(self._train, trial)
+            self._queue = merge_queue.started(self._queue, trial)
             if not self._gates():
-                self._train = trains.finished(self._train, trial, True)
+                self._queue = merge_queue.finished(self._queue, trial, True)
                 return True
             self._emit(Said(f"testing {'+'.join(trial.chain)} at {commit[:10]}"), trial.chain[-1])
             running[pool.submit(self._test, trial, commit)] = trial
@@ -158,7 +158,7 @@ class Queue:
         merged = merge_trees(self._git, onto, head, self._roots[trial.root])
         if merged.tree is None:
             self.clashes[id_] = [one for one in before if self._clash(one, head)]
-            self._train = trains.conflicted(self._train, trial, tuple(merged.files))
+            self._queue = merge_queue.conflicted(self._queue, trial, tuple(merged.files))
             return None
         commit = self._git.commit_tree(merged.tree, [onto, head], self._message(id_))
         if self._run:
@@ -189,7 +189,7 @@ class Queue:
         return gates.run_gates(
             self._configured, name, commit, self._gates(),
             base_commit=self._roots[trial.root], log=log, emit=self._emit.aside(trial.chain[-1]),
-            wanted=lambda: trial in self._train.running,
+            wanted=lambda: trial in self._queue.running,
         )  # fmt: skip
 
     def _name(self, trial: Trial) -> str:
@@ -198,7 +198,7 @@ class Queue:
         return f"{run}.{list(self._built).index(trial)}"
 
     def _take(self, trial: Trial, future: "Future[gates.Verdict]") -> None:
-        if trial not in self._train.running:
+        if trial not in self._queue.running:
             return  # cancelled: whatever it ended with
         verdict = future.result()
         colour, chain = "green" if verdict.green else "red", "+".join(trial.chain)
@@ -206,24 +206,24 @@ class Queue:
         if not verdict.green:
             self.messages[trial] = verdict.message
         tested = Tested(tuple(trial.chain), self._built[trial], verdict.green)
-        told = self._emit(tested)
+        notice = self._emit(tested)
         if self._run:
-            self._run.journal(told)
-        self._train = trains.finished(self._train, trial, verdict.green)
+            self._run.journal(notice)
+        self._queue = merge_queue.finished(self._queue, trial, verdict.green)
 
     def _cancel(
         self, running: dict[Future[gates.Verdict], Trial], *, everything: bool = False
     ) -> None:
         """Take the container away from under tests whose result does not matter any more."""
-        doomed = set(running.values()) if everything else set(trains.to_cancel(self._train))
+        doomed = set(running.values()) if everything else set(merge_queue.to_cancel(self._queue))
         for trial in doomed:
             gates.cancel(self._configured, self._name(trial))
-            self._train = trains.stopped(self._train, trial)
+            self._queue = merge_queue.stopped(self._queue, trial)
 
     def _land(self, trial: Trial) -> None:
         base = self.project.base
         commit = self._built[trial]
-        ahead = self._train.ahead
+        ahead = self._queue.ahead
         expected = self._built[Trial(trial.root, ahead)] if ahead else self._roots[trial.root]
         new = trial.chain[len(ahead) :]
         self._warn_of_twins(expected, commit)
@@ -269,7 +269,7 @@ class Queue:
         for n in range(1, len(new) + 1):
             chain = trial.chain[: len(trial.chain) - len(new) + n]
             self.commits[chain[-1]] = self._built[Trial(trial.root, chain)]
-        self._train = trains.landed(self._train, trial)
+        self._queue = merge_queue.landed(self._queue, trial)
 
     def _push_first(self, remote: str, base: str, expected: str, commit: str) -> None:
         """The remote decides: nothing is landed here that it has rejected."""
@@ -309,7 +309,7 @@ class Queue:
         self._emit(Said(f"{base} has moved to {head[:10]}; building and testing again"))
         self._roots.append(head)
         self._configured = at_base(self.project, head)
-        self._train = trains.moved(self._train)
+        self._queue = merge_queue.moved(self._queue)
 
     def _unpin(self) -> None:
         if self._run:

@@ -6,7 +6,7 @@ from pathlib import Path
 from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import locks
 from runner.adapters.store.runs import Journal
-from runner.controller.cache.prune import left_behind, remove_left_behind
+from runner.controller.cache.prune import leftover_volumes, remove_leftover_volumes
 from runner.controller.instance.throwaway import abandoned, dispose
 from runner.controller.landing.land import settle
 from runner.controller.operation import Operation
@@ -26,7 +26,7 @@ PINS = "refs/treedock-run"
 def unfinished(project: Project, *, fix: bool, emit: Emit) -> list[Finding]:
     """One finding: everything that is left, or was removed. Needs the engine."""
     try:
-        said = _left(project)
+        said = _leftovers(project)
         if not said:
             return [Finding(_CHECK, "ok", "no merge or sync was cut off")]
         if not fix:
@@ -48,7 +48,7 @@ def clear_up(project: Project, emit: Emit) -> None:
             dispose(operation)
     for container in idle_helpers(repository):
         repository.engine.remove(container.id)
-    remove_left_behind(repository)
+    remove_leftover_volumes(repository)
     with Operation(repository, "", emit).repository_locked():
         pins = _stale_pins(repository)
         repository.git.update_refs({name: (None, commit) for name, commit in pins.items()})
@@ -76,13 +76,13 @@ def idle_helpers(repository: Repository) -> list[Container]:
     ]
 
 
-def _left(project: Project) -> list[str]:
+def _leftovers(project: Project) -> list[str]:
     repository = project.repository
     said = ["a landing"] if Journal(repository.records.root).read() else []
     said += [f"the throwaway instance {operation.id}" for operation in abandoned(project)]
     said += [f"the container {container.name}" for container in idle_helpers(repository)]
     said += [f"the ref {name}" for name in _stale_pins(repository)]
-    said += [f"the volume {name}" for name in left_behind(repository)]
+    said += [f"the volume {name}" for name in leftover_volumes(repository)]
     return said
 
 

@@ -32,8 +32,8 @@ def all_retired(
     parents = {record.id for record in records if record.git.branch in begun_from}
     landed = [outcome for outcome in outcomes if outcome.state == "landed"]
     free = [outcome for outcome in landed if outcome.id not in parents]
-    last_first = [outcome for outcome in reversed(landed) if outcome.id in parents]
-    gone = [*map_parallel(leave, free, locked=True), *map(leave, last_first)]
+    parents_last = [outcome for outcome in reversed(landed) if outcome.id in parents]
+    gone = [*map_parallel(leave, free, locked=True), *map(leave, parents_last)]
     others = [outcome for outcome in outcomes if outcome.state != "landed"]
     return [*gone, *others]
 

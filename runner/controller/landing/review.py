@@ -48,7 +48,7 @@ def review(repository: Repository, instance: str, emit: Emit, *, patches: bool =
         behind=behind,
         commits=diffs.commits(git, base, head),
         files=files,
-        flagged=[*flags(git, files), *_loose_flags(operation, uncommitted)],
+        flagged=[*flags(git, files), *_uncommitted_flags(operation, uncommitted)],
         diff=diffs.patch(git, start, head) if patches else None,
         uncommitted=uncommitted,
     )
@@ -133,19 +133,19 @@ def _uncommitted(operation: Operation, *, patches: bool) -> Uncommitted | None:
     if not worktree.is_dir() or not operation.record.checked_out:
         return None
     try:
-        found = diffs.loose(operation.git, worktree)
+        found = diffs.uncommitted_files(operation.git, worktree)
     except GitFailed as error:  # the commits can be looked at all the same
         operation.warn(sentences("what is uncommitted cannot be seen:", error.message))
         return None
     try:
-        diff = diffs.loose_patch(operation.git, worktree, found) if patches else None
+        diff = diffs.uncommitted_patch(operation.git, worktree, found) if patches else None
     except GitFailed as error:  # code inside may change files while git reads them
         operation.warn(sentences("the diff of what is uncommitted cannot be shown:", error.message))
         diff = None
     return Uncommitted(found, diff)
 
 
-def _loose_flags(operation: Operation, uncommitted: Uncommitted | None) -> list[Flag]:
+def _uncommitted_flags(operation: Operation, uncommitted: Uncommitted | None) -> list[Flag]:
     if uncommitted is None:
         return []
     worktree = Path(operation.record.worktree)
@@ -154,7 +154,7 @@ def _loose_flags(operation: Operation, uncommitted: Uncommitted | None) -> list[
     found = []
     for one in uncommitted.files:
         old = before.get(one.old) if one.old else ""
-        new = diffs.loose_text(worktree, one) if one in asked else ""
+        new = diffs.uncommitted_text(worktree, one) if one in asked else ""
         reason = flagged.reason_of(one.path, mode=one.mode, old=old, new=new)
         if reason:
             found.append(Flag(one.path, reason, committed=False))

@@ -5,7 +5,7 @@ from runner.controller.instance.processes import run_folder, stop_processes
 from runner.controller.instance.services import await_ready, service_key, start_service
 from runner.controller.instance.sidecars import restart_sidecar
 from runner.controller.instance.views import describe
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import UpResult, up
 from runner.controller.operation import ProjectOperation, require_running
@@ -50,4 +50,4 @@ def restart(project: Project, instance: str, emit: Emit) -> UpResult:
         down(project.repository, instance, emit)
     except NotSynced as error:  # its git directory stays, and `up` tries again
         emit(Warned(error.message), instance)
-    return up(project, [Wish(instance)], emit, fetch=False)[0]
+    return up(project, [InstanceRequest(instance)], emit, fetch=False)[0]

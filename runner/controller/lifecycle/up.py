@@ -8,14 +8,14 @@ from runner.controller.instance.bring_up import Stage
 from runner.controller.instance.container import ensure_stopped, prepare_folder
 from runner.controller.instance.copies import Copies, copies_of
 from runner.controller.instance.env_files import write_files
-from runner.controller.instance.hooks import copy_hooks, hooks_left_out, reinstall_hooks
+from runner.controller.instance.hooks import copy_hooks, omitted_hooks, reinstall_hooks
 from runner.controller.instance.lost_data import forget_lost_data
 from runner.controller.instance.ports import require_slots
 from runner.controller.instance.private_git import ensure_own_git, require_no_submodules
 from runner.controller.instance.sidecars import require_own_data
 from runner.controller.instance.views import describe
 from runner.controller.instance.worktree import (
-    Wish,
+    InstanceRequest,
     ensure_record,
     ensure_worktree,
     fetch_bases,
@@ -59,7 +59,7 @@ class _SharedInputs:
 
 def up(
     project: Project,
-    wishes: list[Wish],
+    requests: list[InstanceRequest],
     emit: Emit,
     *,
     fetch: bool = True,
@@ -73,13 +73,13 @@ def up(
     Raises RunnerError only for what concerns all of them, before anything is touched.
     """
     repository = project.repository
-    for wish in wishes:
-        check_id(wish.id)
+    for request in requests:
+        check_id(request.id)
     repository.engine.prepare()
     base = project.base
     repository.git.require_safe_drivers()
     known = repository.records.ids()
-    new = [wish for wish in wishes if wish.id not in known]
+    new = [request for request in requests if request.id not in known]
     copies = copies_of(project)
     if require_clean:
         preflight.require_clean(project, copies)
@@ -89,9 +89,9 @@ def up(
         if noexec:
             emit(Warned(noexec_sentence(noexec)))
         _say_what_is_uncommitted(project, copies, emit)
-        left_out = hooks_left_out(project)
-        if left_out:
-            emit(Warned(sentences(*left_out)))
+        omitted = omitted_hooks(project)
+        if omitted:
+            emit(Warned(sentences(*omitted)))
     _require_disk(project)
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
     repository.claim()
@@ -108,7 +108,7 @@ def up(
     repository.engine.ensure_network()
     shared = _SharedInputs(copies, image, containers, fresh)
     with space_watched(project, emit):
-        return map_parallel(lambda wish: _bring_up(project, wish, shared, emit), wishes)
+        return map_parallel(lambda request: _bring_up(project, request, shared, emit), requests)
 
 
 def _say_what_is_uncommitted(project: Project, copies: Copies, emit: Emit) -> None:
@@ -123,9 +123,9 @@ def _say_what_is_uncommitted(project: Project, copies: Copies, emit: Emit) -> No
         emit(Said(f"uncommitted in {where}, so not in new instances: {listed(names)}"))
 
 
-def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
+def _bring_out_bases(project: Project, new: list[InstanceRequest], emit: Emit) -> None:
     """Who starts from the branch of another instance gets what was committed in that one."""
-    wanted = {wish.base for wish in new if wish.base}
+    wanted = {request.base for request in new if request.base}
     for record in project.repository.records.all() if wanted else ():
         if record.git.branch in wanted:
             other = ProjectOperation(project, record.id, emit)
@@ -138,11 +138,13 @@ def _bring_out_bases(project: Project, new: list[Wish], emit: Emit) -> None:
                     )
 
 
-def _bring_up(project: Project, wish: Wish, shared: _SharedInputs, emit: Emit) -> UpResult:
-    operation = ProjectOperation(project, wish.id, emit)
+def _bring_up(
+    project: Project, request: InstanceRequest, shared: _SharedInputs, emit: Emit
+) -> UpResult:
+    operation = ProjectOperation(project, request.id, emit)
     try:
         with operation.locked():
-            changed = _work_on(operation, wish, shared)
+            changed = _work_on(operation, request, shared)
             return UpResult(describe(operation), changed)
     except OSError as error:
         return UpResult(None, changed=True, error=unavailable(error))
@@ -150,8 +152,8 @@ def _bring_up(project: Project, wish: Wish, shared: _SharedInputs, emit: Emit) -
         return UpResult(None, changed=True, error=error)
 
 
-def _work_on(operation: ProjectOperation, wish: Wish, shared: _SharedInputs) -> bool:
-    ensure_record(operation, wish, shared.containers)
+def _work_on(operation: ProjectOperation, request: InstanceRequest, shared: _SharedInputs) -> bool:
+    ensure_record(operation, request, shared.containers)
     was_ready, share = operation.record.ready, _share(operation, fresh=shared.fresh)
     try:
         remade = _ensure_files(operation, shared.copies)
@@ -213,10 +215,10 @@ def _bring_commits(operation: ProjectOperation, stage: Stage, *, remade: bool) -
             fill(operation)
 
 
-def _require_no_submodules(project: Project, new: list[Wish]) -> None:
+def _require_no_submodules(project: Project, new: list[InstanceRequest]) -> None:
     """Of what new instances start from; one that takes an existing branch is looked at later."""
     git = project.repository.git
-    for name in {wish.base or project.base for wish in new if not wish.attach}:
+    for name in {request.base or project.base for request in new if not request.attach}:
         commit = git.newest(name)[0]
         if commit:
             require_no_submodules(git, commit, name)

@@ -10,7 +10,7 @@ from runner.adapters.git import repository
 from runner.domain.errors import Refused
 
 # What a run of the demo in treedock's own checkout would leave there.
-_LEFT_BY_RUNS = shutil.ignore_patterns(
+_OUTPUT_OF_RUNS = shutil.ignore_patterns(
     "node_modules", ".venv", "__pycache__", ".pytest_cache", "dist", "uv.lock", "app.db*", ".env"
 )
 
@@ -30,7 +30,7 @@ def copy_demo(folder: Path) -> Path:
     try:
         made = scratch / folder.name
         shutil.copytree(
-            resources.templates() / "demo", made, ignore=_LEFT_BY_RUNS, copy_function=_copy
+            resources.templates() / "demo", made, ignore=_OUTPUT_OF_RUNS, copy_function=_copy
         )
         repository.create(made, "A corner shop to try treedock with")
         made.replace(folder)

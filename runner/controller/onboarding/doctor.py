@@ -13,7 +13,7 @@ from runner.adapters.host import machine as host
 from runner.adapters.host import sockets
 from runner.adapters.store import locks
 from runner.controller.cleanup import orphans
-from runner.controller.instance.hooks import hooks_left_out
+from runner.controller.instance.hooks import omitted_hooks
 from runner.controller.instance.ports import slots_of
 from runner.controller.landing.recovery import unfinished
 from runner.controller.lifecycle.preflight import obstacles
@@ -73,9 +73,9 @@ def _engine(
     """The engine and what it says of itself, unless something is the matter with it."""
     fixed = False
     ailment = _ailment()
-    if ailment and fix and health.is_mendable(ailment, host.machine()):
+    if ailment and fix and health.is_repairable(ailment, host.machine()):
         try:
-            _mend_engine(emit)
+            _repair_engine(emit)
         except RunnerError as error:
             return None, None, [_failed("engine", error)]
         ailment, fixed = _ailment(), True
@@ -106,7 +106,7 @@ def _is_own_socket() -> bool:
     return unix.engine_socket(os.environ) == unix.SOCKET
 
 
-def _mend_engine(emit: Emit) -> None:
+def _repair_engine(emit: Emit) -> None:
     """Install the engine if need be, and start it. Raises Unavailable."""
 
     def say(line: str) -> None:
@@ -202,10 +202,10 @@ def _repository(project: Project) -> list[Finding]:
 
 
 def _hooks(project: Project) -> Finding:
-    left_out = hooks_left_out(project)
-    if left_out is None:
+    omitted = omitted_hooks(project)
+    if omitted is None:
         return Finding("hooks", "ok", "no hooks of .git/hooks are missed inside")
-    return Finding("hooks", "warning", *left_out)
+    return Finding("hooks", "warning", *omitted)
 
 
 def _slots(project: Project, engine: Engine) -> Finding:

@@ -14,7 +14,7 @@ _CHECK = "git-locks"
 
 def git_locks(repository: Repository, *, fix: bool) -> Finding:
     """Those that no process holds. `fix` moves them aside, so that nothing of them is lost."""
-    stale = [path for path in _locks(repository.common_dir) if _is_left(repository, path)]
+    stale = [path for path in _locks(repository.common_dir) if _is_abandoned(repository, path)]
     if not stale:
         return Finding(_CHECK, "ok", "no lock of git's own is left")
     said = listed([str(path) for path in stale])
@@ -34,7 +34,7 @@ def _locks(common_dir: Path) -> Iterator[Path]:
         yield from sorted(common_dir.glob(pattern))
 
 
-def _is_left(repository: Repository, path: Path) -> bool:
+def _is_abandoned(repository: Repository, path: Path) -> bool:
     try:
         age = time.time() - path.lstat().st_mtime
     except FileNotFoundError:

@@ -25,14 +25,14 @@ class Found:
     path: Path
     found: tuple[str, ...]
     unsure: tuple[str, ...]
-    left: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All of it, for a person to read."""
         return (
             *(f"found {line}" for line in self.found),
-            *(f"left out of {line}" for line in self.left),
+            *(f"left out of {line}" for line in self.omitted),
             *(f"look at this: {line}" for line in self.unsure),
         )
 
@@ -54,7 +54,7 @@ def init(checkout: Path, *, force: bool) -> Found:
     disk.write_atomically(path, text.encode())
     _require_loads(path)
     unsure = (*findings.unsure, *_shown_by_git(repository, findings))
-    return Found(path, findings.said, unsure, findings.left)
+    return Found(path, findings.said, unsure, findings.omitted)
 
 
 def _require_free(path: Path, force: bool) -> None:

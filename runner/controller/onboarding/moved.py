@@ -29,7 +29,7 @@ def moved(repository: Repository, engine: Engine | None, *, fix: bool) -> list[F
         if records and fix and engine:
             found.append(_repaired(repository, engine, records))
         for record in repository.records.all():
-            found += _told(repository, record)
+            found += _finding(repository, record)
         if engine:
             world = observe(repository)
             if world.silent:
@@ -41,7 +41,7 @@ def moved(repository: Repository, engine: Engine | None, *, fix: bool) -> list[F
     return found
 
 
-def require_none_left(repository: Repository) -> None:
+def require_none_elsewhere(repository: Repository) -> None:
     """Raises Refused where an instance runs that no record here accounts for."""
     world = observe(repository)
     if world.silent and world.folders:
@@ -68,7 +68,7 @@ def _is_leftover(world: World, container: Container) -> bool:
     return world.is_own(container) and container.instance not in names
 
 
-def _told(repository: Repository, record: Record) -> list[Finding]:
+def _finding(repository: Repository, record: Record) -> list[Finding]:
     try:
         repository.require_own(record)
     except Refused as error:

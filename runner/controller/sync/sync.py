@@ -224,12 +224,12 @@ class _Bounded:
 
     def __init__(self, file: BinaryIO, limit: int) -> None:
         self._file = file
-        self._limit = self._left = limit
+        self._limit = self._remaining = limit
 
     def write(self, data: bytes) -> int:
-        self._file.write(data[: self._left])
-        self._left -= len(data)
-        if self._left < 0:
+        self._file.write(data[: self._remaining])
+        self._remaining -= len(data)
+        if self._remaining < 0:
             raise quarantine.too_large(self._limit)
         return len(data)
 

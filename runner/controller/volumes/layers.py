@@ -131,7 +131,7 @@ def _tried(operation: ProjectOperation, image: str) -> bool:
 
 # Forced: a copy that was cut off is gone over again, and may have files without the right to write.
 COPY = 'cp -af --reflink=auto "$1/." "$2" 2>/dev/null || cp -af "$1/." "$2"'
-_COPY_ANEW = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
+_REPLACING_COPY = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
 _COPY_FOUND = f'[ ! -d "$1" ] || {{ mkdir -p -- "$2" && {{ {COPY}; }}; }}'
 
 
@@ -162,7 +162,7 @@ def copy_into(operation: ProjectOperation, volumes: Mapping[str, str], image: st
     with _helper(operation, from_, image, sources=from_, mounts=(worktree,)) as container:
         operation.engine.start(container)
         for at, path in enumerate(volumes):
-            _copy(operation, container, _COPY_ANEW, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
+            _copy(operation, container, _REPLACING_COPY, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
 
 
 def _copy(operation: ProjectOperation, container: str, script: str, words: list[str]) -> None:

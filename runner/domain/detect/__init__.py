@@ -125,11 +125,11 @@ def _find_variables(listing: Listing, backend: App, frontend: App) -> dict[str, 
 
 def _with_guess(findings: Findings) -> Findings:
     """Where nothing tells how the frontend finds the backend: as many projects have it."""
-    told = any(
+    named = any(
         key.startswith(PUBLIC) and "BACKEND_PORT" in value
         for key, value in findings.variables.items()
     )
-    if told or not {"backend", "frontend"} <= {service.name for service in findings.services}:
+    if named or not {"backend", "frontend"} <= {service.name for service in findings.services}:
         return findings
     value = "http://localhost:${BACKEND_PORT}"
     return replace(

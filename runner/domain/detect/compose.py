@@ -73,7 +73,7 @@ def with_compose(
             *findings.unsure,
             *(f"{file.name}: {line}" for note in notes for line in note.unsure),
         ),
-        left=tuple(f"{file.name}: {line}" for note in notes for line in note.left),
+        omitted=tuple(f"{file.name}: {line}" for note in notes for line in note.omitted),
     )
 
 
@@ -150,9 +150,9 @@ def _own(file: ComposeFile, parts: Sequence[Composed], listing: Listing, beside:
     notes = Notes()
     if ".env" not in listing.files and parts != read_services(file.document, {}):
         notes.unsure.append("values are those of the example; does your .env have others?")
-    notes.left = [f"`{key}:`" for key in _TOP if file.document.get(key)]
-    notes.left += [f"{p.name}: what it extends, in {p.extends}" for p in parts if p.extends]
-    notes.left += [
+    notes.omitted = [f"`{key}:`" for key in _TOP if file.document.get(key)]
+    notes.omitted += [f"{p.name}: what it extends, in {p.extends}" for p in parts if p.extends]
+    notes.omitted += [
         f"{part.name}: port {part.ports[0][1]} is not published; "
         f"`sidecars.{beside.of[part.name].name}.publish` does that"
         for part in parts
@@ -160,5 +160,5 @@ def _own(file: ComposeFile, parts: Sequence[Composed], listing: Listing, beside:
     ]
     stem, _, ending = file.name.rpartition(".")
     others = [f"{stem}.override.{end}" for end in dict.fromkeys((ending, "yaml", "yml"))]
-    notes.left += [f"{name}, which is another file" for name in others if name in listing.files]
+    notes.omitted += [f"{name}, which is another file" for name in others if name in listing.files]
     return notes

@@ -60,7 +60,7 @@ def _is_candidate(part: Composed, found: Built) -> bool:
     elif part.profiles:
         reason = f"it starts with the profile {part.profiles[0]} only"
     if reason or part.others:
-        found.left.append(f"{part.name}: {reason or named(part.others)}")
+        found.omitted.append(f"{part.name}: {reason or named(part.others)}")
     return reason is None
 
 
@@ -89,14 +89,14 @@ def _add(
     folder = _folder(part, have)
     if not part.command:
         why = part.lacks.get("command", "what it runs stands in its Dockerfile, not here")
-        found.left.append(f"{part.name}: {why}")
+        found.omitted.append(f"{part.name}: {why}")
         return
     run = _adapted(shell_line(part.command), folder, program)
     if run is None:
         program_there = shell_line(part.command)
-        found.left.append(f"{part.name}: it runs a program of its image, {program_there}")
+        found.omitted.append(f"{part.name}: it runs a program of its image, {program_there}")
     elif _TESTS.search(f"{part.name} {run}") and not part.ports:
-        found.left.append(f"{part.name}: it tests, which `test:` and `gates:` are for")
+        found.omitted.append(f"{part.name}: it tests, which `test:` and `gates:` are for")
     elif part.name in once or (not part.ports and _ends(part.name, run)):
         _add_step(part, Step(run, folder), found)
     elif part.ports:
@@ -127,7 +127,9 @@ def _add_server(
     wanted = ("frontend", "backend") if _FRONTEND.search(part.name) else ("backend", "frontend")
     name = next((role for role in wanted if role not in taken), None)
     if name is None:
-        found.left.append(f"{part.name}: it serves a port, and a third needs a range in `ports:`")
+        found.omitted.append(
+            f"{part.name}: it serves a port, and a third needs a range in `ports:`"
+        )
         return
     inside = part.ports[0][1]
     variable = f"${name.upper()}_PORT"

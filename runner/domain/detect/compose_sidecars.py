@@ -70,7 +70,7 @@ def find_sidecars(
     for part in parts:
         reason = _unfit(part, found)
         if reason:
-            found.left.append(f"{part.name} ({part.image or 'no image'}): {reason}")
+            found.omitted.append(f"{part.name} ({part.image or 'no image'}): {reason}")
             continue
         name = free_name(part.name, names)
         names.add(name)
@@ -153,7 +153,7 @@ def _environment(
         else:
             continue
         del env[key]
-        found.left.append(f"{where}.env.{key}: {reason}")
+        found.omitted.append(f"{where}.env.{key}: {reason}")
     password = env.get("POSTGRES_PASSWORD")
     if kind in POSTGRES and not password and not is_own:
         env["POSTGRES_HOST_AUTH_METHOD"] = "trust"
@@ -168,10 +168,10 @@ def _command(
     part: Composed, kind: str, where: str, found: Beside, *, is_own: bool
 ) -> str | list[str] | None:
     if part.others:
-        found.left.append(f"{where}: {named(part.others)}")
+        found.omitted.append(f"{where}: {named(part.others)}")
     command = part.command
     if "command" in part.lacks or not _can_split(command):
-        found.left.append(f"{where}.command: {part.lacks.get('command', 'a quote stays open')}")
+        found.omitted.append(f"{where}.command: {part.lacks.get('command', 'a quote stays open')}")
         return None
     if not is_own or not command:
         return command or None
@@ -196,5 +196,5 @@ def _volume(part: Composed, data: str, where: str, found: Beside) -> str | None:
         if kept is None and is_data and source and re.fullmatch(r"/[^:]+", target):
             kept = target
         else:
-            found.left.append(f"{where}: the volume at {target}")
+            found.omitted.append(f"{where}: the volume at {target}")
     return kept

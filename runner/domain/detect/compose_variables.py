@@ -46,9 +46,9 @@ def find_variables(
         for key, value in _wanted(part, hosts, file_values).items():
             where = f"env.set.{key}"
             if key in own or _KEPT_OUT.get(key) == value:
-                found.left.append(f"{part.name}: {key}={value}, treedock has its own")
+                found.omitted.append(f"{part.name}: {key}={value}, treedock has its own")
             elif not _VARIABLE.fullmatch(key) or "\n" in value or "\0" in value:
-                found.left.append(f"{part.name}: {key}, not a variable of one line")
+                found.omitted.append(f"{part.name}: {key}, not a variable of one line")
             elif found.of.setdefault(key, value) != value:
                 found.unsure.append(f"{where}: {part.name} has another value")
         for key, why in part.unset.items():

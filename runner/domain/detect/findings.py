@@ -10,8 +10,8 @@ class Findings:
     """What was found, in the shape of treedock.yaml.
 
     `said` are sentences for a person, `unsure` those that ask for a look; `leaves` are the paths
-    that git should ignore, or every instance counts as changed; folders end in '/'. `left` is what
-    a Compose file has and was left out, and why; `image` (folder, Dockerfile) of one to build.
+    that git should ignore, or every instance counts as changed; folders end in '/'. `omitted` is
+    what a Compose file has and was left out, and why; `image` (folder, Dockerfile) of one to build.
     """
 
     setup: tuple[Step, ...]
@@ -24,5 +24,5 @@ class Findings:
     unsure: tuple[str, ...]
     leaves: tuple[str, ...]
     sidecars: tuple[Sidecar, ...] = ()
-    left: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
     image: tuple[str, str] | None = None

@@ -119,7 +119,7 @@ class Notes:
     """Sentences for a person: what was found, what was left out and why, what asks for a look."""
 
     said: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    omitted: list[str] = field(default_factory=list)
     unsure: list[str] = field(default_factory=list)
 
 

@@ -29,7 +29,7 @@ def installs_hooks(run: str) -> bool:
     return _INSTALLER.search(run) is not None
 
 
-def hooks_left_out(hooks: Hooks, *, copied: bool, steps: Collection[str]) -> Sequence[str]:
+def omitted_hooks(hooks: Hooks, *, copied: bool, steps: Collection[str]) -> Sequence[str]:
     """The hooks that do not run inside: none where one of the set-up `steps` installs hooks."""
     if any(installs_hooks(run) for run in steps):
         return ()

@@ -11,7 +11,7 @@ ARCHIVE = "refs/treedock-archive"
 @dataclass(frozen=True)
 class Archive(Document):
     """`refs`: object id by full name. `deleted`: tracked files that were deleted without a
-    commit; `left_out`: what could not go into the tar. `git`: the instance's own git directory,
+    commit; `omitted`: what could not go into the tar. `git`: the instance's own git directory,
     where not everything in it could be brought out; code inside wrote it. `restore`: the
     commands that bring it all back, in their order."""
 
@@ -21,7 +21,7 @@ class Archive(Document):
     refs: dict[str, str]
     tar: str | None = None
     deleted: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
     git: str | None = None
     restore: tuple[str, ...] = ()
 

@@ -97,7 +97,7 @@ def ailment_of(state: SocketState, *, own_socket: bool, installed: bool) -> Ailm
     return "stopped" if installed else "not-installed"
 
 
-def is_mendable(ailment: Ailment, machine: Machine) -> bool:
+def is_repairable(ailment: Ailment, machine: Machine) -> bool:
     """Whether `--fix` can safely do something about it."""
     if not machine.root:
         return False
@@ -313,7 +313,7 @@ def _way_to_engine(ailment: Ailment, machine: Machine) -> str:
         return f"sudo usermod -aG docker {machine.user}, then log in anew."
     if ailment == "silent":
         return "It may still be starting: try again, then look at its log and restart it."
-    if is_mendable(ailment, machine):
+    if is_repairable(ailment, machine):
         return "treedock doctor --fix sees to it."
     if ailment == "stopped":
         start = "systemctl start docker" if machine.systemd else "dockerd"

@@ -104,7 +104,7 @@ def recommend(
         given_lands = len(_straight(graph.ids, *chain()))
     if given_lands > len(landed):  # three of them meet where no two do
         landed, left = _rehearse(graph.ids, (), *chain())
-    remaining = tuple(_left(graph, id, left[id], landed) for id in left)
+    remaining = tuple(_unmergeable(graph, id, left[id], landed) for id in left)
     return Order((*landed, *left), len(landed), remaining, graph.always, given_lands)
 
 
@@ -208,7 +208,7 @@ def _straight(proposed: Sequence[str], attempt: Attempt, land: Callable[[str], N
     return landed
 
 
-def _left(graph: ConflictGraph, id: str, files: Files, landed: Sequence[str]) -> Unmergeable:
+def _unmergeable(graph: ConflictGraph, id: str, files: Files, landed: Sequence[str]) -> Unmergeable:
     base = id in graph.base
     met = tuple(other for other in graph.partners(id) if other in landed and not base)
     theirs = {None} if base else set(met)

@@ -77,9 +77,9 @@ def _services(services: tuple[Service, ...]) -> list[str]:
 
 def _sidecars(findings: Findings) -> list[str]:
     """Above them, as comments, what of a Compose file was left out."""
-    left = [f"# Left out of {printable(line)}" for line in findings.left]
+    omitted = [f"# Left out of {printable(line)}" for line in findings.omitted]
     if not findings.sidecars:
-        return [*left, *_NO_SIDECARS] if left else []
+        return [*omitted, *_NO_SIDECARS] if omitted else []
     lines = []
     for sidecar in findings.sidecars:
         keys = {
@@ -91,7 +91,7 @@ def _sidecars(findings: Findings) -> list[str]:
         }
         lines.append(f"  {scalar(sidecar.name)}:")
         lines += [f"    {key}: {flow(value)}" for key, value in keys.items() if value]
-    return [*left, "sidecars:", *lines]
+    return [*omitted, "sidecars:", *lines]
 
 
 def _image(findings: Findings) -> list[str]:

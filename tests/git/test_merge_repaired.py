@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.store.runs import Journal, Landing
-from runner.controller.instance.worktree import Wish
+from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.land import settle
 from runner.controller.landing.undo import undo
 from runner.controller.operation import Operation, ProjectOperation
 from runner.controller.stream import Stream
 from runner.controller.sync.update import update
 from runner.domain.errors import Refused
-from runner.domain.events import Told
+from runner.domain.events import Notice
 from runner.domain.instance.record import LastMerge
 from runner.domain.landing.outcomes import Merged
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
@@ -79,7 +79,7 @@ def test_a_branch_that_is_somebodys_base_stays(shop: Shop, land: Queue) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
     land("auth")
-    shop.up(Wish("third", base="feature/auth"))
+    shop.up(InstanceRequest("third", base="feature/auth"))
     update(Operation(shop.repository, "login", shop.emit), "merge")
     update(Operation(shop.repository, "third", shop.emit), "merge")
 
@@ -164,7 +164,7 @@ def test_an_engine_that_goes_away_in_the_queue_is_exit_code_5(shop: Shop, land: 
     work_on(shop, "auth", {"auth.txt": "x\n"})
     gone = f"test -f {shop.repo}/.git/config"
 
-    def vanish(told: Told) -> None:
+    def vanish(told: Notice) -> None:
         if getattr(told.event, "text", "").startswith("testing auth"):
             shop.engine.vanish()
 
