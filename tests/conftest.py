@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,8 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     own = "[user]\nname = Ada\nemail = ada@example.com\n[maintenance]\nauto = false\n"
     own += "[core]\nfsync = none\n"  # no test pulls the plug
     (home / "gitconfig").write_text(own)
+    # A shell that starts the tests in the background has them ignore it, and all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = dict(os.environ)
     os.environ |= {
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
