@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from runner.adapters.git.repository import Git
 from runner.adapters.store import locks
 from runner.adapters.store.folder import Folder
 from runner.adapters.store.records import Records
-from runner.controller.project import Project, Repository, was_moved
+from runner.controller.project import Project, Repository, open_project, was_moved
 from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
 from runner.domain.events import (
     PASSING,
@@ -28,8 +28,14 @@ from runner.domain.events import (
     Warned,
 )
 from runner.domain.instance.container import LABEL_SIDECAR, Container
-from runner.domain.instance.environment import ENV_BYTES, ENV_FILE, require_one_argument, values_of
-from runner.domain.instance.names import Names
+from runner.domain.instance.environment import (
+    ENV_BYTES,
+    ENV_FILE,
+    require_one_argument,
+    values_of,
+    without_loaders,
+)
+from runner.domain.instance.names import Names, is_throwaway
 from runner.domain.instance.record import Record
 from runner.domain.text import sentences
 
@@ -37,32 +43,55 @@ if TYPE_CHECKING:
     from runner.domain.config.project import Config
 
 
+THROWAWAY_TIMEOUT = 3600.0  # seconds for one set-up step, smoke test or reset
+
+
 class Operation:
     """One verb at work on one instance. The record in it is always the one on disk.
 
-    It needs no treedock.yaml: `down` and `clean` have to work when that file is broken.
-    `or_copied`: see Repository.record.
+    treedock.yaml is read when it is asked for, unless `scope` is a project: `down` and `clean`
+    have to work when that file is broken. `or_copied`: see Repository.record.
     """
 
-    attached = False
-    """Whether its set-up, smoke test and reset are run attached: their exit codes then are the
-    engine's, which the code that runs cannot write."""
-    process_timeout: float | None = None
-    """Seconds for one of these; None is without end."""
-
     def __init__(
-        self, repository: Repository, instance: str, emit: Emit, *, or_copied: bool = False
+        self, scope: Repository | Project, instance: str, emit: Emit, *, or_copied: bool = False
     ) -> None:
-        self.repository = repository
+        self._project = scope if isinstance(scope, Project) else None
+        self.repository = scope.repository if isinstance(scope, Project) else scope
         self.id = instance
         self.emit = emit
         self._or_copied = or_copied
+        self.base_env: Mapping[str, str] | None = None
+        """What base's own `.env` says, at a candidate that may bring another one."""
         self.apart = False
         """Whether git is to run beside the instance and never in it, for a few seconds at most:
         so do `down` and `clean`, which nothing inside may hold up or mislead."""
         self.together: Collection[str] = ()
         """Instances that are removed with it, so that their branches hold nothing for it."""
         self._record: Record | None = None
+
+    @property
+    def project(self) -> Project:
+        """Raises ConfigError where treedock.yaml is broken."""
+        if self._project is None:
+            self._project = open_project(self.repository)
+        return self._project
+
+    @property
+    def config(self) -> "Config":
+        return self.project.config
+
+    @property
+    def throwaway(self) -> bool:
+        """Whether the instance is nobody's: nothing of it is published or outlives the operation,
+        and what runs in it is judged. Its set-up, smoke test and reset run attached, so that their
+        exit codes are the engine's, which the code that runs cannot write."""
+        return is_throwaway(self.id)
+
+    @property
+    def process_timeout(self) -> float | None:
+        """Seconds for one of these; None is without end."""
+        return THROWAWAY_TIMEOUT if self.throwaway else None
 
     @property
     def git(self) -> Git:
@@ -79,6 +108,8 @@ class Operation:
     @property
     def names(self) -> Names:
         """What its parts are called."""
+        if self.throwaway:  # also without its record, which may be gone or damaged
+            return self.project.names(self.id)
         return Names(self.record.project, self.id, self.repository.key)
 
     @property
@@ -171,12 +202,6 @@ class Operation:
         )
 
     @contextlib.contextmanager
-    def repository_locked(self) -> Iterator[None]:
-        """Hold the lock for what changes refs, the worktree list or who has which slot."""
-        with locks.hold(self.records.repository_lock):
-            yield
-
-    @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """One step; that it began, and how it ended and when, are events. Raises Cancelled."""
         cancellation.look()
@@ -205,29 +230,11 @@ class Operation:
     def warn(self, text: str) -> None:
         self.tell(Warned(text))
 
-
-class ProjectOperation(Operation):
-    """Work that follows the project's configuration."""
-
-    kind = "instance"
-
-    def __init__(self, project: Project, instance: str, emit: Emit) -> None:
-        super().__init__(project.repository, instance, emit)
-        self.project = project
-
-    @property
-    def config(self) -> "Config":
-        return self.project.config
-
     def app_ports(self) -> dict[str, int]:
         """The ports that the app is told. Those at which a sidecar is published are the host's
         alone: inside it listens on its own, and the app may call that one DB_PORT."""
         beside = {sidecar.publish for sidecar in self.config.sidecars.values()}
         return {name: port for name, port in self.record.ports.items() if name not in beside}
-
-    def admitted(self, given: dict[str, str]) -> dict[str, str]:
-        """Of what `.env` gives, what goes into the environment."""
-        return given
 
     def env_file(self) -> dict[str, str]:
         """What the instance's .env holds, for the container's environment. Raises ConfigError for
@@ -235,7 +242,9 @@ class ProjectOperation(Operation):
         from runner.adapters.files import env_file
 
         data = untrusted.read(Path(self.record.worktree) / ENV_FILE, ENV_BYTES) or b""
-        values = self.admitted(env_file.values(data.decode(errors="replace")))
+        values = env_file.values(data.decode(errors="replace"))
+        if self.base_env is not None:
+            values = without_loaders(values, self.base_env)
         for key, value in values.items():
             require_one_argument(f"{ENV_FILE} of {self.id}: {key}", value)
         return values

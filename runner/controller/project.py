@@ -1,5 +1,6 @@
 """Opening a project: which repository a folder belongs to, and what its configuration says."""
 
+import contextlib
 import difflib
 import itertools
 import os
@@ -152,6 +153,10 @@ class Repository:
         self.require_own(record, or_copied=or_copied)
         return record
 
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock for what changes refs, the worktree list or who has which slot."""
+        return locks.hold(self.records.repository_lock)
+
     def claim(self) -> None:
         """Write down where this repository is, and as what the engine knows it: under a key that
         nothing there has yet. What makes containers or volumes calls this first. Raises
@@ -161,7 +166,7 @@ class Repository:
         known = self.known_as
         if known and known.common_dir == str(self.common_dir):
             return
-        with locks.hold(self.records.repository_lock):
+        with self.locked():
             key = self.key
             if known or not self.records.ids():
                 keys = (identity.key_of(self.common_dir, salt) for salt in _salts())

@@ -12,7 +12,7 @@ from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.lifecycle.preflight import obstacles
 from runner.controller.lifecycle.up import up
 from runner.controller.onboarding.config_report import check
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.errors import ConfigError, EngineFailed, RunnerError, UncommittedChanges
 from tests.real_git import commit, git, write
 from tests.running import Cli
@@ -41,7 +41,7 @@ def test_of_a_link_of_the_persons_own_the_content_is_taken(shop: Shop, tmp_path:
     assert not copy.is_symlink()
     assert copy.read_text().startswith("TOKEN=1\n")
     assert check(shop.project) == []
-    operation = ProjectOperation(shop.project, "auth", shop.emit)
+    operation = Operation(shop.project, "auth", shop.emit)
     assert edited_copies(operation) == []
     copy.write_text("TOKEN=2\n")
     assert edited_copies(operation) == [".env"]
@@ -151,7 +151,7 @@ def test_a_file_to_rewrite_is_copied_and_longer_names_stay(shop: Shop) -> None:
     tree = shop.tree("auth")
     copied = (tree / ".mcp.json").read_text().split("\n")
     assert copied == [f"{tree}", f"file://{tree}/app", *paths[2:]]
-    assert edited_copies(ProjectOperation(shop.project, "auth", shop.emit)) == []
+    assert edited_copies(Operation(shop.project, "auth", shop.emit)) == []
     assert check(shop.project) == [
         "treedock.yaml: env.rewrite: 'tracked.json' is tracked, so it stays as it is",
         f"treedock.yaml: env.rewrite: there is no 'absent.json' in {shop.repo}",

@@ -16,7 +16,7 @@ from runner.controller.landing.gates import run_gates
 from runner.controller.landing.recovery import clear_up
 from runner.controller.lifecycle.warm import warm
 from runner.controller.observe.listing import status
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.volumes.snapshots import steps_of
 from runner.domain.config.validate import plain
 from runner.domain.errors import EngineUnavailable
@@ -382,7 +382,7 @@ def test_a_variable_that_has_a_manager_copy_from_the_checkout_keeps_its_step_uns
 
     def shared(**variables: str) -> list[bool]:
         shop.configure(setup=setup, env={"set": variables})
-        operation = ProjectOperation(shop.project, "auth", shop.emit)
+        operation = Operation(shop.project, "auth", shop.emit)
         steps = steps_of(operation, shop.engine.containers()[0].image)
         return [product is not None for product in steps.products]
 

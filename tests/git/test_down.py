@@ -210,9 +210,9 @@ def test_an_up_cannot_start_what_was_stopped_under_it(
 
     def up() -> None:
         from runner.controller.instance.container import ensure_running
-        from runner.controller.operation import ProjectOperation
+        from runner.controller.operation import Operation
 
-        own = ProjectOperation(shop.project, "auth", auth.emit)
+        own = Operation(shop.project, "auth", auth.emit)
         with own.locked():
             waited.wait(20)
             ensure_running(own, "tiny")

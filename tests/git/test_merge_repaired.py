@@ -10,7 +10,7 @@ from runner.adapters.store.runs import Journal, Landing
 from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.land import settle
 from runner.controller.landing.undo import undo
-from runner.controller.operation import Operation, ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.stream import Stream
 from runner.controller.sync.update import update
 from runner.domain.errors import Refused
@@ -126,7 +126,7 @@ def test_an_idle_instance_that_followed_base_is_not_taken_for_landed(
 def test_a_record_that_another_verb_changed_is_not_overwritten(shop: Shop, land: Queue) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     work_on(shop, "login", {"login.txt": "x\n"}, base="feature/auth")
-    operation = ProjectOperation(shop.project, "login", shop.emit)
+    operation = Operation(shop.project, "login", shop.emit)
     assert operation.record.git.base == "feature/auth"
     with operation.locked():
         land("auth")

@@ -6,6 +6,7 @@ from runner.adapters.store.runs import Journal, Landing
 from runner.controller.instance import throwaway
 from runner.controller.landing import gates
 from runner.controller.landing.recovery import clear_up, unfinished
+from runner.controller.operation import Operation
 from runner.domain.instance.container import LABEL_HELPS, ContainerSpec, Limits
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -13,7 +14,7 @@ from tests.shop import Shop
 
 def test_an_abandoned_throwaway_instance_is_told_and_removed(shop: Shop) -> None:
     project, head = shop.project, git(shop.repo, "rev-parse", "HEAD").strip()
-    operation = throwaway.GateOperation(throwaway.gate_project(project), "gate.dead.0", shop.emit)
+    operation = Operation(throwaway.gate_project(project), "gate.dead.0", shop.emit)
     gates.require_green(operation, head, head, [])
     (told,) = unfinished(project, fix=False, emit=shop.emit)
     assert "gate.dead.0" in told.message
@@ -26,7 +27,7 @@ def test_an_abandoned_throwaway_instance_is_told_and_removed(shop: Shop) -> None
 
 def test_one_that_somebody_works_on_is_left_alone(shop: Shop) -> None:
     project, head = shop.project, git(shop.repo, "rev-parse", "HEAD").strip()
-    operation = throwaway.GateOperation(throwaway.gate_project(project), "gate.busy.0", shop.emit)
+    operation = Operation(throwaway.gate_project(project), "gate.busy.0", shop.emit)
     with operation.locked():
         gates.require_green(operation, head, head, [])
         (told,) = unfinished(project, fix=True, emit=shop.emit)

@@ -11,7 +11,7 @@ from runner.controller.cache.build import snapshot_labels
 from runner.controller.cache.prune import leftover_volumes, prune, remove_leftover_volumes
 from runner.controller.cleanup.orphans import leftovers
 from runner.controller.onboarding.damaged import damaged
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.errors import OtherVersion
 from tests.shop import Shop
 
@@ -23,7 +23,7 @@ def kept(shop: Shop) -> Path:
     """The record of a snapshot that has a volume and a file."""
     shop.up("auth")
     snapshots = shop.repository.snapshots
-    operation = ProjectOperation(shop.project, "auth", shop.emit)
+    operation = Operation(shop.project, "auth", shop.emit)
     shop.engine.ensure_volume(VOLUME, snapshot_labels(operation, "aaaabbbbccccdddd"))
     snapshots.write(Snapshot("aaaabbbbccccdddd", "kin", "npm ci", {"a": VOLUME}, now()))
     snapshots.file("aaaabbbbccccdddd").write_text("golden")
@@ -101,5 +101,5 @@ def test_a_volume_that_an_instance_shows_stays_without_the_record_of_its_snapsho
 ) -> None:
     kept.unlink()
     assert leftover_volumes(shop.repository) == [VOLUME]
-    ProjectOperation(shop.project, "auth", shop.emit).change(data_lowers={"own": VOLUME})
+    Operation(shop.project, "auth", shop.emit).change(data_lowers={"own": VOLUME})
     assert leftover_volumes(shop.repository) == []

@@ -17,7 +17,7 @@ from runner.controller.instance.processes import run_folder, start_process
 from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.lifecycle.up import up
 from runner.controller.lifecycle.warm import warm
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.config.sections import Database
 from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, NotFound, Refused
 from tests.real_git import commit, git
@@ -332,7 +332,7 @@ def test_a_reset_that_was_cut_off_gives_the_data_back_to_the_next(
             main = (data / "app.db").read_bytes()
         (data / "app.db").write_bytes(main)
         (data / "app.db-before-wal").write_bytes(wal)
-    ProjectOperation(seeded.project, "auth", seeded.emit).change(reset_key=None)
+    Operation(seeded.project, "auth", seeded.emit).change(reset_key=None)
     (seeded.tree("auth") / "seed.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(CommandFailed):
         renew(seeded)
@@ -457,7 +457,7 @@ def test_pythons_sqlite_does_where_the_image_has_no_other(
 
 def test_a_reset_job_that_still_runs_is_ended_before_its_data_is_moved(seeded: Shop) -> None:
     """Its treedock was killed: what it goes on to write would be nobody's database."""
-    operation = ProjectOperation(seeded.project, "auth", seeded.emit)
+    operation = Operation(seeded.project, "auth", seeded.emit)
     (container,) = seeded.engine.containers()
     slow = "sleep 300"
     start_process(operation, container.id, "reset", slow, folder=".", env={})

@@ -12,6 +12,7 @@ from runner.controller.cleanup.orphans import leftovers
 from runner.controller.instance import throwaway
 from runner.controller.landing import gates
 from runner.controller.observe.listing import status
+from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, ConfigError, EngineUnavailable, Refused
 from runner.domain.instance.container import (
     LABEL_BESIDE,
@@ -173,7 +174,7 @@ def test_an_engine_that_goes_away_anywhere_is_mended_by_the_next_up(beside: Shop
 
 def test_a_throwaway_instance_has_its_own(beside: Shop) -> None:
     project, head = beside.project, git(beside.repo, "rev-parse", "HEAD").strip()
-    operation = throwaway.GateOperation(throwaway.gate_project(project), "gate.run.0", beside.emit)
+    operation = Operation(throwaway.gate_project(project), "gate.run.0", beside.emit)
     gates.require_green(operation, head, head, [])
     assert statuses(beside, "gate.run.0") == {"cache": "running"}
     throwaway.dispose(operation)

@@ -16,8 +16,8 @@ from runner.adapters.store.records import now
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.instance.bring_up import bring_up_to_set_up
 from runner.controller.instance.setup import ensure_setup, named
-from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
-from runner.controller.operation import ProjectOperation
+from runner.controller.instance.throwaway import dispose, gate_project, lay_out
+from runner.controller.operation import Operation
 from runner.controller.stream import Stream
 from runner.controller.volumes.layers import copy_folders, put_folders
 from runner.controller.volumes.snapshots import (
@@ -41,9 +41,7 @@ _GENERATED = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
 _FILLED = 'for folder; do [ -n "$(ls -A "$folder")" ] || exit 1; done'
 
 
-def made_clean(
-    operation: ProjectOperation, number: int, steps: Steps, image: str
-) -> Snapshot | None:
+def made_clean(operation: Operation, number: int, steps: Steps, image: str) -> Snapshot | None:
     """Make the snapshot of a step, whose lock is held. None, with a word why, where that fails:
     the step then runs in the instance and says itself what is the matter. None too where base has
     other key files: what a branch decides alone is not shared."""
@@ -73,9 +71,7 @@ def made_clean(
     return made
 
 
-def _commit_of_base(
-    operation: ProjectOperation, number: int, steps: Steps, image: str
-) -> str | None:
+def _commit_of_base(operation: Operation, number: int, steps: Steps, image: str) -> str | None:
     """Base's head where that has the same key files, else the newest commit of its first parents
     that has. What a branch says beside its lock file (scripts that run at installation) must not
     reach its siblings, and what a merged branch held on its way to base was never reviewed."""
@@ -92,17 +88,17 @@ def _commit_of_base(
     return next(chain(at_heads, filter(fits, before)), None)
 
 
-def _throwaway(operation: ProjectOperation, number: int, key: str) -> GateOperation:
+def _throwaway(operation: Operation, number: int, key: str) -> Operation:
     """An instance with no more set-up steps than this one. What it does is the step of another."""
     elsewhere = gate_project(operation.project)
     steps = operation.config.setup[: number + 1]
     config = replace(elsewhere.config, setup=steps, services={})
     project = replace(elsewhere, config=config)
-    return GateOperation(project, throwaway(f"snapshot-{key[:12]}"), Stream())
+    return Operation(project, throwaway(f"snapshot-{key[:12]}"), Stream())
 
 
 def _made(
-    inner: GateOperation,
+    inner: Operation,
     number: int,
     key: str,
     prefix: str,
@@ -141,7 +137,7 @@ def _made(
 
 
 def _begin_near(
-    inner: GateOperation, steps: Steps, number: int, caches: dict[str, str], image: str
+    inner: Operation, steps: Steps, number: int, caches: dict[str, str], image: str
 ) -> None:
     """Let download caches begin with what the last run for another lock file downloaded, as far as
     it is verified when it is used: a package that is built in that run could rewrite the rest, and
@@ -160,28 +156,28 @@ def _begin_near(
             return
 
 
-def _files(inner: GateOperation) -> set[str]:
+def _files(inner: Operation) -> set[str]:
     """Everything in the worktree, less what Python and its packages make anew."""
     top = inner.record.worktree
     found = (str(entry.path.relative_to(top)) for entry in untrusted.entries(Path(top)))
     return {path for path in found if not _GENERATED.search(path)}
 
 
-def _make_volumes(inner: GateOperation, volumes: list[str], key: str, image: str) -> None:
+def _make_volumes(inner: Operation, volumes: list[str], key: str, image: str) -> None:
     """Empty volumes of the user's, under names that nobody knows yet."""
     for name in volumes:
         inner.engine.ensure_volume(name, snapshot_labels(inner, key))
     put_folders(inner, volumes, [f"v{at}" for at in range(len(volumes))], image)
 
 
-def _remove_volumes(operation: ProjectOperation, key: str, prefix: str) -> None:
+def _remove_volumes(operation: Operation, key: str, prefix: str) -> None:
     for name in operation.engine.volumes(Filter(snapshot=key)):
         if name.startswith(prefix):
             with suppress(EngineFailed):  # doctor finds what is left
                 operation.engine.remove_volume(name)
 
 
-def snapshot_labels(operation: ProjectOperation, key: str) -> dict[str, str]:
+def snapshot_labels(operation: Operation, key: str) -> dict[str, str]:
     """Of a volume that is part of the snapshot `key`."""
     return {
         names.LABEL: "snapshot",

@@ -7,7 +7,7 @@ from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.cache.build import made_clean
 from runner.controller.cache.prune import prune
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.volumes.layers import drop_layers, is_lost
 from runner.controller.volumes.snapshots import (
     Steps,
@@ -21,7 +21,7 @@ from runner.controller.volumes.snapshots import (
 from runner.domain.errors import EngineFailed
 
 
-def ensure_dependencies(operation: ProjectOperation, image: str) -> None:
+def ensure_dependencies(operation: Operation, image: str) -> None:
     """See to it that what the container mounts of snapshots is there, before it is made.
 
     Which they are is decided for a new instance, once; a lock file that changes later has the
@@ -37,14 +37,14 @@ def ensure_dependencies(operation: ProjectOperation, image: str) -> None:
         for number in open_numbers(operation, steps):
             supplied = _supplied(operation, number, steps, image)
             # Not a gate: pip and poetry remove nothing that the nearest has too much.
-            if not supplied and operation.kind == "instance":
+            if not supplied and not operation.throwaway:
                 _start_near(operation, number, steps, image)
         if operation.record.copying:  # of a step that does not copy any more: what is there stays
             operation.change(copying=())
     ensure_mounted(operation, image)
 
 
-def _supplied(operation: ProjectOperation, number: int, steps: Steps, image: str) -> bool:
+def _supplied(operation: Operation, number: int, steps: Steps, image: str) -> bool:
     """Take the snapshot that fits exactly, made now where there is none. Whoever waited while
     another one tried in vain does not try again. False where there may be one to start from."""
     snapshots, key = operation.repository.snapshots, steps.key(number)
@@ -61,7 +61,7 @@ def _supplied(operation: ProjectOperation, number: int, steps: Steps, image: str
     return found is not None
 
 
-def _start_near(operation: ProjectOperation, number: int, steps: Steps, image: str) -> None:
+def _start_near(operation: Operation, number: int, steps: Steps, image: str) -> None:
     """The step will run in the instance; let it begin with what another lock file gave."""
     snapshots, kin = operation.repository.snapshots, steps.kin(number)
     for near in snapshots.all():
@@ -74,14 +74,14 @@ def _start_near(operation: ProjectOperation, number: int, steps: Steps, image: s
 
 
 def _have(
-    operation: ProjectOperation,
+    operation: Operation,
     number: int,
     steps: Steps,
     found: Snapshot,
     supplied: str | None,
     image: str,
 ) -> None:
-    if steps.steps[number].visible and operation.kind == "instance":
+    if steps.steps[number].visible and not operation.throwaway:
         take_copy(operation, found, supplied, image)
     else:
         take(operation, found, supplied)

@@ -19,7 +19,6 @@ from runner.adapters.store import stored
 from runner.controller.cleanup.unsaved import Place
 from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
-from runner.controller.stream import Stream
 from runner.domain.errors import RunnerError
 from runner.domain.frozen import dataclass
 from runner.domain.instance.archive import ARCHIVE, Archive
@@ -139,8 +138,7 @@ def expire(repository: Repository, new: Sequence[Archive]) -> None:
     now = datetime.now(UTC)
     oldest = now - timedelta(days=archive_days(repository))
     root, git = root_of(repository), repository.git
-    operation = Operation(repository, "", Stream())
-    with operation.repository_locked():
+    with repository.locked():
         needed = {record.archive for record in repository.records.all()}
         needed |= {archive.name for archive in new}
         refs = git.refs(ARCHIVE)

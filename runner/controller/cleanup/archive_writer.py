@@ -101,7 +101,7 @@ def _fill(operation: Operation, name: str, new: Path, at_risk: AtRisk) -> Archiv
     if at_risk.whole_git:  # it borrows objects that nothing else may hold
         own = refs.below(operation.git, operation.names.refs)
         wanted = {ref.name: ref.id for ref in own} | wanted
-    with operation.repository_locked():
+    with operation.repository.locked():
         refs.put(operation.git, prefix, wanted)
     until = datetime.now(UTC) + timedelta(days=archive_days(operation.repository))
     ways = make_readable(operation, new, folder) if at_risk.whole_git else []
@@ -235,7 +235,7 @@ def _give_up(operation: Operation, *folders: Path) -> None:
     with contextlib.suppress(OSError, RunnerError):
         for folder in folders:
             disk.remove_tree(folder)
-    with contextlib.suppress(OSError, RunnerError), operation.repository_locked():
+    with contextlib.suppress(OSError, RunnerError), operation.repository.locked():
         forget_unfinished(operation)
 
 

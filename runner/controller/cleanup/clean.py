@@ -236,7 +236,7 @@ def _places(operation: Operation, force: Force, before: Archive | None) -> list[
 def _claim(operation: Operation, force: Force, at_risk: AtRisk, before: Archive | None) -> AtRisk:
     """From here on its branch holds nothing for anybody: of two instances that hold the same
     commits, and are cleaned together, the second finds them to be nowhere else."""
-    with operation.repository_locked():
+    with operation.repository.locked():
         at_risk = replace(at_risk, places=_places(operation, force, before))
         if at_risk or not before:
             if not before:
@@ -290,7 +290,7 @@ def _remove(operation: Operation, kept: list[Archive]) -> None:
         remove_sidecars(operation)
     for archive in kept:
         archives.keep_git(operation, archive)
-    with operation.step("removing the worktree"), operation.repository_locked():
+    with operation.step("removing the worktree"), operation.repository.locked():
         branch = f"refs/heads/{record.git.branch}"
         world = observe(operation.repository, ask_engine=False)
         refs = operation.git.refs(branch, operation.names.refs)

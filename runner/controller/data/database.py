@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.adapters.database import Adapter, Site, adapter_of
 from runner.adapters.store.folder import Folder
 from runner.controller.disk_watch import space_watched
-from runner.controller.operation import Operation, ProjectOperation, require_running
+from runner.controller.operation import Operation, require_running
 from runner.controller.project import Project
 from runner.controller.stream import Stream
 from runner.domain.config.project import Config
@@ -37,7 +37,7 @@ def url_of(project: Project, instance: str) -> str:
     return url
 
 
-def site_of(operation: ProjectOperation, container: str) -> Site:
+def site_of(operation: Operation, container: str) -> Site:
     """Where its database is, of an instance that runs as `container`. Raises Refused where the
     sidecar that holds it does not."""
     database = operation.config.database
@@ -102,7 +102,7 @@ def restore(project: Project, instance: str, source: str, name: str, emit: Emit)
 
 def drop(project: Project, instance: str, name: str, emit: Emit) -> None:
     """Delete a snapshot. Raises NotFound."""
-    operation = ProjectOperation(project, instance, emit)
+    operation = Operation(project, instance, emit)
     project.repository.record(instance)
     with operation.locked():
         try:
@@ -115,14 +115,14 @@ def drop(project: Project, instance: str, name: str, emit: Emit) -> None:
 def snapshots(project: Project, instance: str) -> list[Snapshot]:
     """Those of an instance, the oldest first. Raises NotFound without the instance."""
     project.repository.record(instance)
-    return snapshots_of(ProjectOperation(project, instance, Stream()), instance)
+    return snapshots_of(Operation(project, instance, Stream()), instance)
 
 
 @contextmanager
 def _at_work(
     project: Project, instance: str, emit: Emit
-) -> Iterator[tuple[ProjectOperation, Adapter, Site]]:
-    operation = ProjectOperation(project, instance, emit)
+) -> Iterator[tuple[Operation, Adapter, Site]]:
+    operation = Operation(project, instance, emit)
     project.repository.record(instance)
     adapter = required_adapter(project.config)
     with operation.locked(), space_watched(project, emit):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.adapters.files import untrusted
 from runner.controller.instance.sidecars import sidecar_key
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.config.sections import Database
 from runner.domain.data.migrations import inputs_of, named_in, paths_in
 from runner.domain.instance.environment import ENV_FILE, values_of
@@ -18,7 +18,7 @@ SCRIPTS = 64  # files that are looked through
 SCRIPT = 16 * 2**20  # bytes of each: a dump names a port where it likes
 
 
-def golden_key(operation: ProjectOperation, database: Database, images: Sequence[str] = ()) -> str:
+def golden_key(operation: Operation, database: Database, images: Sequence[str] = ()) -> str:
     """Changes whenever the reset command could make other data: with the command, the files that
     it reads, the database server and its settings, the images, and the user. `images`
     are those of the container and the database's sidecar where these are not there yet.
@@ -40,7 +40,7 @@ def golden_key(operation: ProjectOperation, database: Database, images: Sequence
     return digest.hexdigest()[:16]
 
 
-def is_personal(operation: ProjectOperation, database: Database) -> bool:
+def is_personal(operation: Operation, database: Database) -> bool:
     """Whether the reset reads what differs in every instance, its ports or its id: the command
     says so, or a file that it names, or one that such a file names."""
     command, worktree = database.reset or "", Path(operation.record.worktree)
@@ -56,7 +56,7 @@ def is_personal(operation: ProjectOperation, database: Database) -> bool:
     return any(name in text for name in _own(operation) for text in texts)
 
 
-def _given(operation: ProjectOperation) -> Iterable[bytes]:
+def _given(operation: Operation) -> Iterable[bytes]:
     """What `.env` and env.set say, without what differs in every instance, and the other files
     that it got a copy of, which git does not know."""
     own, worktree = _own(operation), Path(operation.record.worktree)
@@ -70,13 +70,13 @@ def _given(operation: ProjectOperation) -> Iterable[bytes]:
         yield untrusted.digest(worktree / path, below=worktree)
 
 
-def _own(operation: ProjectOperation) -> set[str]:
+def _own(operation: Operation) -> set[str]:
     """The variables whose values differ in every instance."""
     other = values_of("", dict.fromkeys(operation.app_ports(), 0), operation.config.env.set_)
     return {name for name, value in operation.values().items() if value != other[name]}
 
 
-def inputs(operation: ProjectOperation, database: Database) -> list[str]:
+def inputs(operation: Operation, database: Database) -> list[str]:
     """Patterns (git's `glob`) of the files that the reset reads; empty where all of them count.
     Files that its run line names always do."""
     worktree, command = Path(operation.record.worktree), database.reset or ""
@@ -86,7 +86,7 @@ def inputs(operation: ProjectOperation, database: Database) -> list[str]:
     return inputs_of(operation.git.files(worktree), database.folder, command)
 
 
-def _inputs(operation: ProjectOperation, database: Database) -> Iterable[bytes]:
+def _inputs(operation: Operation, database: Database) -> Iterable[bytes]:
     worktree = Path(operation.record.worktree)
     patterns = inputs(operation, database)
     if patterns:

@@ -16,7 +16,7 @@ from runner.controller.cache.build import snapshot_labels
 from runner.controller.data.database import required_adapter, site_of
 from runner.controller.data.golden_key import inputs
 from runner.controller.instance.sidecars import await_ready, data_of, wanted_sidecar
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.volumes.layers import COPY, copying
 from runner.controller.volumes.snapshots import whole
 from runner.domain.config.sections import Database
@@ -31,7 +31,7 @@ STOP_TIMEOUT = 60  # seconds; what is copied has to be whole
 FROM = "/run/treedock/from"
 
 
-def find(operation: ProjectOperation, key: str) -> str | None:
+def find(operation: Operation, key: str) -> str | None:
     """The volume with the golden state `key`, '' for one in a file; None where it is not whole."""
     found = whole(operation.repository, key)
     if found is None or not (found.volumes or operation.repository.snapshots.file(key).exists()):
@@ -39,7 +39,7 @@ def find(operation: ProjectOperation, key: str) -> str | None:
     return found.volumes.get("", "")
 
 
-def restored(operation: ProjectOperation, database: Database, state: Restore) -> bool:
+def restored(operation: Operation, database: Database, state: Restore) -> bool:
     """Have the golden state as the data. Returns whether it is; a copy that fails is reported."""
     data = data_of(operation, database.beside)
     if data:  # it was mounted when the sidecar was made
@@ -58,7 +58,7 @@ def restored(operation: ProjectOperation, database: Database, state: Restore) ->
         return False
 
 
-def keep(operation: ProjectOperation, database: Database, key: str) -> None:
+def keep(operation: Operation, database: Database, key: str) -> None:
     """Keep what the reset has made for other instances as `key`, whose lock is held. A failure to
     keep it is reported, and changes nothing for this instance. Raises CommandFailed where its
     sidecar, which is stopped for the copy, does not come back."""
@@ -84,7 +84,7 @@ def keep(operation: ProjectOperation, database: Database, key: str) -> None:
             await_ready(operation, _container(operation), database.beside)
 
 
-def _copied_file(operation: ProjectOperation, key: str) -> bool:
+def _copied_file(operation: Operation, key: str) -> bool:
     """Whether there was a golden state in a file, which is copied now."""
     golden = required_adapter(operation.config).golden_file(
         site_of(operation, _container(operation))
@@ -98,7 +98,7 @@ def _copied_file(operation: ProjectOperation, key: str) -> bool:
     return True
 
 
-def _copied(operation: ProjectOperation, sidecar: str, data: str, key: str) -> str:
+def _copied(operation: Operation, sidecar: str, data: str, key: str) -> str:
     """A new volume with what a sidecar, which is stopped for that, has in its own."""
     there = operation.sidecars()[sidecar]
     volume = f"{snapshot_volumes(operation.project.name, key, secrets.token_hex(3))}db"
@@ -120,7 +120,7 @@ def _copied(operation: ProjectOperation, sidecar: str, data: str, key: str) -> s
     return volume
 
 
-def _run(operation: ProjectOperation, container: str, words: list[str]) -> None:
+def _run(operation: Operation, container: str, words: list[str]) -> None:
     try:
         operation.engine.start(container)
         failed = copying(operation.engine, container, COPY, words)
@@ -130,7 +130,7 @@ def _run(operation: ProjectOperation, container: str, words: list[str]) -> None:
         raise CommandFailed(failed.strip())
 
 
-def is_base(operation: ProjectOperation, database: Database) -> bool:
+def is_base(operation: Operation, database: Database) -> bool:
     """Whether the instance is at base's head, or at the newest of its first parents in which the
     reset reads the same, with nothing else in its files."""
     git, record = operation.git, operation.record
@@ -142,6 +142,6 @@ def is_base(operation: ProjectOperation, database: Database) -> bool:
     return here in heads or any(is_newest_of(git, here, head, read) for head in heads)
 
 
-def _container(operation: ProjectOperation) -> str:
+def _container(operation: Operation) -> str:
     found = operation.container()
     return found.id if found else ""

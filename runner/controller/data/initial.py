@@ -15,7 +15,7 @@ from runner.controller.data.reset import reset_key, run_reset
 from runner.controller.instance import images
 from runner.controller.instance.container import Running
 from runner.controller.instance.setup import named
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.volumes.layers import can_overlay
 from runner.domain.cache.produces import products_of
 from runner.domain.config.sections import Database
@@ -26,7 +26,7 @@ from runner.domain.git.hooks import installs_hooks
 
 
 @contextlib.contextmanager
-def initial_data(operation: ProjectOperation, image: str, share: Share) -> Iterator[Decision]:
+def initial_data(operation: Operation, image: str, share: Share) -> Iterator[Decision]:
     """What the data of an instance with this image begins with. For a state that is made for
     others, its lock is held until the block ends: one of several instances makes it, and the
     others wait and look again."""
@@ -40,7 +40,7 @@ def initial_data(operation: ProjectOperation, image: str, share: Share) -> Itera
             prune(operation.repository, max_size=operation.config.limits.cache)
 
 
-def decide(operation: ProjectOperation, image: str, share: Share) -> Decision:
+def decide(operation: Operation, image: str, share: Share) -> Decision:
     """The decision, without waiting for an instance that makes the state now."""
     database, record = operation.config.database, operation.record
     if database is None or database.reset is None:
@@ -61,7 +61,7 @@ def decide(operation: ProjectOperation, image: str, share: Share) -> Decision:
     )
 
 
-def ensure_data(operation: ProjectOperation, running: Running, decision: Decision) -> bool:
+def ensure_data(operation: Operation, running: Running, decision: Decision) -> bool:
     """Have the data that was decided on; where its golden state cannot be taken, the reset runs.
     Returns whether it is new. Raises CommandFailed where the reset fails."""
     database = operation.config.database
@@ -84,9 +84,7 @@ def ensure_data(operation: ProjectOperation, running: Running, decision: Decisio
     return True
 
 
-def _make(
-    operation: ProjectOperation, running: Running, database: Database, *, keep_as: str
-) -> None:
+def _make(operation: Operation, running: Running, database: Database, *, keep_as: str) -> None:
     others = run_reset(operation, running.id, database, running.env, keeps=bool(keep_as))
     if keep_as and operation.record.golden == keep_as:
         keep(operation, database, keep_as)
@@ -96,7 +94,7 @@ def _make(
         )
 
 
-def _claim(operation: ProjectOperation, run: Run, held: contextlib.ExitStack) -> Decision:
+def _claim(operation: Operation, run: Run, held: contextlib.ExitStack) -> Decision:
     """Hold the lock of the state that `run` makes. Where another instance has made it meanwhile, or
     tried to, nothing is held and the decision is another."""
     waited: list[str] = []
@@ -114,7 +112,7 @@ def _claim(operation: ProjectOperation, run: Run, held: contextlib.ExitStack) ->
     return decisions.after_waiting(run.keep, volume)
 
 
-def _own(operation: ProjectOperation, database: Database, image: str) -> str:
+def _own(operation: Operation, database: Database, image: str) -> str:
     """Why no golden state is shared with this one; '' where it is."""
     if database.engine == "command":
         return "treedock does not know where it is"
@@ -135,7 +133,7 @@ def _own(operation: ProjectOperation, database: Database, image: str) -> str:
     return "" if can_overlay(operation, image) else "the engine cannot mount overlays"
 
 
-def _images(operation: ProjectOperation, image: str) -> list[str]:
+def _images(operation: Operation, image: str) -> list[str]:
     """Those of the container and of the database's sidecar."""
     database = operation.config.database
     sidecar = operation.config.sidecars.get(database.beside) if database else None

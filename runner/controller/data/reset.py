@@ -12,7 +12,7 @@ from runner.controller.disk_watch import space_watched
 from runner.controller.instance.container import exec_env
 from runner.controller.instance.processes import run_folder, run_process, stop_processes
 from runner.controller.instance.services import await_ready, start_service
-from runner.controller.operation import ProjectOperation, require_running
+from runner.controller.operation import Operation, require_running
 from runner.controller.project import Project
 from runner.domain.config.sections import Database
 from runner.domain.errors import CommandFailed, ConfigError, RunnerError, unavailable
@@ -31,7 +31,7 @@ def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -
     Raises ConfigError where there is no such command, CommandFailed when it fails; the data is as
     it was then.
     """
-    operation = ProjectOperation(project, instance, emit)
+    operation = Operation(project, instance, emit)
     operation.project.repository.record(instance)
     database = project.config.database
     if database is None or database.reset is None:
@@ -65,7 +65,7 @@ def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -
 
 
 def run_reset(
-    operation: ProjectOperation,
+    operation: Operation,
     container: str,
     database: Database,
     env: Mapping[str, str],
@@ -78,7 +78,7 @@ def run_reset(
     assert database.reset is not None
     adapter, site = required_adapter(operation.config), site_of(operation, container)
     before, process = operation.record, run_folder(operation).process("reset")
-    keeps = keeps or operation.kind == "instance"  # what is thrown away is never reset again
+    keeps = keeps or not operation.throwaway  # what is thrown away is never reset again
     if keeps and before.reset_key is not None:  # the one before was whole, if not kept
         adapter.forget(site)
     # Should it be killed, the next `up` resets again.
@@ -110,7 +110,7 @@ def run_reset(
     return more
 
 
-def _written(operation: ProjectOperation, before: Stamps, after: Stamps) -> list[str]:
+def _written(operation: Operation, before: Stamps, after: Stamps) -> list[str]:
     """The other databases that a reset made or wrote to, which is said; of the roles that it made
     it is only said."""
     changed = sorted(
@@ -131,7 +131,7 @@ def _written(operation: ProjectOperation, before: Stamps, after: Stamps) -> list
     return databases
 
 
-def _put_back(operation: ProjectOperation, adapter: Adapter, site: Site, *, keeps: bool) -> bool:
+def _put_back(operation: Operation, adapter: Adapter, site: Site, *, keeps: bool) -> bool:
     """End the command, and have what was there before as the data. Returns whether it is."""
     try:
         stop_processes(operation, site.container, [run_folder(operation).process("reset")])
@@ -145,7 +145,7 @@ def _put_back(operation: ProjectOperation, adapter: Adapter, site: Site, *, keep
 
 
 def _seal(
-    operation: ProjectOperation, adapter: Adapter, site: Site, database: Database, read: str | None
+    operation: Operation, adapter: Adapter, site: Site, database: Database, read: str | None
 ) -> None:
     """Keep what the reset made, if what it `read` is the same still. A failure is said: the data
     is whole."""
@@ -163,7 +163,7 @@ def reset_key(database: Database) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
-def _from_golden(operation: ProjectOperation, container: str) -> bool:
+def _from_golden(operation: Operation, container: str) -> bool:
     """Renew the data under the running services; where one of them holds on to it, without them."""
     adapter, site = required_adapter(operation.config), site_of(operation, container)
     with operation.step("resetting the database from its golden state"):
@@ -183,7 +183,7 @@ def _from_golden(operation: ProjectOperation, container: str) -> bool:
     return done
 
 
-def _stop_services(operation: ProjectOperation, container: str) -> list[str]:
+def _stop_services(operation: Operation, container: str) -> list[str]:
     """Stop those that run; returns their names."""
     processes = run_folder(operation)
     names = [

@@ -8,7 +8,7 @@ from enum import IntEnum, auto
 from runner.controller.instance.container import Running, ensure_running
 from runner.controller.instance.setup import ensure_setup
 from runner.controller.instance.sidecars import ensure_sidecars
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 
 
 class Stage(IntEnum):
@@ -31,7 +31,7 @@ def nothing(stage: Stage) -> None:
 
 
 def bring_up_to_set_up(
-    operation: ProjectOperation,
+    operation: Operation,
     image: str,
     *,
     golden: str = "",

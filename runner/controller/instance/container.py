@@ -15,7 +15,7 @@ from runner.controller.instance.images import authority_of
 from runner.controller.instance.ports import choose_ports, ranges_of
 from runner.controller.instance.private_git import git_mounts, rules_mount
 from runner.controller.instance.sidecars import stop_sidecars
-from runner.controller.operation import Operation, ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.cache import managers
 from runner.domain.cache.produces import below_home
 from runner.domain.errors import ConfigError, EngineFailed, Stopped
@@ -45,7 +45,7 @@ class Running:
     env: Mapping[str, str]
 
 
-def ensure_running(operation: ProjectOperation, image: str) -> Running:
+def ensure_running(operation: Operation, image: str) -> Running:
     """See to it that the wanted container runs: leave an equal one alone, else make it anew.
 
     When a port turns out to be taken the instance moves to the next slot, and says so.
@@ -79,12 +79,12 @@ def ensure_stopped(operation: Operation) -> bool:
     return True
 
 
-def wanted(operation: ProjectOperation, image: str) -> ContainerSpec:
+def wanted(operation: Operation, image: str) -> ContainerSpec:
     """The container that today's configuration and the record ask for."""
     project, record, limits = operation.project, operation.record, operation.config.limits
     folder = operation.folder
     sandbox = project.user.sandbox
-    published = operation.kind == "instance"
+    published = not operation.throwaway
     mounts = [
         Mount(record.worktree, names.WORKSPACE),
         Mount(str(folder.gitfile), f"{names.WORKSPACE}/.git", read_only=True),
@@ -128,7 +128,7 @@ def wanted(operation: ProjectOperation, image: str) -> ContainerSpec:
         environment=environment,
         secrets=secrets,
         labels={
-            names.LABEL: operation.kind,
+            names.LABEL: "gate" if operation.throwaway else "instance",
             names.LABEL_PROJECT: project.name,
             names.LABEL_REPOSITORY: project.repository.key,
             names.LABEL_INSTANCE: operation.id,
@@ -166,7 +166,7 @@ def _inside(path: str) -> str:
     return f"{names.WORKSPACE}/{path}" if home is None else f"{names.HOME}/{home}"
 
 
-def _environment(operation: ProjectOperation, given: Mapping[str, str]) -> dict[str, str]:
+def _environment(operation: Operation, given: Mapping[str, str]) -> dict[str, str]:
     """What treedock itself puts into the container's environment; where the database and a store
     of downloads are only as far as `.env`, which has `given`, does not say so itself."""
     app_environment = {
@@ -179,14 +179,14 @@ def _environment(operation: ProjectOperation, given: Mapping[str, str]) -> dict[
     return found | own | operation.values()
 
 
-def exec_env(operation: ProjectOperation) -> dict[str, str]:
+def exec_env(operation: Operation) -> dict[str, str]:
     """What a command inside gets today, whatever the container was made with: the values of
     `.env` as they are now, and treedock's own above them."""
     given = operation.env_file()
     return {k: v for k, v in given.items() if k not in _FIXED} | _environment(operation, given)
 
 
-def prepare_folder(operation: ProjectOperation) -> None:
+def prepare_folder(operation: Operation) -> None:
     """Make what the container mounts from the instance's own folder."""
     folder = operation.folder
     for path in (folder.run, folder.home):
@@ -209,9 +209,7 @@ def prepare_folder(operation: ProjectOperation) -> None:
         link.symlink_to(names.WORKSPACE)
 
 
-def _recreate(
-    operation: ProjectOperation, spec: ContainerSpec, found: Container | None
-) -> Container:
+def _recreate(operation: Operation, spec: ContainerSpec, found: Container | None) -> Container:
     if found:
         with operation.step("removing the container, which is out of date"):
             if found.status == "running":
@@ -223,7 +221,7 @@ def _recreate(
     return Container(id=made, name=spec.name, status="created", labels=spec.labels)
 
 
-def _start_or_move(operation: ProjectOperation, container: str) -> bool:
+def _start_or_move(operation: Operation, container: str) -> bool:
     """Start it; False when a port is taken and the record has another slot now.
 
     The engine is the arbiter of what it publishes, and what it says is prose, so the ports are
@@ -231,7 +229,7 @@ def _start_or_move(operation: ProjectOperation, container: str) -> bool:
     """
     RunFolder(operation.folder.run).forget_all()
     operation.require_not_stopped()
-    published = list(operation.record.ports.values()) if operation.kind == "instance" else []
+    published = list(operation.record.ports.values()) if not operation.throwaway else []
     taken = [port for port in published if sockets.is_shadowed(port)]
     if not taken:
         try:
@@ -244,7 +242,7 @@ def _start_or_move(operation: ProjectOperation, container: str) -> bool:
             _require_still_wanted(operation, container)
             return True
     operation.engine.remove(container)
-    with operation.repository_locked():
+    with operation.repository.locked():
         slot, ports = choose_ports(operation, operation.engine.containers())
         operation.change(slot=slot, ports=ports, ranges=ranges_of(operation))
     where = "free ports" if slot is None else f"slot {slot}"
@@ -254,7 +252,7 @@ def _start_or_move(operation: ProjectOperation, container: str) -> bool:
     return False
 
 
-def _require_still_wanted(operation: ProjectOperation, container: str) -> None:
+def _require_still_wanted(operation: Operation, container: str) -> None:
     """A `down` of another process looked for what runs just before this ran: raises Stopped, and
     it runs no more."""
     try:
@@ -264,7 +262,7 @@ def _require_still_wanted(operation: ProjectOperation, container: str) -> None:
         raise
 
 
-def _warn_of_shadows(operation: ProjectOperation, spec: ContainerSpec) -> None:
+def _warn_of_shadows(operation: Operation, spec: ContainerSpec) -> None:
     """What runs is left where it is, though another process may answer for it by now."""
     own = spec.publish in _WITH_IPV6  # the engine itself listens there
     for port in () if own else spec.ports:

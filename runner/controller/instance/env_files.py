@@ -10,14 +10,14 @@ from pathlib import Path
 
 from runner.adapters.files import disk, untrusted
 from runner.controller.instance.copies import Copies, fault
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.cache.produces import folders_of
 from runner.domain.instance import environment
 from runner.domain.instance.environment import ENV_BYTES, ENV_FILE, PORTS_FILE
 from runner.domain.sizes import shown_size
 
 
-def exclude_patterns(operation: ProjectOperation) -> list[str]:
+def exclude_patterns(operation: Operation) -> list[str]:
     """What git must not show: the worktrees, what treedock writes, the database, and what set-up
     steps make."""
     config = operation.config
@@ -41,7 +41,7 @@ def _literal(path: str) -> str:
     return re.sub(r"([*?\[\\])", r"\\\1", path)
 
 
-def write_files(operation: ProjectOperation, copies: Copies) -> None:
+def write_files(operation: Operation, copies: Copies) -> None:
     """Copy the ignored files once, and write .ports.env and .env with today's values."""
     worktree = Path(operation.record.worktree)
     tracked = operation.git.tracked(worktree, [PORTS_FILE, ENV_FILE, *operation.config.env.copied])
@@ -56,7 +56,7 @@ def write_files(operation: ProjectOperation, copies: Copies) -> None:
     write_values(operation, tracked)
 
 
-def write_values(operation: ProjectOperation, tracked: Collection[str]) -> None:
+def write_values(operation: Operation, tracked: Collection[str]) -> None:
     """Write .ports.env and .env with today's values, but neither where it is `tracked`."""
     worktree, values = Path(operation.record.worktree), operation.values()
     _write(operation, worktree, PORTS_FILE, environment.render_ports_env(values), tracked)
@@ -68,7 +68,7 @@ def write_values(operation: ProjectOperation, tracked: Collection[str]) -> None:
     _write(operation, worktree, ENV_FILE, environment.with_block(kept, values), tracked)
 
 
-def _copy(operation: ProjectOperation, worktree: Path, name: str, copies: Copies) -> None:
+def _copy(operation: Operation, worktree: Path, name: str, copies: Copies) -> None:
     """Copy one file unless something is there already: an instance's own edits stay. Raises
     ConfigError where it cannot be copied."""
     kind = untrusted.kind(worktree, name)
@@ -91,7 +91,7 @@ def _copy(operation: ProjectOperation, worktree: Path, name: str, copies: Copies
 
 
 def _write(
-    operation: ProjectOperation, worktree: Path, name: str, text: str, tracked: Collection[str]
+    operation: Operation, worktree: Path, name: str, text: str, tracked: Collection[str]
 ) -> None:
     """Write a generated file, but never over a tracked one or through a symlink."""
     data = text.encode(errors="surrogateescape")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from runner.adapters.files import disk, untrusted
 from runner.controller.instance.private_git import own_git
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.project import Project
 from runner.domain.git import hooks
 from runner.domain.text import listed
@@ -21,7 +21,7 @@ def omitted_hooks(project: Project) -> tuple[str, str] | None:
     return message, hooks.way_in(found, copied=copied)
 
 
-def copy_hooks(operation: ProjectOperation) -> None:
+def copy_hooks(operation: Operation) -> None:
     """With `git: {hooks: copy}` have the hooks that judge a commit in the own git directory."""
     if operation.config.git.hooks != "copy":
         return
@@ -33,7 +33,7 @@ def copy_hooks(operation: ProjectOperation) -> None:
                 disk.write_below(own.folder, f"hooks/{name}", data, mode=0o755)
 
 
-def reinstall_hooks(operation: ProjectOperation) -> None:
+def reinstall_hooks(operation: Operation) -> None:
     """Have the set-up steps run again that installed hooks into an own git directory which is
     another one now, and those behind them."""
     steps = operation.config.setup

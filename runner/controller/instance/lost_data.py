@@ -7,13 +7,13 @@ from pathlib import Path
 from runner.adapters.engine.protocol import Filter
 from runner.adapters.files import untrusted
 from runner.controller.instance.sidecars import data_of, sidecar_key, unreadable
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.volumes.layers import labels
 from runner.domain.cache.produces import done_keys, products_of
 from runner.domain.instance.names import own_volume
 
 
-def forget_lost_data(operation: ProjectOperation) -> None:
+def forget_lost_data(operation: Operation) -> None:
     """Name the volumes with data that the record has and the engine lacks, and forget what the
     record says of the data in them: `up` makes the database again. Raises Refused where another
     volume of that name is there, or where what the instance wrote itself is there but not the
@@ -45,7 +45,7 @@ def forget_lost_data(operation: ProjectOperation) -> None:
         _forget_reset(operation, {name for volume, name in kept.items() if volume in lost})
 
 
-def _put_back(operation: ProjectOperation, volume: str, there: Collection[str]) -> bool:
+def _put_back(operation: Operation, volume: str, there: Collection[str]) -> bool:
     """Whether a layer above a golden state can be mounted again, because what was written to it is
     there still."""
     lower = operation.record.data_lowers.get(volume)
@@ -57,7 +57,7 @@ def _put_back(operation: ProjectOperation, volume: str, there: Collection[str]) 
     return True
 
 
-def _forget_reset(operation: ProjectOperation, lost: Collection[str]) -> None:
+def _forget_reset(operation: Operation, lost: Collection[str]) -> None:
     """Let `up` reset the database if it was in one of these sidecars, or nothing of any is left;
     and run the set-up steps again that may have written to them."""
     database, steps = operation.config.database, operation.config.setup

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runner.adapters.host import sockets
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.domain.errors import NoFreeSlot, OtherVersion
 from runner.domain.instance.container import LABEL_REPOSITORY, Container
@@ -97,7 +97,7 @@ def require_slots(
 
 
 def choose_ports(
-    operation: ProjectOperation, containers: list[Container], *, preferred: int | None = None
+    operation: Operation, containers: list[Container], *, preferred: int | None = None
 ) -> tuple[int | None, dict[str, int]]:
     """A slot and its ports, or any free ports (slot None) when overflowing, which is said.
     Repository lock. `containers` are all of this engine; `preferred` is the slot that it had.
@@ -127,7 +127,7 @@ def choose_ports(
     return slot, ports_of_slot(config.ports, slot)
 
 
-def ranges_of(operation: ProjectOperation) -> dict[str, str]:
+def ranges_of(operation: Operation) -> dict[str, str]:
     """The port ranges of today's configuration, as the record keeps them."""
     return {name: str(ports) for name, ports in operation.config.ports.items()}
 

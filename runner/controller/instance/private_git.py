@@ -15,7 +15,7 @@ from runner.adapters.git.private import (
     rules_text,
 )
 from runner.adapters.git.repository import Git
-from runner.controller.operation import Operation, ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.errors import NotFound, Refused
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Mount
@@ -48,7 +48,7 @@ def own_git(operation: Operation) -> OwnGit:
     return OwnGit(operation.folder.git, operation.git)
 
 
-def ensure_own_git(operation: ProjectOperation, *, head: str | None = None) -> bool:
+def ensure_own_git(operation: Operation, *, head: str | None = None) -> bool:
     """Make the own git directory where it is missing or broken, from `head` or else from the
     branch as it is here. Returns whether it did: a container that runs has the one of before.
 
@@ -116,7 +116,7 @@ def rules_mount(operation: Operation) -> Mount:
     return Mount(str(operation.folder.rules), names.RULES, read_only=True)
 
 
-def _make(operation: ProjectOperation, own: OwnGit, head: str | None) -> None:
+def _make(operation: Operation, own: OwnGit, head: str | None) -> None:
     record, git = operation.record, operation.git
     branch, base = f"refs/heads/{record.git.branch}", f"refs/heads/{record.git.base}"
     there = f"refs/remotes/{git.tracking(record.git.base)}"
@@ -127,7 +127,7 @@ def _make(operation: ProjectOperation, own: OwnGit, head: str | None) -> None:
     if head is None:
         raise NotFound(f"{operation.id}: there is no branch {record.git.branch}.")
     require_no_submodules(git, head, record.git.branch)
-    with operation.repository_locked():
+    with operation.repository.locked():
         wanted = {own_refs["base"]: base, own_refs["head"]: head}
         git.update_refs({name: (new, known.get(name)) for name, new in wanted.items()})
     start = Start(record.git.branch, head, record.git.base, base)

@@ -86,7 +86,7 @@ def run_process(
 
     One that still runs, because the treedock that began it was killed, is waited for instead.
     """
-    if operation.attached:
+    if operation.throwaway:
         run_attached(
             operation,
             container,

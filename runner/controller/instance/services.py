@@ -15,7 +15,7 @@ from runner.controller.instance.processes import (
     start_process,
     stop_processes,
 )
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.config.sections import Service
 from runner.domain.errors import CommandFailed
 from runner.domain.instance.environment import port_variable
@@ -36,7 +36,7 @@ PATIENCE = 5.0  # seconds for which a service may answer that it failed
 SUSPICION = 3.0  # seconds of silence before looking for a service on 127.0.0.1
 
 
-def ensure_services(operation: ProjectOperation, running: Running) -> bool:
+def ensure_services(operation: Operation, running: Running) -> bool:
     """Start what is not running or has changed, and wait until all of it is ready.
 
     Returns whether anything was started. Raises CommandFailed for one that dies or stays silent.
@@ -63,9 +63,7 @@ def ensure_services(operation: ProjectOperation, running: Running) -> bool:
     return bool(start)
 
 
-def start_service(
-    operation: ProjectOperation, container: str, name: str, env: Mapping[str, str]
-) -> None:
+def start_service(operation: Operation, container: str, name: str, env: Mapping[str, str]) -> None:
     service = operation.config.services[name]
     start_process(
         operation,
@@ -84,7 +82,7 @@ def service_key(service: Service) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def await_ready(operation: ProjectOperation, container: str, name: str) -> None:
+def await_ready(operation: Operation, container: str, name: str) -> None:
     """Wait until the service answers on its published port, or inside where nothing is published.
     Raises CommandFailed."""
     service = operation.config.services[name]
@@ -97,7 +95,7 @@ def await_ready(operation: ProjectOperation, container: str, name: str) -> None:
             failing = (failing or now) if is_failure(status) else 0.0
             if failing and now > failing + PATIENCE:
                 raise _failing(operation, name, service, status, now - failing)
-            if now > suspicion and operation.kind == "instance":
+            if now > suspicion and not operation.throwaway:
                 _require_reachable(operation, container, name, service)
                 suspicion = now + SUSPICION
             if now > begun + service.ready.timeout:
@@ -106,11 +104,11 @@ def await_ready(operation: ProjectOperation, container: str, name: str) -> None:
         _require_alive(operation, name, service)
 
 
-def _status(operation: ProjectOperation, container: str, service: Service) -> int | None:
+def _status(operation: Operation, container: str, service: Service) -> int | None:
     """What the port answers; a service without one is ready when it lives."""
     if service.port is None:
         return OK
-    if operation.kind != "instance":
+    if operation.throwaway:
         return _status_inside(
             operation, container, operation.record.ports[service.port], service.ready.http
         )
@@ -120,9 +118,7 @@ def _status(operation: ProjectOperation, container: str, service: Service) -> in
     return OK if sockets.answers_tcp(host, port, timeout=ASK) else None
 
 
-def _status_inside(
-    operation: ProjectOperation, container: str, port: int, path: str | None
-) -> int | None:
+def _status_inside(operation: Operation, container: str, port: int, path: str | None) -> int | None:
     """The same, asked inside: on the host another process may listen there."""
     tables = operation.engine.exec(container, SOCKETS).output
     if port not in listening_ports(tables.decode(errors="replace")):
@@ -134,12 +130,12 @@ def _status_inside(
     return int(status) or None if status.isascii() and status.isdecimal() else OK
 
 
-def _address(operation: ProjectOperation, port: str) -> tuple[str, int]:
+def _address(operation: Operation, port: str) -> tuple[str, int]:
     host = operation.project.user.sandbox.publish
     return "127.0.0.1" if host == "0.0.0.0" else host, operation.record.ports[port]
 
 
-def _require_alive(operation: ProjectOperation, name: str, service: Service) -> None:
+def _require_alive(operation: Operation, name: str, service: Service) -> None:
     processes = run_folder(operation)
     process = processes.process(service_process(name))
     if not process.alive and process.exit_code is not None and (process.exit_code or service.port):
@@ -150,7 +146,7 @@ def _require_alive(operation: ProjectOperation, name: str, service: Service) -> 
         )
 
 
-def _in_background(operation: ProjectOperation, name: str, service: Service) -> CommandFailed:
+def _in_background(operation: Operation, name: str, service: Service) -> CommandFailed:
     said = f"{operation.id}: {name} ended by itself: {service.run}. A service has to stay in the "
     lines = run_folder(operation).last_lines(service_process(name))
     return CommandFailed(
@@ -160,9 +156,7 @@ def _in_background(operation: ProjectOperation, name: str, service: Service) -> 
     )
 
 
-def _require_reachable(
-    operation: ProjectOperation, container: str, name: str, service: Service
-) -> None:
+def _require_reachable(operation: Operation, container: str, name: str, service: Service) -> None:
     if service.port is None:
         return
     host, port = _address(operation, service.port)
@@ -184,7 +178,7 @@ def _require_reachable(
 
 
 def _failing(
-    operation: ProjectOperation, name: str, service: Service, status: int | None, seconds: float
+    operation: Operation, name: str, service: Service, status: int | None, seconds: float
 ) -> CommandFailed:
     """It runs and does not get ready: what it answers instead, for so long."""
     assert service.port is not None

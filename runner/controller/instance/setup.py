@@ -6,14 +6,12 @@ from pathlib import Path
 from runner.adapters.files import untrusted
 from runner.controller.instance.container import Running
 from runner.controller.instance.processes import run_process
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.cache.produces import Read, done_keys, products_of
 from runner.domain.config.sections import Step
 
 
-def ensure_setup(
-    operation: ProjectOperation, running: Running, *, until: int | None = None
-) -> bool:
+def ensure_setup(operation: Operation, running: Running, *, until: int | None = None) -> bool:
     """Run the steps that have not ended well yet, in order, and none from number `until` on.
     Returns whether any ran.
 
@@ -47,7 +45,7 @@ def setup_keys(steps: Sequence[Step], worktree: Path) -> list[str]:
     return done_keys(steps, untrusted.reader(worktree))
 
 
-def _run(operation: ProjectOperation, running: Running, number: int, step: Step) -> None:
+def _run(operation: Operation, running: Running, number: int, step: Step) -> None:
     if operation.record.verified is not None:  # what passed before says nothing about the new state
         operation.change(verified=None)
     with operation.step(named(step)):
@@ -60,15 +58,15 @@ def named(step: Step) -> str:
     return step.run if step.folder == "." else f"{step.run} in {step.folder}"
 
 
-def _keys(operation: ProjectOperation) -> list[str]:
+def _keys(operation: Operation) -> list[str]:
     return setup_keys(operation.config.setup, Path(operation.record.worktree))
 
 
-def _read(operation: ProjectOperation) -> Read:
+def _read(operation: Operation) -> Read:
     return untrusted.reader(Path(operation.record.worktree))
 
 
-def ensure_verified(operation: ProjectOperation, running: Running) -> bool:
+def ensure_verified(operation: Operation, running: Running) -> bool:
     """Run `verify` unless it passed and no set-up step ran since. Returns whether it did."""
     command = operation.config.verify
     if command is None or operation.record.verified == command:

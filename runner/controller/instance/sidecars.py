@@ -15,7 +15,7 @@ from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec, Filter
 from runner.adapters.store import locks
 from runner.controller.instance import images
-from runner.controller.operation import Operation, ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
 from runner.controller.volumes.layers import claim_data, data_mounts, make_data_layer
 from runner.controller.volumes.snapshots import whole
@@ -37,7 +37,7 @@ READY = "treedock-ready"  # in images of treedock's own: ends with 0 once it can
 CAPABILITIES = ("CHOWN", "SETUID", "SETGID", "FOWNER", "DAC_OVERRIDE")
 
 
-def require_own_data(operation: ProjectOperation) -> None:
+def require_own_data(operation: Operation) -> None:
     """Two servers on the same data would spoil it: raises Refused where a container that is no
     sidecar of the instance's runs on what one of them left."""
     kept = [name for name in operation.record.sidecars if name in operation.config.sidecars]
@@ -79,7 +79,7 @@ def require_sole_user(operation: Operation) -> None:
 
 
 def ensure_sidecars(
-    operation: ProjectOperation,
+    operation: Operation,
     owner: str,
     *,
     fresh: bool,
@@ -130,13 +130,13 @@ def ensure_sidecars(
     return bool(started)
 
 
-def data_of(operation: ProjectOperation, name: str) -> str | None:
+def data_of(operation: Operation, name: str) -> str | None:
     """The volume with the data of a sidecar, None where it keeps none or is none."""
     sidecar = operation.config.sidecars.get(name)
     return operation.names.beside(name) if sidecar and sidecar.data else None
 
 
-def _ensure_layer(operation: ProjectOperation, name: str, golden: str, image: str) -> None:
+def _ensure_layer(operation: Operation, name: str, golden: str, image: str) -> None:
     """Have the data of a sidecar that has none yet above the golden state, if there is one."""
     volume = data_of(operation, name)
     if volume is None or volume in volumes_of(operation):
@@ -151,7 +151,7 @@ def _ensure_layer(operation: ProjectOperation, name: str, golden: str, image: st
             make_data_layer(operation, volume, lower, image)
 
 
-def _claimed(operation: ProjectOperation, volume: str, golden: str) -> str | None:
+def _claimed(operation: Operation, volume: str, golden: str) -> str | None:
     """The volume of the golden state, which nobody removes any more; None where it is gone."""
     snapshots = operation.repository.snapshots
     with locks.hold(snapshots.lock(golden)):
@@ -176,7 +176,7 @@ def stop_sidecars(operation: Operation) -> bool:
     return bool(running)
 
 
-def restart_sidecar(operation: ProjectOperation, owner: str, name: str) -> None:
+def restart_sidecar(operation: Operation, owner: str, name: str) -> None:
     """Stop and start one of a running instance, and wait until it is ready; its data stays.
     Raises Refused where there is none yet, CommandFailed."""
     there = operation.sidecars().get(name)
@@ -211,7 +211,7 @@ def volumes_of(operation: Operation) -> list[str]:
     )
 
 
-def wanted_sidecar(operation: ProjectOperation, name: str, owner: str, image: str) -> ContainerSpec:
+def wanted_sidecar(operation: Operation, name: str, owner: str, image: str) -> ContainerSpec:
     """The container that today's configuration asks for, beside the container `owner`."""
     sidecar, limits = operation.config.sidecars[name], operation.config.limits
     command = sidecar.command or []
@@ -242,7 +242,7 @@ def wanted_sidecar(operation: ProjectOperation, name: str, owner: str, image: st
     )
 
 
-def _recreate(operation: ProjectOperation, spec: ContainerSpec, found: Container | None) -> str:
+def _recreate(operation: Operation, spec: ContainerSpec, found: Container | None) -> str:
     if found:
         if found.is_up:
             operation.engine.stop(found.id, STOP_TIMEOUT)
@@ -261,7 +261,7 @@ def _recreate(operation: ProjectOperation, spec: ContainerSpec, found: Container
     return operation.engine.create(spec)
 
 
-def unreadable(operation: ProjectOperation, lower: str) -> Refused:
+def unreadable(operation: Operation, lower: str) -> Refused:
     """The golden state in the volume `lower` is gone from below the instance's data."""
     return Refused(
         f"{operation.id}: the volume {lower}, above which its data lies, is gone.",
@@ -270,7 +270,7 @@ def unreadable(operation: ProjectOperation, lower: str) -> Refused:
     )
 
 
-def await_ready(operation: ProjectOperation, owner: str, name: str) -> None:
+def await_ready(operation: Operation, owner: str, name: str) -> None:
     """Wait until it can be used. Raises CommandFailed."""
     sidecar = operation.config.sidecars[name]
     with operation.step(f"waiting for {name}"):
@@ -287,7 +287,7 @@ def await_ready(operation: ProjectOperation, owner: str, name: str) -> None:
             cancellation.sleep(GLANCE)
 
 
-def _is_ready(operation: ProjectOperation, owner: str, there: Container, sidecar: Sidecar) -> bool:
+def _is_ready(operation: Operation, owner: str, there: Container, sidecar: Sidecar) -> bool:
     if sidecar.is_own:
         try:
             return operation.engine.exec(there.id, Exec([READY])).exit_code == 0
@@ -299,9 +299,7 @@ def _is_ready(operation: ProjectOperation, owner: str, there: Container, sidecar
     return any(port == sidecar.port for _, port in listeners(tables.decode(errors="replace")))
 
 
-def _failed(
-    operation: ProjectOperation, there: Container | None, name: str, what: str
-) -> CommandFailed:
+def _failed(operation: Operation, there: Container | None, name: str, what: str) -> CommandFailed:
     lines = operation.engine.last_lines(there.id, LAST_LINES) if there else []
     return CommandFailed(
         with_last_lines(f"{operation.id}: the sidecar {name} {what}.", lines),

@@ -1,7 +1,5 @@
 """Throwaway instances: exactly one commit, nothing published, no slot, gone afterwards."""
 
-from collections.abc import Mapping
-
 from runner.adapters.engine.protocol import Filter
 from runner.adapters.store import locks
 from runner.adapters.store.records import Records, now
@@ -11,48 +9,27 @@ from runner.controller.instance.env_files import exclude_patterns, write_files
 from runner.controller.instance.private_git import ensure_own_git
 from runner.controller.instance.sidecars import remove_sidecars
 from runner.controller.instance.worktree import fill
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.project import Project, Repository
 from runner.controller.stream import Stream
-from runner.domain.instance.environment import without_loaders
-from runner.domain.instance.names import Names, is_throwaway
+from runner.domain.instance.names import is_throwaway
 from runner.domain.instance.record import Lineage, Record
 
-PROCESS_TIMEOUT = 3600.0  # seconds for one set-up step
 
-
-class GateOperation(ProjectOperation):
-    """The work on a throwaway instance."""
-
-    kind = "gate"
-    attached = True
-    process_timeout = PROCESS_TIMEOUT
-    own_env: Mapping[str, str] | None = None
-    """What base's own `.env` says, at a candidate that may bring another one."""
-
-    @property
-    def names(self) -> Names:
-        """Without a record, too, which may be gone or damaged."""
-        return self.project.names(self.id)
-
-    def admitted(self, given: dict[str, str]) -> dict[str, str]:
-        return given if self.own_env is None else without_loaders(given, self.own_env)
-
-
-def dispose(operation: ProjectOperation) -> None:
+def dispose(operation: Operation) -> None:
     """Remove everything of a throwaway instance; what is gone already is no error."""
     container = operation.container()
     if container:
         operation.engine.remove(container.id)
     remove_sidecars(operation)
-    with operation.repository_locked():
+    with operation.repository.locked():
         operation.git.remove_worktree(operation.folder.tree)
         kept = operation.git.refs(operation.names.refs)
         operation.git.update_refs({name: (None, commit) for name, commit in kept.items()})
     operation.records.remove(operation.id)
 
 
-def abandoned(project: Project) -> list[GateOperation]:
+def abandoned(project: Project) -> list[Operation]:
     """Throwaway instances that nobody works on: their treedock was killed."""
     elsewhere = gate_project(project)
     records = elsewhere.repository.records
@@ -63,7 +40,7 @@ def abandoned(project: Project) -> list[GateOperation]:
         if is_throwaway(container.owner):
             found.add(container.owner)
     return [
-        GateOperation(elsewhere, id_, Stream())
+        Operation(elsewhere, id_, Stream())
         for id_ in sorted(found)
         if not locks.is_held(records.lock(id_))
     ]
@@ -79,7 +56,7 @@ def gate_project(project: Project) -> Project:
     return project.within(repository, project.base)
 
 
-def lay_out(operation: GateOperation, commit: str) -> None:
+def lay_out(operation: Operation, commit: str) -> None:
     """Everything of a throwaway instance at `commit` but its container."""
     project = operation.project
     worktree = operation.folder.tree
@@ -94,7 +71,7 @@ def lay_out(operation: GateOperation, commit: str) -> None:
             ports={name: ports.first for name, ports in operation.config.ports.items()},
         )
     )
-    with operation.repository_locked():
+    with operation.repository.locked():
         operation.git.exclude(exclude_patterns(operation))
         operation.git.add_detached_worktree(worktree, commit)
     with operation.step("checking out the candidate"):

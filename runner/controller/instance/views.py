@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.world import services
 from runner.domain.instance.record import View
 from runner.domain.instance.world import view
 
 
-def describe(operation: ProjectOperation) -> View:
+def describe(operation: Operation) -> View:
     """What its parts add up to, the verb itself left out."""
     record, container = operation.record, operation.container()
     up = container is not None and container.status == "running"

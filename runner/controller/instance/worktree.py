@@ -8,7 +8,7 @@ from runner.controller.instance.env_files import exclude_patterns
 from runner.controller.instance.ports import choose_ports, ranges_of
 from runner.controller.instance.private_git import require_no_submodules
 from runner.controller.instance.sidecars import require_no_leftover_volumes
-from runner.controller.operation import ProjectOperation, require_not_moved
+from runner.controller.operation import Operation, require_not_moved
 from runner.controller.project import Project
 from runner.domain.errors import BranchExists, ConfigError, GitFailed, LimitReached, Refused
 from runner.domain.events import Created, Emit, Warned
@@ -45,11 +45,11 @@ def fetch_bases(project: Project, requests: list[InstanceRequest], emit: Emit) -
 
 
 def ensure_record(
-    operation: ProjectOperation, request: InstanceRequest, containers: list[Container]
+    operation: Operation, request: InstanceRequest, containers: list[Container]
 ) -> None:
     """The record of a new instance, after everything that could refuse it. Nothing else is
     touched: whoever kills us now leaves a record that the next `up` completes."""
-    with operation.repository_locked():
+    with operation.repository.locked():
         if operation.has_record():
             _require_same(operation, request)
             if request.purpose and request.purpose != operation.record.purpose:
@@ -87,12 +87,12 @@ def ensure_record(
         operation.tell(Created(branch, base, commit, slot, ports))
 
 
-def ensure_worktree(operation: ProjectOperation) -> bool:
+def ensure_worktree(operation: Operation) -> bool:
     """Branch, worktree and files, whatever of them is missing. Returns whether the worktree was."""
     record = operation.record
     path = Path(record.worktree)
     missing = not (path / ".git").exists()
-    with operation.repository_locked():
+    with operation.repository.locked():
         operation.git.exclude(exclude_patterns(operation))
         if missing:
             require_not_moved(operation)
@@ -111,7 +111,7 @@ def ensure_worktree(operation: ProjectOperation) -> bool:
     return missing
 
 
-def _check_out(operation: ProjectOperation, path: Path) -> None:
+def _check_out(operation: Operation, path: Path) -> None:
     """Write the files, unless an `up` that was cut off did so already."""
     if not operation.git.is_checked_out(path):
         with operation.step("checking out the files"):
@@ -125,7 +125,7 @@ def _check_out(operation: ProjectOperation, path: Path) -> None:
     operation.change(checked_out=True)
 
 
-def fill(operation: ProjectOperation) -> None:
+def fill(operation: Operation) -> None:
     """Check the files of its worktree out, with what git-lfs may download for them."""
     worktree, git = Path(operation.record.worktree), operation.git
     base = lands_in(operation.record, operation.records.all())
@@ -138,7 +138,7 @@ def fill(operation: ProjectOperation) -> None:
     git.check_out(worktree, download=download)
 
 
-def _require_empty(operation: ProjectOperation, path: Path) -> None:
+def _require_empty(operation: Operation, path: Path) -> None:
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
         raise Refused(
             f"The worktree {path} has lost its .git file, but not everything in it.",
@@ -147,7 +147,7 @@ def _require_empty(operation: ProjectOperation, path: Path) -> None:
         )
 
 
-def _follow_ranges(operation: ProjectOperation, containers: list[Container]) -> None:
+def _follow_ranges(operation: Operation, containers: list[Container]) -> None:
     """Other ports, as near to the old ones as can be, where the ranges in treedock.yaml moved."""
     record, ranges = operation.record, operation.config.ports
     kept = {name: port for name, port in record.ports.items() if name in ranges}
@@ -166,7 +166,7 @@ def _follow_ranges(operation: ProjectOperation, containers: list[Container]) -> 
     operation.change(slot=slot, ports=ports, ranges=ranges_of(operation))
 
 
-def _require_same(operation: ProjectOperation, request: InstanceRequest) -> None:
+def _require_same(operation: Operation, request: InstanceRequest) -> None:
     record = operation.record
     if record.cleaning:
         raise Refused(
@@ -186,7 +186,7 @@ def _require_same(operation: ProjectOperation, request: InstanceRequest) -> None
         )
 
 
-def _require_room(operation: ProjectOperation) -> None:
+def _require_room(operation: Operation) -> None:
     limit = operation.config.limits.instances
     ids = [record.id for record in operation.records.all()]
     if len(ids) >= limit:
@@ -197,7 +197,7 @@ def _require_room(operation: ProjectOperation) -> None:
 
 
 def _require_free_branch(
-    operation: ProjectOperation, branch: str, *, attach: bool
+    operation: Operation, branch: str, *, attach: bool
 ) -> tuple[str | None, bool]:
     """The head of the branch to attach to, or None where one is to be made; and whether there is
     such a branch here, and not only at its remote."""
@@ -239,7 +239,7 @@ def _require_possible(branch: str, known: Iterable[str]) -> None:
         )
 
 
-def _start_point(operation: ProjectOperation, request: InstanceRequest) -> tuple[str, str]:
+def _start_point(operation: Operation, request: InstanceRequest) -> tuple[str, str]:
     """(base branch, commit to start from): origin's base when that is ahead of the local one,
     which is said."""
     git = operation.git

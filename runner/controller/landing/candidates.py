@@ -5,7 +5,7 @@ from pathlib import Path
 
 from runner.adapters.git import lfs
 from runner.controller.cleanup.unsaved import require_on_branch, shows_again
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
 from runner.controller.sync.sync import finish_hint, sync
@@ -22,11 +22,11 @@ from runner.domain.text import below_each_other, listed, printable
 
 
 def prepare(
-    operations: dict[str, ProjectOperation], base: str, wanted: Wanted, remote: str | None
+    operations: dict[str, Operation], base: str, wanted: Wanted, remote: str | None
 ) -> tuple[list[str], dict[str, str], list[Outcome]]:
     """(landed before, head by id, what is refused)."""
 
-    def look(operation: ProjectOperation) -> str | RunnerError | None:
+    def look(operation: Operation) -> str | RunnerError | None:
         try:
             head = _ready(operation, base)
             if remote and head:
@@ -52,7 +52,7 @@ def prepare(
 
 
 def _without_their_base(
-    operations: dict[str, ProjectOperation], heads: dict[str, str], base: str
+    operations: dict[str, Operation], heads: dict[str, str], base: str
 ) -> list[Outcome]:
     """Take those out of `heads` whose own base neither has landed nor lands with them."""
     refused: list[Outcome] = []
@@ -79,7 +79,7 @@ def without_way(project: Project, base: str, heads: dict[str, str]) -> list[Outc
     return [Outcome(id_, "refused", why.message, hint=why.hint) for id_, why in found.items()]
 
 
-def _ready(operation: ProjectOperation, base: str) -> str | None:
+def _ready(operation: Operation, base: str) -> str | None:
     """The commit to merge; None where it has landed already. Raises Refused."""
     if is_going(operation):
         return None
@@ -128,15 +128,13 @@ def _ready(operation: ProjectOperation, base: str) -> str | None:
     return synced.head
 
 
-def is_going(operation: ProjectOperation) -> bool:
+def is_going(operation: Operation) -> bool:
     """Whether it has landed, and a kill cut off its removal: its branch may be gone by now."""
     record = operation.record
     return record.cleaning and record.has_landed
 
 
-def _require_base_landed(
-    operation: ProjectOperation, base: str, together: Container[str | None]
-) -> None:
+def _require_base_landed(operation: Operation, base: str, together: Container[str | None]) -> None:
     """Merging must not land another instance's work that nobody asked for."""
     other = operation.record.git.base
     owner = next((r.id for r in operation.records.all() if r.git.branch == other), None)
@@ -150,7 +148,7 @@ def _require_base_landed(
         )
 
 
-def warn_of_more(operation: ProjectOperation, base: str, head: str) -> None:
+def warn_of_more(operation: Operation, base: str, head: str) -> None:
     """What it started from may hold commits that the branch it is to land in lacks."""
     git, record = operation.git, operation.record
     begun = (git.ref(operation.names.ref("base")), record.git.base_commit)

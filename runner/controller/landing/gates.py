@@ -16,8 +16,9 @@ from runner.controller.instance.bring_up import Stage
 from runner.controller.instance.container import wanted as wanted_container
 from runner.controller.instance.private_git import own_git
 from runner.controller.instance.processes import run_attached, run_folder
-from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
+from runner.controller.instance.throwaway import dispose, gate_project, lay_out
 from runner.controller.lifecycle.bring_up import bring_up
+from runner.controller.operation import Operation
 from runner.controller.project import Project
 from runner.controller.stream import Stream
 from runner.domain.config.sections import Gate
@@ -67,7 +68,7 @@ def run_gates(
     project's own that fails is a red verdict; RunnerError is raised for what the candidate is
     not to blame for.
     """
-    operation = GateOperation(gate_project(project), throwaway(name), emit)
+    operation = Operation(gate_project(project), throwaway(name), emit)
     with operation.locked():
         dispose(operation)  # of one that was killed
         try:
@@ -84,7 +85,7 @@ def run_gates(
 
 def cancel(project: Project, name: str) -> None:
     """Take the container away from under a test; what runs there ends, and is disposed of."""
-    operation = GateOperation(gate_project(project), throwaway(name), Stream())
+    operation = Operation(gate_project(project), throwaway(name), Stream())
     with contextlib.suppress(RunnerError):
         container = operation.container()
         if container:
@@ -92,7 +93,7 @@ def cancel(project: Project, name: str) -> None:
 
 
 def require_green(
-    operation: GateOperation,
+    operation: Operation,
     commit: str,
     base_commit: str,
     gates: Sequence[Gate],
@@ -100,7 +101,7 @@ def require_green(
 ) -> None:
     """Make the throwaway instance at `commit` and run the gates in it. Raises CommandFailed for
     a command of the project's that fails, Refused where the test is not `wanted` any more."""
-    operation.own_env = _own_env(operation, base_commit)
+    operation.base_env = _own_env(operation, base_commit)
     lay_out(operation, commit)
     image = images.ensure_image_at(operation.project, lambda: base_commit, operation.emit)
     named = {f"gate-{number}": gate for number, gate in enumerate(gates, start=1)}
@@ -123,7 +124,7 @@ def require_green(
             before = name
 
 
-def _own_env(operation: GateOperation, base_commit: str) -> dict[str, str]:
+def _own_env(operation: Operation, base_commit: str) -> dict[str, str]:
     """What `.env` says without the candidate: the one that base has, else the person's own."""
     data = operation.git.blob(base_commit, ENV_FILE)
     if data is None:
@@ -131,7 +132,7 @@ def _own_env(operation: GateOperation, base_commit: str) -> dict[str, str]:
     return env_file.values(data.decode(errors="replace"))
 
 
-def _run_outside(operation: GateOperation, gate: Gate, name: str, image: str) -> None:
+def _run_outside(operation: Operation, gate: Gate, name: str, image: str) -> None:
     """Run a gate in a container of its own that can write nothing of the candidate's. Its home
     folder is its own, too: a gate that runs the candidate's code could leave a usercustomize.py
     there for the next one."""
@@ -153,7 +154,7 @@ def _run_outside(operation: GateOperation, gate: Gate, name: str, image: str) ->
 
 
 def _run_gate(
-    operation: GateOperation, gate: Gate, name: str, container: str, env: Mapping[str, str]
+    operation: Operation, gate: Gate, name: str, container: str, env: Mapping[str, str]
 ) -> None:
     with operation.step(gate.run):
         run_attached(
@@ -161,7 +162,7 @@ def _run_gate(
         )
 
 
-def _require_as_committed(operation: GateOperation, commit: str, after: str) -> None:
+def _require_as_committed(operation: Operation, commit: str, after: str) -> None:
     """A gate judges what would land, and nothing else. Raises CommandFailed where the files, the
     index or HEAD are not those of the candidate any more."""
     own = own_git(operation)
@@ -181,7 +182,7 @@ def _require_as_committed(operation: GateOperation, commit: str, after: str) -> 
         )
 
 
-def _keep_logs(operation: GateOperation, log: Path) -> Path:
+def _keep_logs(operation: Operation, log: Path) -> Path:
     """Copy what set-up and gates printed, before the folder goes; only names of ours, bounded."""
     log.mkdir(parents=True, exist_ok=True)
     processes = run_folder(operation)

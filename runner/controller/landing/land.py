@@ -33,7 +33,7 @@ def _journalled(
     act: Callable[[Git, str, str, str, base_branch.Begin], None],
     emit: Emit,
 ) -> None:
-    with Operation(repository, "", emit).repository_locked():
+    with repository.locked():
         _settle(repository, emit)
         git, journal = repository.git, Journal(repository.records.root)
         move = (landing.base, landing.expected, landing.candidate)
@@ -53,7 +53,7 @@ def _journalled(
 def settle(repository: Repository, emit: Emit) -> None:
     """Finish or undo a landing that was cut off. Raises Refused where a person has to look."""
     if Journal(repository.records.root).read():
-        with Operation(repository, "", emit).repository_locked():
+        with repository.locked():
             _settle(repository, emit)
 
 

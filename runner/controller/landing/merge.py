@@ -13,7 +13,7 @@ from runner.controller.landing.queue import Queue, follow_remote, is_at_remote
 from runner.controller.landing.recovery import clear_up
 from runner.controller.landing.retire import all_retired
 from runner.controller.landing.review import warn_of_flagged
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.project import Project
 from runner.domain.errors import (
     NotFound,
@@ -106,7 +106,7 @@ def _merge_into(
     repository, project = project.repository, project.within(project.repository, base)
     git = repository.git
     remote, not_pushed = _remote(project, wanted)
-    operations = {id_: ProjectOperation(project, id_, emit) for id_ in ids}
+    operations = {id_: Operation(project, id_, emit) for id_ in ids}
     with _all_locked(operations.values()):
         if remote and wanted.dry_run:
             git.fetch(base, FETCH_TIMEOUT)
@@ -151,7 +151,7 @@ def _merge_into(
 
 
 @contextlib.contextmanager
-def _all_locked(operations: Iterable[ProjectOperation]) -> Iterator[None]:
+def _all_locked(operations: Iterable[Operation]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for operation in sorted(operations, key=lambda one: one.id):
             stack.enter_context(operation.locked())
@@ -217,7 +217,7 @@ def _outcome(queue: Queue, id_: str) -> Outcome:
 
 
 def _written_down(
-    operation: ProjectOperation, outcome: Outcome, head: str | None, wanted: Wanted
+    operation: Operation, outcome: Outcome, head: str | None, wanted: Wanted
 ) -> Outcome:
     """The outcome on the instance's record, for `list` and `status`."""
     if not wanted.dry_run and outcome.state in ("conflict", "red", "red_together"):

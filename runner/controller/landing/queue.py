@@ -14,7 +14,7 @@ from runner.controller.instance.worktree import FETCH_TIMEOUT
 from runner.controller.landing import gates
 from runner.controller.landing.land import land
 from runner.controller.landing.recovery import PINS
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.project import CONFIG_FILE, Project
 from runner.domain.config.sections import Gate
 from runner.domain.errors import BaseMoved, GitFailed, LimitReached, Refused, RunnerError
@@ -123,7 +123,7 @@ class Queue:
         """Raises Stopped where `down` of another process stopped one that has not landed: it is
         to be left alone, so nothing of this run lands any more."""
         for id_ in self._heads.keys() - self.commits.keys():
-            ProjectOperation(self.project, id_, self._emit).require_not_stopped()
+            Operation(self.project, id_, self._emit).require_not_stopped()
 
     def _gates(self) -> list[Gate]:
         wanted = self.wanted
@@ -314,7 +314,7 @@ class Queue:
     def _unpin(self) -> None:
         if self._run:
             pinned = self._git.refs(f"{PINS}/{self._run.id}")
-            with ProjectOperation(self.project, "", self._emit).repository_locked():
+            with self.project.repository.locked():
                 self._git.update_refs({name: (None, commit) for name, commit in pinned.items()})
 
 
@@ -329,7 +329,7 @@ def follow_remote(project: Project, emit: Emit) -> None:
         raise _unanswered(remote, base, error) from error
     here, there = git.heads(base)
     if here is None and there:
-        with ProjectOperation(project, "", emit).repository_locked():
+        with project.repository.locked():
             git.update_refs({f"refs/heads/{base}": (there, None)})
         emit(Said(f"{base} is made here, at {tracking}"))
     if here is None or there is None or here == there or git.is_ancestor(there, here):

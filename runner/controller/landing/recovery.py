@@ -9,7 +9,6 @@ from runner.adapters.store.runs import Journal
 from runner.controller.cache.prune import leftover_volumes, remove_leftover_volumes
 from runner.controller.instance.throwaway import abandoned, dispose
 from runner.controller.landing.land import settle
-from runner.controller.operation import Operation
 from runner.controller.project import Project, Repository
 from runner.controller.sync.git_inside import HELPER
 from runner.domain.errors import RunnerError
@@ -49,7 +48,7 @@ def clear_up(project: Project, emit: Emit) -> None:
     for container in idle_helpers(repository):
         repository.engine.remove(container.id)
     remove_leftover_volumes(repository)
-    with Operation(repository, "", emit).repository_locked():
+    with repository.locked():
         pins = _stale_pins(repository)
         repository.git.update_refs({name: (None, commit) for name, commit in pins.items()})
     for lock in _idle_locks(repository):

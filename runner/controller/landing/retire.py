@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.controller.landing.candidates import is_going
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
 from runner.controller.sync.sync import sync
 from runner.controller.sync.update import release_parent_branch
@@ -16,7 +16,7 @@ from runner.domain.text import sentences
 
 
 def all_retired(
-    operations: dict[str, ProjectOperation], outcomes: list[Outcome], base: str, *, push: bool
+    operations: dict[str, Operation], outcomes: list[Outcome], base: str, *, push: bool
 ) -> list[Outcome]:
     """Remove what has landed, side by side; what another one started from, after that one."""
 
@@ -38,7 +38,7 @@ def all_retired(
     return [*gone, *others]
 
 
-def _retired(operation: ProjectOperation, outcome: Outcome, base: str, *, push: bool) -> Outcome:
+def _retired(operation: Operation, outcome: Outcome, base: str, *, push: bool) -> Outcome:
     """Remove what has landed, unless something was committed or changed in it meanwhile."""
     record = operation.reread()
     if is_going(operation):
@@ -61,7 +61,7 @@ def _retired(operation: ProjectOperation, outcome: Outcome, base: str, *, push: 
         if r.git.base == record.git.branch and r.id != operation.id
     ]
     for other in leaning:
-        following = ProjectOperation(operation.project, other.id, operation.emit)
+        following = Operation(operation.project, other.id, operation.emit)
         lineage = replace(following.reread().git, base=base)
         following.change(git=lineage, leans_on=record.git.branch)
         notes.append(f"{other.id} started from it; bring it up to date: treedock update {other.id}")
@@ -74,7 +74,7 @@ def _retired(operation: ProjectOperation, outcome: Outcome, base: str, *, push: 
     return _removed(operation, outcome, notes)
 
 
-def _removed(operation: ProjectOperation, outcome: Outcome, notes: list[str]) -> Outcome:
+def _removed(operation: Operation, outcome: Outcome, notes: list[str]) -> Outcome:
     from runner.controller.cleanup.clean import retire
 
     try:
@@ -85,7 +85,7 @@ def _removed(operation: ProjectOperation, outcome: Outcome, notes: list[str]) ->
     return replace(outcome, notes=tuple(notes))
 
 
-def _delete_remote_branch(operation: ProjectOperation, head: str) -> list[str]:
+def _delete_remote_branch(operation: Operation, head: str) -> list[str]:
     """Delete the branch at its remote if it is where ours is."""
     from runner.adapters.git import remotes
 

@@ -4,7 +4,6 @@ import itertools
 
 from runner.adapters.store.runs import Landing, Run
 from runner.controller.landing.land import settle, take_back
-from runner.controller.operation import ProjectOperation
 from runner.controller.project import Project
 from runner.domain.errors import (
     Refused,
@@ -46,7 +45,7 @@ def undo(project: Project, run_id: str, emit: Emit) -> str:
             f"The run {run_id} {why}.",
             hint=f"Revert it instead: {first}git revert {merges}",
         )
-    with ProjectOperation(project, "", emit).repository_locked():
+    with project.repository.locked():
         heads = {id_: c for one in landed for id_, c in one.heads.items()}
         branches = _bring_branches_back(project, heads)
     take_back(repository, Landing("", base, last, was, {}), emit)

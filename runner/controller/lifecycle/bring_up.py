@@ -8,12 +8,12 @@ from runner.controller.instance.bring_up import Before, Stage, bring_up_to_set_u
 from runner.controller.instance.container import Running
 from runner.controller.instance.services import ensure_services
 from runner.controller.instance.setup import ensure_verified
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.data.initial import Restore, Share
 
 
 def bring_up(
-    operation: ProjectOperation,
+    operation: Operation,
     image: str,
     *,
     until: Stage,

@@ -17,7 +17,6 @@ from runner.controller.data.database import required_adapter, site_of
 from runner.controller.instance.container import exec_env
 from runner.controller.operation import (
     Operation,
-    ProjectOperation,
     require_running,
     require_worktree,
 )
@@ -53,7 +52,7 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
     worktree = Path(record.worktree)
     inner = here.relative_to(worktree) if here.is_relative_to(worktree) else PurePosixPath()
     try:
-        env = exec_env(ProjectOperation(open_project(repository), instance, Stream()))
+        env = exec_env(Operation(open_project(repository), instance, Stream()))
     except ConfigError:  # a look inside must be possible with a faulty treedock.yaml, too
         env = {}
     marked = {**env, MARK: new_mark()}
@@ -63,7 +62,7 @@ def place_of(repository: Repository, instance: str, here: Path) -> Place:
 def client_of(project: Project, instance: str) -> tuple[Place, list[str]]:
     """Where the database's own client runs, and its command line. Raises NotFound, Refused where
     the instance does not run or the engine has no client."""
-    operation = ProjectOperation(project, instance, Stream())
+    operation = Operation(project, instance, Stream())
     adapter = required_adapter(project.config)
     place = place_of(project.repository, instance, project.repository.checkout)
     site = site_of(operation, place.container)

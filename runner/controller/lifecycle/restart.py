@@ -8,7 +8,7 @@ from runner.controller.instance.views import describe
 from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.lifecycle.down import down
 from runner.controller.lifecycle.up import UpResult, up
-from runner.controller.operation import ProjectOperation, require_running
+from runner.controller.operation import Operation, require_running
 from runner.controller.project import Project
 from runner.domain.errors import NotFound, NotSynced
 from runner.domain.events import Emit, Warned
@@ -19,7 +19,7 @@ from runner.domain.instance.service import service_process
 def restart_service(project: Project, instance: str, service: str, emit: Emit) -> View:
     """Stop and start one service, or sidecar, and wait until it is ready. Raises NotFound, Refused
     where the instance does not run, CommandFailed."""
-    operation = ProjectOperation(project, instance, emit)
+    operation = Operation(project, instance, emit)
     project.repository.record(instance)
     names = [*project.config.services, *project.config.sidecars]
     if service not in names:

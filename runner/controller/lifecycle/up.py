@@ -23,7 +23,7 @@ from runner.controller.instance.worktree import (
 )
 from runner.controller.lifecycle import preflight
 from runner.controller.lifecycle.bring_up import bring_up
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
 from runner.controller.sync.sync import sync
@@ -128,7 +128,7 @@ def _bring_out_bases(project: Project, new: list[InstanceRequest], emit: Emit) -
     wanted = {request.base for request in new if request.base}
     for record in project.repository.records.all() if wanted else ():
         if record.git.branch in wanted:
-            other = ProjectOperation(project, record.id, emit)
+            other = Operation(project, record.id, emit)
             with other.locked():
                 try:
                     sync(other)
@@ -141,7 +141,7 @@ def _bring_out_bases(project: Project, new: list[InstanceRequest], emit: Emit) -
 def _bring_up(
     project: Project, request: InstanceRequest, shared: _SharedInputs, emit: Emit
 ) -> UpResult:
-    operation = ProjectOperation(project, request.id, emit)
+    operation = Operation(project, request.id, emit)
     try:
         with operation.locked():
             changed = _work_on(operation, request, shared)
@@ -152,7 +152,7 @@ def _bring_up(
         return UpResult(None, changed=True, error=error)
 
 
-def _work_on(operation: ProjectOperation, request: InstanceRequest, shared: _SharedInputs) -> bool:
+def _work_on(operation: Operation, request: InstanceRequest, shared: _SharedInputs) -> bool:
     ensure_record(operation, request, shared.containers)
     was_ready, share = operation.record.ready, _share(operation, fresh=shared.fresh)
     try:
@@ -176,7 +176,7 @@ def _work_on(operation: ProjectOperation, request: InstanceRequest, shared: _Sha
     return changed
 
 
-def _ensure_files(operation: ProjectOperation, copies: Copies) -> bool:
+def _ensure_files(operation: Operation, copies: Copies) -> bool:
     """Everything of the instance on the host. Returns whether its worktree was made again."""
     remade = ensure_worktree(operation)
     if remade:
@@ -193,14 +193,14 @@ def _ensure_files(operation: ProjectOperation, copies: Copies) -> bool:
     return remade
 
 
-def _share(operation: ProjectOperation, *, fresh: bool) -> Share:
+def _share(operation: Operation, *, fresh: bool) -> Share:
     """Only an instance whose files are not there yet makes golden states for others."""
     if fresh:
         return Share.NONE
     return Share.TAKE if operation.record.checked_out else Share.MAKE
 
 
-def _bring_commits(operation: ProjectOperation, stage: Stage, *, remade: bool) -> None:
+def _bring_commits(operation: Operation, stage: Stage, *, remade: bool) -> None:
     """Before set-up, what was committed on the host while it was down goes in; where both sides
     moved that is reported, and the person decides. What comes out belongs into a worktree that was
     made again."""

@@ -8,8 +8,9 @@ from runner.controller.cache.prune import cached
 from runner.controller.data.initial import decide
 from runner.controller.instance import images
 from runner.controller.instance.bring_up import Stage
-from runner.controller.instance.throwaway import GateOperation, dispose, gate_project, lay_out
+from runner.controller.instance.throwaway import dispose, gate_project, lay_out
 from runner.controller.lifecycle.bring_up import bring_up
+from runner.controller.operation import Operation
 from runner.controller.project import Project
 from runner.domain.cache.cached import Cached
 from runner.domain.data.initial import Run, Share
@@ -39,7 +40,7 @@ def warm(project: Project, emit: Emit) -> list[Cached]:
 def _make_snapshots(project: Project, commit: str, image: str, emit: Emit) -> None:
     elsewhere = gate_project(project)
     elsewhere = replace(elsewhere, config=replace(elsewhere.config, verify=None))
-    operation = GateOperation(elsewhere, throwaway(f"warm-{os.getpid()}"), emit)
+    operation = Operation(elsewhere, throwaway(f"warm-{os.getpid()}"), emit)
     with operation.locked():
         try:
             lay_out(operation, commit)

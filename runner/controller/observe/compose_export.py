@@ -6,7 +6,7 @@ from runner import resources
 from runner.adapters.files import untrusted
 from runner.controller.instance.container import wanted
 from runner.controller.instance.sidecars import wanted_sidecar
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.project import Project
 from runner.controller.stream import Stream
 from runner.domain.errors import Refused
@@ -19,7 +19,7 @@ TEMPLATE = "instance.yaml"
 def compose_file(project: Project, instance: str) -> str:
     """The text of the file, by today's treedock.yaml. Raises NotFound without the instance, and
     Refused where it has not been up, because its images and volumes are made then."""
-    operation = ProjectOperation(project, instance, Stream())
+    operation = Operation(project, instance, Stream())
     worktree = Path(operation.record.worktree)
     own, beside = operation.container(), operation.sidecars()
     missing = [name for name in project.config.sidecars if name not in beside]

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from runner.adapters.engine.protocol import Engine
 from runner.adapters.store import identity
-from runner.controller.operation import Operation
 from runner.controller.project import Repository
-from runner.controller.stream import Stream
 from runner.controller.world import observe
 from runner.domain.errors import Refused, RunnerError
 from runner.domain.instance.container import LABEL_REPOSITORY, Container
@@ -83,7 +81,7 @@ def _repaired(repository: Repository, engine: Engine, records: list[Record]) -> 
     known = repository.known_as
     was = Path(known.common_dir) if known else Path(records[0].checkout) / ".git"
     key = known.key if known else identity.key_of(was)
-    with Operation(repository, "", Stream()).repository_locked():
+    with repository.locked():
         # These mount the old place, and run on where the files went; `up` makes them from what
         # lies in worktrees and volumes.
         for container in engine.containers():

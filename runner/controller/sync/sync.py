@@ -15,7 +15,7 @@ from runner.adapters.git import quarantine
 from runner.adapters.git.private import Inside
 from runner.controller.instance.gitfile import require_cover
 from runner.controller.instance.private_git import hand_in_rules, own_git
-from runner.controller.operation import Operation, ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.sync.filtered import ensure_filtered
 from runner.controller.sync.git_inside import run_git
 from runner.controller.sync.sparse import hand_in_patterns, require_none_hidden
@@ -173,7 +173,7 @@ def _bring_out(operation: Operation, here: Mapping[str, str], changes: Changes) 
     if new and old:
         require_none_hidden(operation, old, new)
     given_up = _given_up(operation, here, changes, held={old} if grown else set())
-    with operation.repository_locked(), _index_moved(operation, old, new):
+    with operation.repository.locked(), _index_moved(operation, old, new):
         # First what vanishes: where there was `a` there may now be `a/b`.
         gone = {name: pair for name, pair in changes.items() if pair[0] is None}
         operation.git.update_refs({**given_up, **gone})
@@ -334,7 +334,7 @@ def _take_in(
             f"{why.get(code, 'git failed')}.",
             hint=f"Look with: treedock exec {operation.id} -- git status",
         )
-    with operation.repository_locked():
+    with operation.repository.locked():
         here = operation.git.refs(operation.names.refs)
         changes: Changes = {operation.names.ref("head"): (ours, last)}
         operation.git.update_refs(changes | _given_up(operation, here, changes, held=set()))
@@ -357,7 +357,7 @@ def _limit(operation: Operation) -> int:
     """limits.bundle, in bytes."""
     from runner.controller.project import open_project
 
-    if isinstance(operation, ProjectOperation):
+    if isinstance(operation, Operation):
         return operation.config.limits.bundle
     try:
         return open_project(operation.repository).config.limits.bundle

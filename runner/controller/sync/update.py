@@ -128,13 +128,13 @@ def _base_kept(operation: Operation, base: str) -> Iterator[None]:
     """Pin base here before the ref inside leans on it, and let the one of before go only when
     that does so no more."""
     now, next_ = operation.names.ref("base"), operation.names.ref("base-next")
-    with operation.repository_locked():
+    with operation.repository.locked():
         operation.git.update_refs({next_: (base, operation.git.refs(next_).get(next_))})
     yield
     leans_on = (
         own_git(operation).look().refs.get(f"refs/remotes/origin/{operation.record.git.base}")
     )
-    with operation.repository_locked():
+    with operation.repository.locked():
         kept = operation.git.refs(now, next_)
         moved = {now: (base, kept.get(now))} if leans_on == base else {}
         operation.git.update_refs({**moved, next_: (None, kept.get(next_))})
@@ -146,7 +146,7 @@ def release_parent_branch(operation: Operation, base: str) -> None:
     if branch is None:
         return
     operation.change(leans_on=None)
-    with operation.repository_locked():
+    with operation.repository.locked():
         head = operation.git.branch(branch)
         wanted = any(
             branch in (r.leans_on, r.git.branch, r.git.base) for r in operation.records.all()

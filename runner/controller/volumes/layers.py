@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from runner.adapters.engine.protocol import Engine, EngineInfo, Exec, Filter
 from runner.adapters.engine.tar import folders
 from runner.adapters.store import locks
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, EngineFailed
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount, VolumeMount
@@ -19,7 +19,7 @@ _LIMITS = Limits(memory=2**29, cpus=2, pids=64)
 _FILL = ".fill"  # the label of the container that fills volumes
 
 
-def claim(operation: ProjectOperation, path: str, key: str) -> str:
+def claim(operation: Operation, path: str, key: str) -> str:
     """Make the volume for what the instance writes at `path`; from then on the snapshot `key` is
     in use. Returns the name of the volume to be mounted."""
     name = operation.names.layer(path)
@@ -27,7 +27,7 @@ def claim(operation: ProjectOperation, path: str, key: str) -> str:
     return name
 
 
-def ensure_layers(operation: ProjectOperation, image: str) -> None:
+def ensure_layers(operation: Operation, image: str) -> None:
     """See to it that each volume above a snapshot shows what that holds."""
     lowers = operation.record.lowers
     missing = [name for name in lowers if name not in operation.record.layered]
@@ -46,18 +46,18 @@ def ensure_layers(operation: ProjectOperation, image: str) -> None:
     operation.change(layered=tuple(lowers))
 
 
-def claim_data(operation: ProjectOperation, name: str, key: str) -> None:
+def claim_data(operation: Operation, name: str, key: str) -> None:
     """From now on the golden state `key` is in use, below the volume `name`."""
     operation.engine.ensure_volume(own_volume(name), {**labels(operation), names.LABEL_LOWER: key})
 
 
-def make_data_layer(operation: ProjectOperation, name: str, lower: str, image: str) -> None:
+def make_data_layer(operation: Operation, name: str, lower: str, image: str) -> None:
     """Have the volume `name` show the golden state in the volume `lower`, which is claimed."""
     put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"], image)
     operation.engine.ensure_overlay(name, lower, own_volume(name), labels(operation))
 
 
-def data_mounts(operation: ProjectOperation, name: str) -> tuple[VolumeMount, ...]:
+def data_mounts(operation: Operation, name: str) -> tuple[VolumeMount, ...]:
     """What has to be mounted beside such a volume, so that nobody takes it for unused: `docker
     volume prune` would delete the data."""
     lower = operation.record.data_lowers.get(name)
@@ -69,7 +69,7 @@ def data_mounts(operation: ProjectOperation, name: str) -> tuple[VolumeMount, ..
     )
 
 
-def is_lost(operation: ProjectOperation) -> bool:
+def is_lost(operation: Operation) -> bool:
     """Whether somebody removed volumes that the instance leans on (docker volume prune does)."""
     record = operation.record
     if not record.lowers:
@@ -78,7 +78,7 @@ def is_lost(operation: ProjectOperation) -> bool:
     return not needed <= set(operation.engine.volumes(Filter(repository=operation.repository.key)))
 
 
-def drop_layers(operation: ProjectOperation) -> None:
+def drop_layers(operation: Operation) -> None:
     """Remove what the instance has written above snapshots of set-up steps; these begin anew."""
     if not operation.record.mounts and not operation.record.supplied:
         return
@@ -91,7 +91,7 @@ def drop_layers(operation: ProjectOperation) -> None:
     operation.change(mounts={}, lowers={}, layered=(), copying=(), supplied=(), setup_done=())
 
 
-def can_overlay(operation: ProjectOperation, image: str) -> bool:
+def can_overlay(operation: Operation, image: str) -> bool:
     """Whether the engine mounts volumes above others: tried once, by a container with one."""
     engine, snapshots = engine_name(operation.engine.info()), operation.repository.snapshots
     known = snapshots.overlays(engine)
@@ -110,7 +110,7 @@ def engine_name(info: EngineInfo) -> str:
     return f"{info.version} {info.data_root}{' rootless' if info.rootless else ''}"
 
 
-def _tried(operation: ProjectOperation, image: str) -> bool:
+def _tried(operation: Operation, image: str) -> bool:
     name = operation.names.beside("try")
     lower = f"{name}.lower"
     made = [name, lower, own_volume(name)]
@@ -135,7 +135,7 @@ _REPLACING_COPY = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
 _COPY_FOUND = f'[ ! -d "$1" ] || {{ mkdir -p -- "$2" && {{ {COPY}; }}; }}'
 
 
-def copy_volume(operation: ProjectOperation, lower: str, name: str, image: str) -> None:
+def copy_volume(operation: Operation, lower: str, name: str, image: str) -> None:
     """Never hard links: the instance could edit the snapshot in place. Raises CommandFailed."""
     with _helper(operation, [lower, name], image, sources=[lower]) as container:
         operation.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
@@ -144,7 +144,7 @@ def copy_volume(operation: ProjectOperation, lower: str, name: str, image: str) 
 
 
 def copy_folders(
-    operation: ProjectOperation, lower: str, name: str, paths: Collection[str], image: str
+    operation: Operation, lower: str, name: str, paths: Collection[str], image: str
 ) -> None:
     """Copy these folders of a volume, as far as they are there, into another. Raises
     CommandFailed."""
@@ -154,7 +154,7 @@ def copy_folders(
             _copy(operation, container, _COPY_FOUND, [f"/v0/{path}", f"/v1/{path}"])
 
 
-def copy_into(operation: ProjectOperation, volumes: Mapping[str, str], image: str) -> None:
+def copy_into(operation: Operation, volumes: Mapping[str, str], image: str) -> None:
     """Have a copy of each volume in the worktree, at its path there, instead of what was there.
     Inside, where a symlink of the branch leads nowhere. Raises CommandFailed."""
     worktree = Mount(operation.record.worktree, names.WORKSPACE)
@@ -165,7 +165,7 @@ def copy_into(operation: ProjectOperation, volumes: Mapping[str, str], image: st
             _copy(operation, container, _REPLACING_COPY, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
 
 
-def _copy(operation: ProjectOperation, container: str, script: str, words: list[str]) -> None:
+def _copy(operation: Operation, container: str, script: str, words: list[str]) -> None:
     failed = copying(operation.engine, container, script, words)
     if failed is not None:
         raise CommandFailed(
@@ -184,7 +184,7 @@ def copying(engine: Engine, container: str, script: str, words: list[str]) -> st
 
 
 def put_folders(
-    operation: ProjectOperation, volumes: Iterable[str], inside: Iterable[str], image: str
+    operation: Operation, volumes: Iterable[str], inside: Iterable[str], image: str
 ) -> None:
     """Make folders of the user's in volumes: v0/... lies in the first one, v0 is the whole of it.
 
@@ -194,7 +194,7 @@ def put_folders(
         operation.engine.put(container, "/", folders(inside, uid=os.getuid(), gid=os.getgid()))
 
 
-def labels(operation: ProjectOperation) -> dict[str, str]:
+def labels(operation: Operation) -> dict[str, str]:
     """Of everything that goes with the instance."""
     return {
         names.LABEL: "layer",
@@ -206,7 +206,7 @@ def labels(operation: ProjectOperation) -> dict[str, str]:
 
 @contextmanager
 def _helper(
-    operation: ProjectOperation,
+    operation: Operation,
     volumes: Iterable[str],
     image: str,
     *,

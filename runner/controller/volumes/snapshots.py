@@ -10,7 +10,7 @@ from runner.adapters.engine.protocol import Filter
 from runner.adapters.files import disk, untrusted
 from runner.adapters.store import locks
 from runner.adapters.store.snapshots import Snapshot
-from runner.controller.operation import ProjectOperation
+from runner.controller.operation import Operation
 from runner.controller.project import Repository
 from runner.controller.volumes.layers import claim, copy_into, ensure_layers
 from runner.domain.cache.managers import lead_here
@@ -54,7 +54,7 @@ class Steps:
         return product
 
 
-def steps_read(operation: ProjectOperation, image: str, read: Read) -> Steps:
+def steps_read(operation: Operation, image: str, read: Read) -> Steps:
     """The steps with the files that `read` gives."""
     steps = operation.config.setup
     user = f"{os.getuid()}:{os.getgid()}"
@@ -67,12 +67,12 @@ def steps_read(operation: ProjectOperation, image: str, read: Read) -> Steps:
     return Steps(steps, products, read, shared)
 
 
-def steps_of(operation: ProjectOperation, image: str) -> Steps:
+def steps_of(operation: Operation, image: str) -> Steps:
     """The steps with the instance's files as they are now."""
     return steps_read(operation, image, untrusted.reader(Path(operation.record.worktree)))
 
 
-def open_numbers(operation: ProjectOperation, steps: Steps) -> Iterator[int]:
+def open_numbers(operation: Operation, steps: Steps) -> Iterator[int]:
     """The steps for which it is open where their product comes from: nothing is mounted there,
     and nothing lies there that a mount would hide. What a copy that was cut off left is nothing."""
     worktree = Path(operation.record.worktree)
@@ -95,7 +95,7 @@ def whole(repository: Repository, key: str) -> Snapshot | None:
     return found if set(found.volumes.values()) <= set(there) else None
 
 
-def take(operation: ProjectOperation, snapshot: Snapshot, supplied: str | None) -> None:
+def take(operation: Operation, snapshot: Snapshot, supplied: str | None) -> None:
     """Have the snapshot in the instance: from now on it is in use. The snapshot's lock is held.
 
     `supplied` is the step that need not run for it; None where it is only somewhere to start.
@@ -112,9 +112,7 @@ def take(operation: ProjectOperation, snapshot: Snapshot, supplied: str | None) 
     )
 
 
-def take_copy(
-    operation: ProjectOperation, snapshot: Snapshot, supplied: str | None, image: str
-) -> None:
+def take_copy(operation: Operation, snapshot: Snapshot, supplied: str | None, image: str) -> None:
     """The same, with the folders of the worktree as copies there, for everybody to see."""
     copied = {path: v for path, v in snapshot.volumes.items() if below_home(path) is None}
     operation.change(copying=tuple(copied))
@@ -125,7 +123,7 @@ def take_copy(
     operation.change(copying=())
 
 
-def take_known(operation: ProjectOperation, steps: Steps) -> None:
+def take_known(operation: Operation, steps: Steps) -> None:
     """Have every snapshot in the instance that is there already."""
     snapshots = operation.repository.snapshots
     for number in open_numbers(operation, steps):
@@ -135,7 +133,7 @@ def take_known(operation: ProjectOperation, steps: Steps) -> None:
                 take(operation, found, steps.done(number))
 
 
-def ensure_mounted(operation: ProjectOperation, image: str) -> None:
+def ensure_mounted(operation: Operation, image: str) -> None:
     """The mount points in the worktree and the volumes. Raises Refused where something else lies
     there."""
     for path in operation.record.mounts:
