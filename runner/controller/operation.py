@@ -63,6 +63,7 @@ class Operation:
         self._or_copied = or_copied
         self.base_env: Mapping[str, str] | None = None
         """What base's own `.env` says, at a candidate that may bring another one."""
+        self._image: str | None = None
         self.apart = False
         """Whether git is to run beside the instance and never in it, for a few seconds at most:
         so do `down` and `clean`, which nothing inside may hold up or mislead."""
@@ -80,6 +81,16 @@ class Operation:
     @property
     def config(self) -> "Config":
         return self.project.config
+
+    @property
+    def image(self) -> str:
+        """The image of its container, which has to be ensured before anything is brought up."""
+        assert self._image is not None, "an image is chosen before a bring-up"
+        return self._image
+
+    @image.setter
+    def image(self, image: str) -> None:
+        self._image = image
 
     @property
     def throwaway(self) -> bool:

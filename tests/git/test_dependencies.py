@@ -383,7 +383,8 @@ def test_a_variable_that_has_a_manager_copy_from_the_checkout_keeps_its_step_uns
     def shared(**variables: str) -> list[bool]:
         shop.configure(setup=setup, env={"set": variables})
         operation = Operation(shop.project, "auth", shop.emit)
-        steps = steps_of(operation, shop.engine.containers()[0].image)
+        operation.image = shop.engine.containers()[0].image
+        steps = steps_of(operation)
         return [product is not None for product in steps.products]
 
     assert shared() == [True, True]

@@ -213,9 +213,10 @@ def test_an_up_cannot_start_what_was_stopped_under_it(
         from runner.controller.operation import Operation
 
         own = Operation(shop.project, "auth", auth.emit)
+        own.image = "tiny"
         with own.locked():
             waited.wait(20)
-            ensure_running(own, "tiny")
+            ensure_running(own)
 
     with busy(shop, up) as errors:
         eventually(lambda: locks.is_held(operation.records.lock("auth")))

@@ -364,9 +364,9 @@ def test_a_symlinked_or_tracked_env_file_is_left_alone(app: App, tmp_path: Path)
 
 
 def test_every_error_is_json_where_json_was_asked_for(app: App) -> None:
+    assert app.cli("up", "--json").json["error"]["code"] == "usage"
     (app.folder / "treedock.yaml").write_text(yaml.safe_dump({"nmae": "x"}))
     answer = app.cli("up", "auth", "--json")
     assert answer.exit_code == 2
     assert answer.json["error"]["code"] == "config"
     assert answer.json["schema_version"] == 1
-    assert app.cli("up", "--json").json["error"]["code"] == "usage"

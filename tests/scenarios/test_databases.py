@@ -287,7 +287,7 @@ def test_a_snapshot_of_one_is_restored_in_another(shop: App) -> None:
     shop.up("auth", "pay")
     ask(shop, "UPDATE item SET name = 'mine' WHERE id = 1")
     wanted = dump(shop)
-    made = ok(shop, "db", "snapshot", "auth", "before")
+    (made,) = ok(shop, "db", "snapshot", "auth", "before")["snapshots"]
     assert made["name"] == "before"
     ask(shop, "DELETE FROM item")
     ok(shop, "db", "restore", "pay", "before", "--from", "auth")

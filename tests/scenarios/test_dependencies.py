@@ -62,7 +62,7 @@ def test_five_first_ones_at_once_share_what_one_run_made(shared: App) -> None:
     assert {read(shared, instance) for instance in ids} == {"one"}
     assert not any(ran(shared, instance) for instance in ids)
     (one,) = snapshots(shared)
-    assert (one["instances"], one["step"]) == (5, "sh install in app")
+    assert (one["used_by"], one["step"]) == (5, "sh install in app")
     assert one["size"] > 0
 
 
@@ -137,11 +137,11 @@ def test_prune_never_removes_what_is_in_use(shared: App) -> None:
 
 def test_warm_makes_it_ahead_of_time(shared: App) -> None:
     (one,) = shared.cli("warm", "--json").json["cached"]
-    assert one["instances"] == 0
+    assert one["used_by"] == 0
     assert shared.containers() == []
     shared.up("auth")
     assert not ran(shared, "auth")
-    assert [one["instances"] for one in snapshots(shared)] == [1]
+    assert [one["used_by"] for one in snapshots(shared)] == [1]
 
 
 def test_an_engine_that_cannot_mount_overlays_copies(shared: App, docker_engine: Engine) -> None:

@@ -87,7 +87,7 @@ def test_output_is_bounded_closed_streams_are_dev_null_and_a_reader_that_ends_is
     assert (document["exit_code"], document["truncated"]) == (3, True)
     assert (len(document["stdout"]), document["stderr"]) == (2**20, "err\n")
     assert document["stdout"].endswith("\0end\n")
-    assert document["bytes"]["stdout"] == 90_000_004
+    assert document["sizes"]["stdout"] == 90_000_004
     assert document["dropped"]["stdout"] == 90_000_004 - 64 * 2**20
     assert Path(document["files"]["stdout"]).stat().st_size == 64 * 2**20
     short = app.cli("exec", "auth", "--json", "--", "echo", "hi").json

@@ -64,7 +64,7 @@ def test_git_inside_works_as_anywhere_and_its_commits_come_out(plain: App, tmp_p
     git(plain.folder, "config", "core.autocrlf", "false")
     made = inside(plain, f"{COMMIT}; git rev-parse HEAD")
     answer = plain.cli("sync", "auth", "--json")
-    (synced,) = answer.json["instances"]
+    (synced,) = answer.json["synced"]
     assert (synced["head"], synced["moved"]) == (made, "inside")
     assert head(plain) == made
     assert git(plain.tree("auth"), "status", "--porcelain") == ""

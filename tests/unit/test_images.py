@@ -17,7 +17,7 @@ from runner.adapters.engine.protocol import Engine
 from runner.controller.instance import images
 from runner.controller.stream import Stream
 from runner.domain.config.sections import Build, Image
-from runner.domain.errors import ConfigError, EngineFailed
+from runner.domain.errors import ConfigError, EngineFailed, ImageBuildFailed
 from runner.domain.instance.container import CA_BUNDLE
 from runner.domain.instance.dockerfile import CA_FILE
 
@@ -33,6 +33,8 @@ class Shelf:
     built: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
     waiting: threading.Barrier | None = None
     labelled: set[str] = field(default_factory=set)
+    elsewhere: bool | None = None
+    """Every build fails; True: because another user's build of the same has just succeeded."""
 
     def images(self) -> list[tuple[str, str]]:
         return [(name, f"sha256:{name}") for name in sorted(self.labelled)]
@@ -63,6 +65,9 @@ class Shelf:
             for path in context.rglob("*")
             if path.is_file()
         }
+        if self.elsewhere is not None:
+            self.there |= {name} if self.elsewhere else set()
+            raise ImageBuildFailed("No such image.")
         self.built.append((name, files))
         self.there.add(name)
         self.labelled.add(name)
@@ -160,6 +165,16 @@ def test_two_first_starts_at_once_build_it_once(shelf: Shelf) -> None:
         found = [pool.submit(ensure, shelf, "fullstack") for _ in range(2)]
     assert {future.result() for future in found} == {shelf.built[0][0]}
     assert len(shelf.built) == 1
+
+
+def test_a_build_that_another_user_s_build_got_in_the_way_of_takes_that_one(shelf: Shelf) -> None:
+    shelf.registry.add(images.PULLED_BASE)
+    images.ensure_base(cast(Engine, shelf), quietly)
+    shelf.elsewhere = True
+    assert ensure(shelf, "fullstack") in shelf.there
+    shelf.elsewhere = False
+    with pytest.raises(ImageBuildFailed):
+        ensure(shelf, "postgres")
 
 
 # --- an image of a registry ----------------------------------------------------------------------

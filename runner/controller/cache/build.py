@@ -41,11 +41,11 @@ _GENERATED = re.compile(r"(^|/)(__pycache__|[^/]+\.egg-info)(/|$)")
 _FILLED = 'for folder; do [ -n "$(ls -A "$folder")" ] || exit 1; done'
 
 
-def made_clean(operation: Operation, number: int, steps: Steps, image: str) -> Snapshot | None:
+def made_clean(operation: Operation, number: int, steps: Steps) -> Snapshot | None:
     """Make the snapshot of a step, whose lock is held. None, with a word why, where that fails:
     the step then runs in the instance and says itself what is the matter. None too where base has
     other key files: what a branch decides alone is not shared."""
-    commit = _commit_of_base(operation, number, steps, image)
+    commit = _commit_of_base(operation, number, steps)
     if commit is None:
         return None
     key = steps.key(number)
@@ -56,7 +56,7 @@ def made_clean(operation: Operation, number: int, steps: Steps, image: str) -> S
     with operation.step(f"{named(steps.steps[number])}, once for all instances"), inner.locked():
         dispose(inner)  # of one that was killed
         try:
-            made = _made(inner, number, key, prefix, commit, image)
+            made = _made(inner, number, key, prefix, commit)
         except (CommandFailed, EngineFailed, GitFailed, Refused) as error:
             operation.repository.unclean.add(key)  # the next instance need not try it as well
             said = f"a clean run of {named(steps.steps[number])} failed:"
@@ -71,7 +71,7 @@ def made_clean(operation: Operation, number: int, steps: Steps, image: str) -> S
     return made
 
 
-def _commit_of_base(operation: Operation, number: int, steps: Steps, image: str) -> str | None:
+def _commit_of_base(operation: Operation, number: int, steps: Steps) -> str | None:
     """Base's head where that has the same key files, else the newest commit of its first parents
     that has. What a branch says beside its lock file (scripts that run at installation) must not
     reach its siblings, and what a merged branch held on its way to base was never reviewed."""
@@ -80,7 +80,7 @@ def _commit_of_base(operation: Operation, number: int, steps: Steps, image: str)
     files = {path: steps.read(path) or b"" for path in steps.product(number).key}
 
     def fits(commit: str) -> bool:
-        there = steps_read(operation, image, lambda path: git.blob(commit, path))
+        there = steps_read(operation, lambda path: git.blob(commit, path))
         return there.products[number] is not None and there.key(number) == steps.key(number)
 
     at_heads = (head for head in dict.fromkeys(heads) if fits(head))
@@ -94,7 +94,9 @@ def _throwaway(operation: Operation, number: int, key: str) -> Operation:
     steps = operation.config.setup[: number + 1]
     config = replace(elsewhere.config, setup=steps, services={})
     project = replace(elsewhere, config=config)
-    return Operation(project, throwaway(f"snapshot-{key[:12]}"), Stream())
+    inner = Operation(project, throwaway(f"snapshot-{key[:12]}"), Stream())
+    inner.image = operation.image
+    return inner
 
 
 def _made(
@@ -103,21 +105,20 @@ def _made(
     key: str,
     prefix: str,
     commit: str,
-    image: str,
 ) -> Snapshot | None:
     lay_out(inner, commit)
-    steps = steps_of(inner, image)
+    steps = steps_of(inner)
     if steps.products[number] is None or steps.key(number) != key:
         return None
     products = steps.product(number).paths
     caches = downloads_of(steps.steps[number])
     volumes = {path: f"{prefix}{at}" for at, path in enumerate((*products, *caches))}
-    _make_volumes(inner, list(volumes.values()), key, image)
-    _begin_near(inner, steps, number, {path: volumes[path] for path in caches}, image)
+    _make_volumes(inner, list(volumes.values()), key)
+    _begin_near(inner, steps, number, {path: volumes[path] for path in caches})
     inner.change(mounts=volumes)
     take_known(inner, steps)
-    ensure_mounted(inner, image)
-    running = bring_up_to_set_up(inner, image, steps=number)
+    ensure_mounted(inner)
+    running = bring_up_to_set_up(inner, steps=number)
     before = _files(inner)
     ensure_setup(inner, running)
     step = steps.steps[number]
@@ -136,9 +137,7 @@ def _made(
     return snapshot
 
 
-def _begin_near(
-    inner: Operation, steps: Steps, number: int, caches: dict[str, str], image: str
-) -> None:
+def _begin_near(inner: Operation, steps: Steps, number: int, caches: dict[str, str]) -> None:
     """Let download caches begin with what the last run for another lock file downloaded, as far as
     it is verified when it is used: a package that is built in that run could rewrite the rest, and
     would reach those whose lock file does not have it."""
@@ -152,7 +151,7 @@ def _begin_near(
             with locks.hold(snapshots.lock(near.key)):
                 if whole(repository, near.key):
                     for path in near.volumes.keys() & {path for path in parts if parts[path]}:
-                        copy_folders(inner, near.volumes[path], caches[path], parts[path], image)
+                        copy_folders(inner, near.volumes[path], caches[path], parts[path])
             return
 
 
@@ -163,11 +162,11 @@ def _files(inner: Operation) -> set[str]:
     return {path for path in found if not _GENERATED.search(path)}
 
 
-def _make_volumes(inner: Operation, volumes: list[str], key: str, image: str) -> None:
+def _make_volumes(inner: Operation, volumes: list[str], key: str) -> None:
     """Empty volumes of the user's, under names that nobody knows yet."""
     for name in volumes:
         inner.engine.ensure_volume(name, snapshot_labels(inner, key))
-    put_folders(inner, volumes, [f"v{at}" for at in range(len(volumes))], image)
+    put_folders(inner, volumes, [f"v{at}" for at in range(len(volumes))])
 
 
 def _remove_volumes(operation: Operation, key: str, prefix: str) -> None:

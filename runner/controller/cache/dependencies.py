@@ -21,7 +21,7 @@ from runner.controller.volumes.snapshots import (
 from runner.domain.errors import EngineFailed
 
 
-def ensure_dependencies(operation: Operation, image: str) -> None:
+def ensure_dependencies(operation: Operation) -> None:
     """See to it that what the container mounts of snapshots is there, before it is made.
 
     Which they are is decided for a new instance, once; a lock file that changes later has the
@@ -33,18 +33,18 @@ def ensure_dependencies(operation: Operation, image: str) -> None:
         operation.warn("volumes with its dependencies are gone; they are made anew")
         drop_layers(operation)
     if not operation.record.setup_done:
-        steps = steps_of(operation, image)
+        steps = steps_of(operation)
         for number in open_numbers(operation, steps):
-            supplied = _supplied(operation, number, steps, image)
+            supplied = _supplied(operation, number, steps)
             # Not a gate: pip and poetry remove nothing that the nearest has too much.
             if not supplied and not operation.throwaway:
-                _start_near(operation, number, steps, image)
+                _start_near(operation, number, steps)
         if operation.record.copying:  # of a step that does not copy any more: what is there stays
             operation.change(copying=())
-    ensure_mounted(operation, image)
+    ensure_mounted(operation)
 
 
-def _supplied(operation: Operation, number: int, steps: Steps, image: str) -> bool:
+def _supplied(operation: Operation, number: int, steps: Steps) -> bool:
     """Take the snapshot that fits exactly, made now where there is none. Whoever waited while
     another one tried in vain does not try again. False where there may be one to start from."""
     snapshots, key = operation.repository.snapshots, steps.key(number)
@@ -52,16 +52,16 @@ def _supplied(operation: Operation, number: int, steps: Steps, image: str) -> bo
     with locks.hold(snapshots.lock(key), waiting=waited.append):
         there = found = whole(operation.repository, key)
         if found is None and not waited:
-            found = made_clean(operation, number, steps, image)
+            found = made_clean(operation, number, steps)
         if found and not found.unfit:
-            _have(operation, number, steps, found, steps.done(number), image)
+            _have(operation, number, steps, found, steps.done(number))
     if found and not there:
         with suppress(EngineFailed):  # it counts for one at a time; the next one prunes
             prune(operation.repository, max_size=operation.config.limits.cache)
     return found is not None
 
 
-def _start_near(operation: Operation, number: int, steps: Steps, image: str) -> None:
+def _start_near(operation: Operation, number: int, steps: Steps) -> None:
     """The step will run in the instance; let it begin with what another lock file gave."""
     snapshots, kin = operation.repository.snapshots, steps.kin(number)
     for near in snapshots.all():
@@ -69,7 +69,7 @@ def _start_near(operation: Operation, number: int, steps: Steps, image: str) -> 
             with locks.hold(snapshots.lock(near.key)):
                 found = whole(operation.repository, near.key)
                 if found:
-                    _have(operation, number, steps, found, None, image)
+                    _have(operation, number, steps, found, None)
                     return
 
 
@@ -79,9 +79,8 @@ def _have(
     steps: Steps,
     found: Snapshot,
     supplied: str | None,
-    image: str,
 ) -> None:
     if steps.steps[number].visible and not operation.throwaway:
-        take_copy(operation, found, supplied, image)
+        take_copy(operation, found, supplied)
     else:
         take(operation, found, supplied)

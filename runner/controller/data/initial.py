@@ -26,11 +26,11 @@ from runner.domain.git.hooks import installs_hooks
 
 
 @contextlib.contextmanager
-def initial_data(operation: Operation, image: str, share: Share) -> Iterator[Decision]:
+def initial_data(operation: Operation, share: Share) -> Iterator[Decision]:
     """What the data of an instance with this image begins with. For a state that is made for
     others, its lock is held until the block ends: one of several instances makes it, and the
     others wait and look again."""
-    decision = decide(operation, image, share)
+    decision = decide(operation, share)
     with contextlib.ExitStack() as held:
         if isinstance(decision, Run) and decision.keep:
             decision = _claim(operation, decision, held)
@@ -40,7 +40,7 @@ def initial_data(operation: Operation, image: str, share: Share) -> Iterator[Dec
             prune(operation.repository, max_size=operation.config.limits.cache)
 
 
-def decide(operation: Operation, image: str, share: Share) -> Decision:
+def decide(operation: Operation, share: Share) -> Decision:
     """The decision, without waiting for an instance that makes the state now."""
     database, record = operation.config.database, operation.record
     if database is None or database.reset is None:
@@ -54,8 +54,8 @@ def decide(operation: Operation, image: str, share: Share) -> Decision:
         past,
         reset_key(database),
         share,
-        own=lambda: _own(operation, database, image),
-        key_of=lambda: golden_key(operation, database, _images(operation, image)),
+        own=lambda: _own(operation, database),
+        key_of=lambda: golden_key(operation, database, _images(operation)),
         find=lambda key: find(operation, key),
         is_base=lambda: is_base(operation, database),
     )
@@ -112,7 +112,7 @@ def _claim(operation: Operation, run: Run, held: contextlib.ExitStack) -> Decisi
     return decisions.after_waiting(run.keep, volume)
 
 
-def _own(operation: Operation, database: Database, image: str) -> str:
+def _own(operation: Operation, database: Database) -> str:
     """Why no golden state is shared with this one; '' where it is."""
     if database.engine == "command":
         return "treedock does not know where it is"
@@ -130,16 +130,16 @@ def _own(operation: Operation, database: Database, image: str) -> str:
     for step, product in zip(operation.config.setup, products, strict=True):
         if product is None and not installs_hooks(step.run):
             return f"{named(step)} may write to it (`produces` and `key` tell that it does not)"
-    return "" if can_overlay(operation, image) else "the engine cannot mount overlays"
+    return "" if can_overlay(operation) else "the engine cannot mount overlays"
 
 
-def _images(operation: Operation, image: str) -> list[str]:
+def _images(operation: Operation) -> list[str]:
     """Those of the container and of the database's sidecar."""
     database = operation.config.database
     sidecar = operation.config.sidecars.get(database.beside) if database else None
     if sidecar is None:
-        return [image]
+        return [operation.image]
     return [
-        image,
+        operation.image,
         images.ensure_sidecar_image(operation.project, sidecar, operation.emit),
     ]

@@ -32,7 +32,6 @@ def nothing(stage: Stage) -> None:
 
 def bring_up_to_set_up(
     operation: Operation,
-    image: str,
     *,
     golden: str = "",
     before: Before = nothing,
@@ -41,7 +40,7 @@ def bring_up_to_set_up(
     """Bring up the container, its sidecars and the set-up steps before number `steps`. `golden` is
     the key of the state that the database begins with. Raises CommandFailed, EngineFailed."""
     before(Stage.CONTAINER)
-    running = ensure_running(operation, image)
+    running = ensure_running(operation)
     before(Stage.SIDECARS)
     started = ensure_sidecars(operation, running.id, fresh=running.changed, golden=golden)
     before(Stage.SET_UP)

@@ -45,13 +45,13 @@ class Running:
     env: Mapping[str, str]
 
 
-def ensure_running(operation: Operation, image: str) -> Running:
+def ensure_running(operation: Operation) -> Running:
     """See to it that the wanted container runs: leave an equal one alone, else make it anew.
 
     When a port turns out to be taken the instance moves to the next slot, and says so.
     """
     while True:
-        spec = wanted(operation, image)
+        spec = wanted(operation)
         env = {**spec.secrets, **spec.environment}
         found = operation.container()
         if found and found.labels.get(names.LABEL_SPEC) == spec.fingerprint:
@@ -79,7 +79,7 @@ def ensure_stopped(operation: Operation) -> bool:
     return True
 
 
-def wanted(operation: Operation, image: str) -> ContainerSpec:
+def wanted(operation: Operation) -> ContainerSpec:
     """The container that today's configuration and the record ask for."""
     project, record, limits = operation.project, operation.record, operation.config.limits
     folder = operation.folder
@@ -118,7 +118,7 @@ def wanted(operation: Operation, image: str) -> ContainerSpec:
     ports = [port for port in record.ports.values() if port not in forwards.values()]
     return ContainerSpec(
         name=operation.names.container,
-        image=image,
+        image=operation.image,
         user=f"{os.getuid()}:{os.getgid()}",
         hostname=operation.names.host,
         ports=tuple(ports) if published else (),

@@ -22,7 +22,7 @@ from runner.adapters.host import debian
 from runner.adapters.store import locks
 from runner.controller.project import Project
 from runner.domain.config.sections import Build, Image, Sidecar
-from runner.domain.errors import ConfigError, EngineFailed, LimitReached
+from runner.domain.errors import ConfigError, EngineFailed, ImageBuildFailed, LimitReached
 from runner.domain.events import Emit, Output, Said
 from runner.domain.instance.container import CA_VARIABLES, project_repository
 from runner.domain.instance.dockerfile import CA_FILE, with_authorities
@@ -267,10 +267,13 @@ def _build(engine: Engine, context: Path, build: Build, tag: str, emit: Emit) ->
     with _building(tag, emit):
         if engine.image(tag) is None:  # nobody built it while we waited
             emit(Said(f"building the image {tag}; once, this takes a few minutes"))
-            engine.build(
-                context, tag, args=build.args, say=_lines(emit),
-                timeout=BUILD_TIMEOUT,
-            )  # fmt: skip
+            try:
+                engine.build(context, tag, args=build.args, say=_lines(emit), timeout=BUILD_TIMEOUT)
+            except ImageBuildFailed:
+                # Another user of this engine, who has other locks, may have built it meanwhile and
+                # removed its stages, which this build shared.
+                if engine.image(tag) is None:
+                    raise
 
 
 def _adopt_base(engine: Engine, name: str, emit: Emit) -> None:
@@ -310,9 +313,15 @@ def _lines(emit: Emit) -> Callable[[str], None]:
 
 @contextmanager
 def _building(name: str, emit: Emit) -> Iterator[None]:
-    """Hold the lock of this image: two first starts at once build it once."""
+    """Hold the lock of this image, whatever its tag: two first starts at once build it once, and
+    no build removes the stages that another one uses."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    path = Path(state) / "treedock" / "locks" / f"image-{name.replace('/', '-')}.lock"
+    path = (
+        Path(state)
+        / "treedock"
+        / "locks"
+        / f"image-{name.partition(':')[0].replace('/', '-')}.lock"
+    )
     with locks.hold(path, waiting=lambda who: emit(Said(f"waiting for {who} to build {name}"))):
         yield
 

@@ -101,7 +101,7 @@ def ensure_sidecars(
     for name, sidecar in wanted.items():
         image = images.ensure_sidecar_image(operation.project, sidecar, operation.emit)
         if operation.config.database and operation.config.database.beside == name:
-            _ensure_layer(operation, name, golden, image)
+            _ensure_layer(operation, name, golden)
         spec = wanted_sidecar(operation, name, owner, image)
         there = found.get(name)
         if there and there.labels.get(names.LABEL_SPEC) == spec.fingerprint:
@@ -136,7 +136,7 @@ def data_of(operation: Operation, name: str) -> str | None:
     return operation.names.beside(name) if sidecar and sidecar.data else None
 
 
-def _ensure_layer(operation: Operation, name: str, golden: str, image: str) -> None:
+def _ensure_layer(operation: Operation, name: str, golden: str) -> None:
     """Have the data of a sidecar that has none yet above the golden state, if there is one."""
     volume = data_of(operation, name)
     if volume is None or volume in volumes_of(operation):
@@ -148,7 +148,7 @@ def _ensure_layer(operation: Operation, name: str, golden: str, image: str) -> N
         operation.change(data_lowers=lowers)
     if lower:
         with operation.step("taking the golden state"):
-            make_data_layer(operation, volume, lower, image)
+            make_data_layer(operation, volume, lower)
 
 
 def _claimed(operation: Operation, volume: str, golden: str) -> str | None:

@@ -103,15 +103,14 @@ def require_green(
     a command of the project's that fails, Refused where the test is not `wanted` any more."""
     operation.base_env = _own_env(operation, base_commit)
     lay_out(operation, commit)
-    image = images.ensure_image_at(operation.project, lambda: base_commit, operation.emit)
+    operation.image = images.ensure_image_at(operation.project, lambda: base_commit, operation.emit)
     named = {f"gate-{number}": gate for number, gate in enumerate(gates, start=1)}
     for name, gate in named.items():
         _require_wanted(wanted)
         if gate.outside:
-            _run_outside(operation, gate, name, image)
+            _run_outside(operation, gate, name)
     running = bring_up(
         operation,
-        image,
         until=Stage.SERVICES if any(gate.services for gate in gates) else Stage.DATA,
         share=Share.TAKE,
         before=lambda stage: _require_wanted(wanted),
@@ -132,11 +131,11 @@ def _own_env(operation: Operation, base_commit: str) -> dict[str, str]:
     return env_file.values(data.decode(errors="replace"))
 
 
-def _run_outside(operation: Operation, gate: Gate, name: str, image: str) -> None:
+def _run_outside(operation: Operation, gate: Gate, name: str) -> None:
     """Run a gate in a container of its own that can write nothing of the candidate's. Its home
     folder is its own, too: a gate that runs the candidate's code could leave a usercustomize.py
     there for the next one."""
-    spec = wanted_container(operation, image)
+    spec = wanted_container(operation)
     home = operation.folder.home_of(name)
     home.mkdir()
     mounts = tuple(

@@ -14,7 +14,6 @@ from runner.domain.data.initial import Restore, Share
 
 def bring_up(
     operation: Operation,
-    image: str,
     *,
     until: Stage,
     share: Share,
@@ -24,10 +23,10 @@ def bring_up(
     container, `changed` where anything was started or ran. Raises CommandFailed for a command of
     the project that fails, EngineFailed."""
     before(Stage.DEPENDENCIES)
-    ensure_dependencies(operation, image)
-    with initial_data(operation, image, share) as data:
+    ensure_dependencies(operation)
+    with initial_data(operation, share) as data:
         golden = data.key if isinstance(data, Restore) else ""
-        running = bring_up_to_set_up(operation, image, golden=golden, before=before)
+        running = bring_up_to_set_up(operation, golden=golden, before=before)
         changed = ensure_verified(operation, running)
         before(Stage.DATA)
         changed |= ensure_data(operation, running, data)

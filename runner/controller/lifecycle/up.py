@@ -142,6 +142,7 @@ def _bring_up(
     project: Project, request: InstanceRequest, shared: _SharedInputs, emit: Emit
 ) -> UpResult:
     operation = Operation(project, request.id, emit)
+    operation.image = shared.image
     try:
         with operation.locked():
             changed = _work_on(operation, request, shared)
@@ -160,7 +161,7 @@ def _work_on(operation: Operation, request: InstanceRequest, shared: _SharedInpu
         require_own_data(operation)
         forget_lost_data(operation)
         running = bring_up(
-            operation, shared.image, until=Stage.SERVICES, share=share,
+            operation, until=Stage.SERVICES, share=share,
             before=lambda stage: _bring_commits(operation, stage, remade=remade),
         )  # fmt: skip
     except RunnerError as error:

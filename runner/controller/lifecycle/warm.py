@@ -41,12 +41,13 @@ def _make_snapshots(project: Project, commit: str, image: str, emit: Emit) -> No
     elsewhere = gate_project(project)
     elsewhere = replace(elsewhere, config=replace(elsewhere.config, verify=None))
     operation = Operation(elsewhere, throwaway(f"warm-{os.getpid()}"), emit)
+    operation.image = image
     with operation.locked():
         try:
             lay_out(operation, commit)
-            ensure_dependencies(operation, image)
-            state = decide(operation, image, Share.MAKE)
+            ensure_dependencies(operation)
+            state = decide(operation, Share.MAKE)
             if isinstance(state, Run) and state.keep:
-                bring_up(operation, image, until=Stage.DATA, share=Share.MAKE)
+                bring_up(operation, until=Stage.DATA, share=Share.MAKE)
         finally:
             dispose(operation)

@@ -29,7 +29,8 @@ def compose_file(project: Project, instance: str) -> str:
             f"{instance} does not have {what} yet, whose image the file would name.",
             hint=f"Bring it up once: treedock up {instance}",
         )
-    spec = wanted(operation, own.image)
+    operation.image = own.image
+    spec = wanted(operation)
     # What is no regular file gave no value to the instance, and is not for Compose to read either.
     readable = spec.secrets and untrusted.kind(worktree, ENV_FILE) == "file"
     found = Instance(

@@ -27,22 +27,22 @@ def claim(operation: Operation, path: str, key: str) -> str:
     return name
 
 
-def ensure_layers(operation: Operation, image: str) -> None:
+def ensure_layers(operation: Operation) -> None:
     """See to it that each volume above a snapshot shows what that holds."""
     lowers = operation.record.lowers
     missing = [name for name in lowers if name not in operation.record.layered]
     if not missing:
         return
-    if can_overlay(operation, image):
+    if can_overlay(operation):
         inside = [part for at in range(len(missing)) for part in (f"v{at}/upper", f"v{at}/work")]
-        put_folders(operation, [own_volume(name) for name in missing], inside, image)
+        put_folders(operation, [own_volume(name) for name in missing], inside)
         for name in missing:
             operation.engine.ensure_overlay(name, lowers[name], own_volume(name), labels(operation))
     else:
         with operation.step("copying what set-up makes"):
             for name in missing:
                 operation.engine.ensure_volume(name, labels(operation))
-                copy_volume(operation, lowers[name], name, image)
+                copy_volume(operation, lowers[name], name)
     operation.change(layered=tuple(lowers))
 
 
@@ -51,9 +51,9 @@ def claim_data(operation: Operation, name: str, key: str) -> None:
     operation.engine.ensure_volume(own_volume(name), {**labels(operation), names.LABEL_LOWER: key})
 
 
-def make_data_layer(operation: Operation, name: str, lower: str, image: str) -> None:
+def make_data_layer(operation: Operation, name: str, lower: str) -> None:
     """Have the volume `name` show the golden state in the volume `lower`, which is claimed."""
-    put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"], image)
+    put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"])
     operation.engine.ensure_overlay(name, lower, own_volume(name), labels(operation))
 
 
@@ -91,7 +91,7 @@ def drop_layers(operation: Operation) -> None:
     operation.change(mounts={}, lowers={}, layered=(), copying=(), supplied=(), setup_done=())
 
 
-def can_overlay(operation: Operation, image: str) -> bool:
+def can_overlay(operation: Operation) -> bool:
     """Whether the engine mounts volumes above others: tried once, by a container with one."""
     engine, snapshots = engine_name(operation.engine.info()), operation.repository.snapshots
     known = snapshots.overlays(engine)
@@ -100,7 +100,7 @@ def can_overlay(operation: Operation, image: str) -> bool:
     with locks.hold(snapshots.lock("engine")):
         known = snapshots.overlays(engine)
         if known is None:
-            known = _tried(operation, image)
+            known = _tried(operation)
             snapshots.keep_overlays(engine, operations=known)
     return known
 
@@ -110,16 +110,16 @@ def engine_name(info: EngineInfo) -> str:
     return f"{info.version} {info.data_root}{' rootless' if info.rootless else ''}"
 
 
-def _tried(operation: Operation, image: str) -> bool:
+def _tried(operation: Operation) -> bool:
     name = operation.names.beside("try")
     lower = f"{name}.lower"
     made = [name, lower, own_volume(name)]
     try:
         for volume in made[1:]:
             operation.engine.ensure_volume(volume, labels(operation))
-        put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"], image)
+        put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"])
         operation.engine.ensure_overlay(name, lower, own_volume(name), labels(operation))
-        with _helper(operation, [name], image) as container:
+        with _helper(operation, [name]) as container:
             operation.engine.start(container)
         return True
     except EngineFailed:
@@ -135,31 +135,29 @@ _REPLACING_COPY = f'rm -rf -- "$2" && mkdir -p -- "$2" && {{ {COPY}; }}'
 _COPY_FOUND = f'[ ! -d "$1" ] || {{ mkdir -p -- "$2" && {{ {COPY}; }}; }}'
 
 
-def copy_volume(operation: Operation, lower: str, name: str, image: str) -> None:
+def copy_volume(operation: Operation, lower: str, name: str) -> None:
     """Never hard links: the instance could edit the snapshot in place. Raises CommandFailed."""
-    with _helper(operation, [lower, name], image, sources=[lower]) as container:
+    with _helper(operation, [lower, name], sources=[lower]) as container:
         operation.engine.put(container, "/", folders(["v1"], uid=os.getuid(), gid=os.getgid()))
         operation.engine.start(container)
         _copy(operation, container, COPY, ["/v0", "/v1"])
 
 
-def copy_folders(
-    operation: Operation, lower: str, name: str, paths: Collection[str], image: str
-) -> None:
+def copy_folders(operation: Operation, lower: str, name: str, paths: Collection[str]) -> None:
     """Copy these folders of a volume, as far as they are there, into another. Raises
     CommandFailed."""
-    with _helper(operation, [lower, name], image, sources=[lower]) as container:
+    with _helper(operation, [lower, name], sources=[lower]) as container:
         operation.engine.start(container)
         for path in paths:
             _copy(operation, container, _COPY_FOUND, [f"/v0/{path}", f"/v1/{path}"])
 
 
-def copy_into(operation: Operation, volumes: Mapping[str, str], image: str) -> None:
+def copy_into(operation: Operation, volumes: Mapping[str, str]) -> None:
     """Have a copy of each volume in the worktree, at its path there, instead of what was there.
     Inside, where a symlink of the branch leads nowhere. Raises CommandFailed."""
     worktree = Mount(operation.record.worktree, names.WORKSPACE)
     from_ = volumes.values()
-    with _helper(operation, from_, image, sources=from_, mounts=(worktree,)) as container:
+    with _helper(operation, from_, sources=from_, mounts=(worktree,)) as container:
         operation.engine.start(container)
         for at, path in enumerate(volumes):
             _copy(operation, container, _REPLACING_COPY, [f"/v{at}", f"{names.WORKSPACE}/{path}"])
@@ -183,14 +181,12 @@ def copying(engine: Engine, container: str, script: str, words: list[str]) -> st
     return said.getvalue().decode(errors="replace")[-300:] if code else None
 
 
-def put_folders(
-    operation: Operation, volumes: Iterable[str], inside: Iterable[str], image: str
-) -> None:
+def put_folders(operation: Operation, volumes: Iterable[str], inside: Iterable[str]) -> None:
     """Make folders of the user's in volumes: v0/... lies in the first one, v0 is the whole of it.
 
     Nothing runs for that: the container that has the volumes is never started.
     """
-    with _helper(operation, volumes, image) as container:
+    with _helper(operation, volumes) as container:
         operation.engine.put(container, "/", folders(inside, uid=os.getuid(), gid=os.getgid()))
 
 
@@ -208,7 +204,6 @@ def labels(operation: Operation) -> dict[str, str]:
 def _helper(
     operation: Operation,
     volumes: Iterable[str],
-    image: str,
     *,
     sources: Collection[str] = (),
     mounts: tuple[Mount, ...] = (),
@@ -220,7 +215,7 @@ def _helper(
     made = operation.engine.create(
         ContainerSpec(
             name=name,
-            image=image,
+            image=operation.image,
             user=f"{os.getuid()}:{os.getgid()}",
             hostname="",
             ports=(),

@@ -54,12 +54,12 @@ class Steps:
         return product
 
 
-def steps_read(operation: Operation, image: str, read: Read) -> Steps:
+def steps_read(operation: Operation, read: Read) -> Steps:
     """The steps with the files that `read` gives."""
     steps = operation.config.setup
     user = f"{os.getuid()}:{os.getgid()}"
     given = sorted(operation.config.env.set_.items())
-    shared = f"{operation.engine.image(image)} {platform.machine()} {user} {given}"
+    shared = f"{operation.engine.image(operation.image)} {platform.machine()} {user} {given}"
     products = products_of(steps, read)
     if lead_here({**operation.env_file(), **operation.config.env.set_}):
         named = (step.produces is not None for step in steps)
@@ -67,9 +67,9 @@ def steps_read(operation: Operation, image: str, read: Read) -> Steps:
     return Steps(steps, products, read, shared)
 
 
-def steps_of(operation: Operation, image: str) -> Steps:
+def steps_of(operation: Operation) -> Steps:
     """The steps with the instance's files as they are now."""
-    return steps_read(operation, image, untrusted.reader(Path(operation.record.worktree)))
+    return steps_read(operation, untrusted.reader(Path(operation.record.worktree)))
 
 
 def open_numbers(operation: Operation, steps: Steps) -> Iterator[int]:
@@ -112,12 +112,12 @@ def take(operation: Operation, snapshot: Snapshot, supplied: str | None) -> None
     )
 
 
-def take_copy(operation: Operation, snapshot: Snapshot, supplied: str | None, image: str) -> None:
+def take_copy(operation: Operation, snapshot: Snapshot, supplied: str | None) -> None:
     """The same, with the folders of the worktree as copies there, for everybody to see."""
     copied = {path: v for path, v in snapshot.volumes.items() if below_home(path) is None}
     operation.change(copying=tuple(copied))
     with operation.step(f"copying {' and '.join(copied)}"):
-        copy_into(operation, copied, image)
+        copy_into(operation, copied)
     rest = {path: v for path, v in snapshot.volumes.items() if path not in copied}
     take(operation, replace(snapshot, volumes=rest), supplied)
     operation.change(copying=())
@@ -133,7 +133,7 @@ def take_known(operation: Operation, steps: Steps) -> None:
                 take(operation, found, steps.done(number))
 
 
-def ensure_mounted(operation: Operation, image: str) -> None:
+def ensure_mounted(operation: Operation) -> None:
     """The mount points in the worktree and the volumes. Raises Refused where something else lies
     there."""
     for path in operation.record.mounts:
@@ -142,4 +142,4 @@ def ensure_mounted(operation: Operation, image: str) -> None:
             disk.ensure_folder_below(Path(operation.record.worktree), path)
         else:
             disk.ensure_folder_below(operation.folder.home, home)
-    ensure_layers(operation, image)
+    ensure_layers(operation)
