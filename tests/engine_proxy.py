@@ -24,10 +24,17 @@ def main(path: str, allowed: int) -> None:
             client.close()
             continue
         allowed -= 1
-        engine = socket.socket(socket.AF_UNIX)
+        threading.Thread(target=join, args=(client,), daemon=True).start()
+
+
+def join(client: socket.socket) -> None:
+    """Pass on all that a client and the engine say to each other, until both have ended."""
+    with client, socket.socket(socket.AF_UNIX) as engine:
         engine.connect(ENGINE)
-        for source, sink in ((client, engine), (engine, client)):
-            threading.Thread(target=pass_on, args=(source, sink), daemon=True).start()
+        back = threading.Thread(target=pass_on, args=(engine, client), daemon=True)
+        back.start()
+        pass_on(client, engine)
+        back.join()
 
 
 def pass_on(source: socket.socket, sink: socket.socket) -> None:

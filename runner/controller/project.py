@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from runner.adapters.engine.lazy import LazyEngine
-from runner.adapters.engine.protocol import Engine, Filter
+from runner.adapters.engine.docker import DockerEngine
+from runner.adapters.engine.protocol import Engine, EngineInfo, Filter
 from runner.adapters.files import disk, untrusted
 from runner.adapters.git import owners
 from runner.adapters.git import repository as git
@@ -39,7 +39,7 @@ is shown under a further path (a bind mount)."""
 
 def connect() -> Engine:
     """The engine of this host; it is asked, and may be missing, at the first call."""
-    return LazyEngine()
+    return DockerEngine()
 
 
 class Repository:
@@ -70,6 +70,12 @@ class Repository:
     @cached_property
     def engine(self) -> Engine:
         return self._connect()
+
+    @cached_property
+    def engine_info(self) -> EngineInfo:
+        """Asked once: the engine counts all that it has for that, and twenty instances at once
+        would wait for it."""
+        return self.engine.info()
 
     @cached_property
     def key(self) -> str:

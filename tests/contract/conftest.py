@@ -1,6 +1,9 @@
 """One engine after the other, and a container that both can make."""
 
+import contextlib
 import os
+import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +16,20 @@ from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.tiny_image import tiny_image
+from tests.engine_proxy import join
 from tests.free_ports import free_block
 
 Create = Callable[[ContainerSpec], str]
 
 IMAGE = f"treedock-test/tiny:{os.getpid()}"
 NEW_IMAGE = f"treedock-test/new:{os.getpid()}"
+
+# Prints the files in /proc of each process whose words, joined, begin with these.
+RUNNING = """
+for file in /proc/[0-9]*/cmdline; do
+  case $(cat "$file" 2>/dev/null) in "$1"*) echo "$file" ;; esac
+done
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +48,35 @@ def real(docker_engine: Engine) -> Iterator[Engine]:
     ]
 )
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """One engine after the other, the real one by docker-py and, as far as treedock speaks to it
-    by itself, over its socket; what a test made is gone after it."""
+    """One engine after the other, the real one over its socket and over TCP, which takes docker-py;
+    what a test made is gone after it."""
     if request.param != "fake":
         real: Engine = request.getfixturevalue("real")
-        yield real if request.param == "socket" else DockerEngine()
+        with contextlib.ExitStack() as stack:
+            tcp = request.param == "docker-py" and stack.enter_context(relay())
+            yield DockerEngine({"DOCKER_HOST": f"tcp://127.0.0.1:{tcp}"}) if tcp else real
         real.remove_image(NEW_IMAGE)
     else:
         fake = FakeEngine()
         fake.import_image(tiny_image(), IMAGE)
         yield fake
         fake.close()
+
+
+@contextlib.contextmanager
+def relay() -> Iterator[int]:
+    """The port of loopback at which the engine answers meanwhile."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=join, args=server.accept()[:1], daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield server.getsockname()[1]
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
 
 
 @pytest.fixture

@@ -15,19 +15,24 @@ import subprocess
 import tarfile
 import tempfile
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from runner.adapters import cancellation
 from runner.adapters.engine.protocol import (
     EVERYTHING,
     NO_COMMAND,
+    EngineEvent,
     EngineInfo,
     Exec,
     Filter,
     Finished,
+    Stats,
+    Terminal,
     not_started,
     require_own_volume,
 )
@@ -35,6 +40,7 @@ from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFail
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Container, ContainerSpec
 from runner.domain.instance.record import ContainerStatus
+from tests.contract.fake_terminal import GLANCE, FakeTerminal, cpu_seconds, memory_of
 
 
 @dataclass
@@ -48,6 +54,10 @@ class _Made:
     processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
     printed: Path | None = None
     volumes: dict[str, Path] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """What its own process has printed."""
+        return self.printed.read_text().splitlines() if self.printed else []
 
     def outside(self, word: str) -> str:
         """A word of a command line with its mount point, if it begins with one, translated."""
@@ -89,6 +99,7 @@ class FakeEngine:
         self._registry = set(registry)
         self._containers: dict[str, _Made] = {}
         self._volumes: dict[str, _Volume] = {}
+        self._happened: list[EngineEvent] = []
         self._left: int | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -106,9 +117,6 @@ class FakeEngine:
             _halt(made, 0)
         if self._folder:
             self._folder.cleanup()
-
-    def prepare(self) -> None:
-        """It is."""
 
     def info(self) -> EngineInfo:
         self._answer("info")
@@ -170,6 +178,7 @@ class FakeEngine:
                 )  # fmt: skip
             made.processes.append(started)
         made.status = "running"
+        self._happens("start", made)
 
     def stop(self, container: str, timeout: int) -> None:
         self._answer("stop")
@@ -179,6 +188,7 @@ class FakeEngine:
                 _signal(process, signal.SIGCONT)
             _halt(made, timeout)
             made.status = "exited"
+            self._happens("die", made)
 
     def pause(self, container: str) -> None:
         self._answer("pause")
@@ -191,8 +201,11 @@ class FakeEngine:
         self._answer("remove")
         with contextlib.suppress(EngineFailed):
             made = self._find(container)
+            if made.status in ("running", "paused"):
+                self._happens("die", made)
             _halt(made, 0)
             del self._containers[made.id]
+            self._happens("destroy", made)
 
     def exec_detached(self, container: str, command: Exec) -> None:
         self._answer("exec_detached")
@@ -253,8 +266,74 @@ class FakeEngine:
 
     def last_lines(self, container: str, lines: int) -> list[str]:
         self._answer("last_lines")
-        printed = self._find(container).printed
-        return printed.read_text().splitlines()[-lines:] if printed else []
+        found = self._find(container).lines()
+        return found[max(0, len(found) - lines) :]
+
+    @contextlib.contextmanager
+    def follow_log(self, container: str, lines: int) -> Iterator[Iterator[str]]:
+        self._answer("follow_log")
+        yield self._log_of(self._find(container), lines)
+
+    def _log_of(self, made: _Made, lines: int) -> Iterator[str]:
+        seen = max(0, len(made.lines()) - lines)
+        while made.status == "running" and any(one.poll() is None for one in made.processes):
+            whole = made.lines()[:-1]  # to the last one more may come
+            yield from whole[seen:]
+            seen = max(seen, len(whole))
+            cancellation.sleep(GLANCE)
+        yield from made.lines()[seen:]
+
+    @contextlib.contextmanager
+    def events(
+        self, wanted: Filter = EVERYTHING, since: float | None = None
+    ) -> Iterator[Iterator[EngineEvent]]:
+        self._answer("events")
+        yield self._events_from(wanted, time.time() if since is None else since)
+
+    def _events_from(self, wanted: Filter, since: float) -> Iterator[EngineEvent]:
+        seen = 0
+        while True:
+            for event in self._happened[seen:]:
+                seen += 1
+                if event.at >= since and wanted.labels.items() <= event.labels.items():
+                    yield event
+            cancellation.sleep(GLANCE)
+
+    def _happens(self, action: str, made: _Made) -> None:
+        self._happened.append(EngineEvent(action, made.id, made.spec.labels, time.time()))
+
+    def stats(self, container: str) -> Stats:
+        self._answer("stats")
+        made = self._find(container)
+        if made.status != "running":
+            return Stats(0.0, 0, 0, 0)
+        alive = [process.pid for process in made.processes if process.poll() is None]
+        return Stats(
+            cpu_seconds=sum(map(cpu_seconds, alive)), memory=sum(map(memory_of, alive)),
+            memory_limit=made.spec.limits.memory, pids=len(alive) + 1,
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def terminal(
+        self, container: str, command: Exec, *, rows: int, columns: int
+    ) -> Iterator[Terminal]:
+        self._answer("terminal")
+        made = self._running(container)
+        there = FakeTerminal()
+        there.resize(rows, columns)
+        try:
+            try:
+                process = self._spawn(
+                    made, command, stdin=there.theirs, stdout=there.theirs, stderr=there.theirs
+                )
+            except EngineFailed as error:
+                there.fail(error.message)
+            else:
+                made.processes.append(process)
+                there.of(process)
+            yield there
+        finally:
+            there.end()
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         self._answer("ensure_volume")

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.engine.docker import DockerEngine
-from runner.adapters.engine.execs import Execs
 from runner.adapters.engine.protocol import Engine, Exec, Filter
 from runner.adapters.host import sockets
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed, Refused
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Container, ContainerSpec, Mount, VolumeMount
-from tests.contract.conftest import IMAGE, NEW_IMAGE, Create
+from tests.contract.conftest import IMAGE, NEW_IMAGE, RUNNING, Create
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.tiny_image import tiny_image
 from tests.waiting import eventually
@@ -32,6 +31,8 @@ def test_the_engine_tells_its_versions(engine: Engine) -> None:
     info = engine.info()
     assert int(info.api_version.split(".")[1]) >= 41
     assert info.version
+    assert info.limits == {"memory", "cpus", "pids"}
+    assert not info.userns
 
 
 def test_a_container_is_created_stopped_and_found_by_its_labels(
@@ -330,10 +331,13 @@ def test_nothing_runs_in_a_stopped_container(
 
 
 @pytest.mark.engine
-def test_a_start_that_is_refused_says_so_at_once(real: Execs) -> None:
+def test_a_start_that_is_refused_says_so_at_once(engine: Engine) -> None:
     """Its container may have been removed since the command was made."""
-    for calls in (real.exec_calls, DockerEngine().exec_calls):
-        with pytest.raises(EngineFailed, match="No such exec"), calls.started("0" * 64):
+    if isinstance(engine, DockerEngine):
+        with (
+            pytest.raises(EngineFailed, match="No such exec"),
+            engine.calls.started("0" * 64, tty=False),
+        ):
             pass
 
 
@@ -444,16 +448,8 @@ def test_what_stops_waiting_for_a_command_ends_it_and_what_it_started(
             stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
         )  # fmt: skip
     assert {path.name for path in Path(place).iterdir()} == {"deaf", "told"}
-    left = engine.exec(made, Exec(["sh", "-c", _RUNNING, "sh", "sleep6"]))
+    left = engine.exec(made, Exec(["sh", "-c", RUNNING, "sh", "sleep6"]))
     assert left.output.split() == []
-
-
-# Prints the command line of each process whose words, joined, are those.
-_RUNNING = """
-for file in /proc/[0-9]*/cmdline; do
-  case $(cat "$file" 2>/dev/null) in "$1"*) echo "$file" ;; esac
-done
-"""
 
 
 def test_commands_inside_leave_no_connection_open(

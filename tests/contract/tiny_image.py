@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-PROGRAMS = ("sh", "cat", "env", "id", "pwd", "sleep", "touch")
+PROGRAMS = ("sh", "cat", "env", "id", "pwd", "sleep", "stty", "touch")
 
 
 def tiny_image() -> io.BytesIO:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.engine.execs import Connection, frames
-from runner.adapters.engine.unix import UnixClient, UnixExecCalls
+from runner.adapters.engine.calls import Connection
+from runner.adapters.engine.execs import frames
+from runner.adapters.engine.unix import UnixCalls
 from runner.domain.errors import EngineFailed, EngineUnavailable
 
 
@@ -53,8 +54,8 @@ def test_an_engine_that_breaks_off_within_a_command_is_unavailable(
         server.listen()
         thread = threading.Thread(target=_break_off, args=(server, UPGRADED + sent, read_first))
         thread.start()
-        calls = UnixExecCalls(UnixClient(tmp_path / "engine.sock"))
-        with pytest.raises(EngineUnavailable), calls.started("made") as connection:
+        calls = UnixCalls(tmp_path / "engine.sock")
+        with pytest.raises(EngineUnavailable), calls.started("made", tty=False) as connection:
             list(frames(connection, None))
         thread.join()
 

@@ -84,7 +84,7 @@ def test_git_has_to_be_2_39_or_newer(version: tuple[int, ...], status: str) -> N
 
 @pytest.mark.parametrize(("api", "status"), [("1.40", "problem"), ("1.41", "ok"), ("1.100", "ok")])
 def test_the_engine_has_to_speak_api_1_41_or_newer(api: str, status: str) -> None:
-    finding = health.version_finding("20.10.24", api)
+    finding = health.version_finding("Engine 20.10.24", api)
     assert (finding.check, finding.status) == ("engine", status)
     assert api in finding.message
 
@@ -246,3 +246,11 @@ def test_a_lock_of_gits_is_stale_when_it_is_old_and_held_by_none(
     age: float, held: bool, stale: bool
 ) -> None:
     assert is_stale_lock(age, held=held) is stale
+
+
+def test_what_the_engine_cannot_do_is_a_warning_each() -> None:
+    assert health.capability_findings(limits=["memory", "cpus", "pids"], userns=False) == []
+    limits, userns = health.capability_findings(limits=["cpus"], userns=True)
+    assert (limits.check, limits.status) == ("engine-limits", "warning")
+    assert "memory, pids" in limits.message
+    assert (userns.check, userns.status) == ("engine-userns", "warning")

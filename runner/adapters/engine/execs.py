@@ -9,68 +9,45 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from socket import SHUT_RDWR, socket
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 from runner.adapters import cancellation
+from runner.adapters.engine.bodies import exec_body
+from runner.adapters.engine.calls import Calls, Connection, broke_off, required
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
-from runner.adapters.engine.protocol import HINT, NO_COMMAND, Exec, Finished, not_started
+from runner.adapters.engine.protocol import NO_COMMAND, Exec, Finished, not_started
 from runner.adapters.failpoints import step
-from runner.domain.errors import EngineFailed, EngineUnavailable
-from runner.domain.frozen import dataclass
+from runner.domain.errors import EngineFailed
 
 EXEC_TIMEOUT = 10.0  # seconds, and
 EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
-
-
-@dataclass(frozen=True)
-class Connection:
-    """An upgraded connection. `reader` holds what arrived together with the answer's head."""
-
-    socket: socket
-    reader: BinaryIO
-
-
-class ExecCalls(Protocol):
-    """The requests that it takes. Each raises EngineUnavailable and EngineFailed."""
-
-    def create(self, container: str, wanted: Mapping[str, Any]) -> str:
-        """Make an exec as the body `wanted` says; returns its id."""
-
-    def started(self, made: str) -> AbstractContextManager[Connection]:
-        """Start it; the connection to its streams, closed afterwards."""
-
-    def start_detached(self, made: str) -> None:
-        """Start it, and have nothing of its streams."""
-
-    def inspect(self, made: str) -> Mapping[str, Any]:
-        """What became of it."""
 
 
 class Execs:
     """The exec methods of an Engine."""
 
     @property
-    def exec_calls(self) -> ExecCalls:
+    def calls(self) -> Calls:
         raise NotImplementedError
 
     def exec_detached(self, container: str, command: Exec) -> None:
-        made = self.exec_calls.create(container, _wanted(command))
-        self.exec_calls.start_detached(made)
+        made = self._made(container, exec_body(command))
+        body = {"Detach": True, "Tty": False}
+        required(*self.calls.ask("POST", f"/exec/{made}/start", body))
         step("engine exec")
 
     def exec(self, container: str, command: Exec) -> Finished:
-        made = self.exec_calls.create(container, _wanted(command, joined=True))
+        made = self._made(container, exec_body(command, joined=True))
         timeout = EXEC_TIMEOUT if command.timeout is None else command.timeout
         output = bytearray()
-        with self.exec_calls.started(made) as connection:
+        with self.calls.started(made, tty=False) as connection:
             for _, part in frames(connection, timeout):
                 output += part
                 if len(output) > EXEC_OUTPUT:
                     raise EngineFailed(f"{command.argv[0]} inside did not come to an end.")
-        code = self.exec_calls.inspect(made)["ExitCode"]
+        code = self._ended(made)["ExitCode"]
         step("engine exec")
         return Finished(exit_code=code, output=bytes(output))
 
@@ -85,15 +62,25 @@ class Execs:
     ) -> int:
         # The caller may have set a mark, to find the command itself.
         marked = replace(command, env={MARK: new_mark(), **command.env})
-        wanted = _wanted(marked, joined=True, stdin=stdin is not None)
-        made = self.exec_calls.create(container, wanted)
+        body = exec_body(marked, joined=True, stdin=stdin is not None)
+        made = self._made(container, body)
         try:
             self._join_streams(made, marked, (stdin, stdout, stderr))
         except BaseException as why:
             end_marked(self, container, marked.env[MARK], why)
             raise
-        ended = self.exec_calls.inspect(made)
+        ended = self._ended(made)
         return NO_COMMAND if _never_started(ended) else cast(int, ended["ExitCode"])
+
+    def _made(self, container: str, body: Mapping[str, Any]) -> str:
+        """Make an exec; its id."""
+        found = required(*self.calls.ask("POST", f"/containers/{container}/exec", body))
+        return str(found["Id"])
+
+    def _ended(self, made: str) -> Mapping[str, Any]:
+        """What became of an exec."""
+        found = required(*self.calls.ask("GET", f"/exec/{made}/json"))
+        return cast(Mapping[str, Any], found)
 
     def _join_streams(
         self,
@@ -103,7 +90,7 @@ class Execs:
     ) -> None:
         """Run an exec that was made to its end."""
         stdin, stdout, stderr = streams
-        with self.exec_calls.started(made) as connection:
+        with self.calls.started(made, tty=False) as connection:
             if stdin is not None:
                 pump = threading.Thread(target=_pump, args=(stdin, connection.socket), daemon=True)
                 pump.start()
@@ -118,7 +105,7 @@ class Execs:
     ) -> Iterator[tuple[int, bytes]]:
         """What a command says; of one that cannot start the engine speaks, which is translated."""
         for number, (kind, data) in enumerate(found):
-            if number == 0 and _never_started(self.exec_calls.inspect(made)):
+            if number == 0 and _never_started(self._ended(made)):
                 text = data.decode(errors="replace")
                 yield 2, f"{not_started(command.argv[0], command.workdir, text)}\n".encode()
                 return
@@ -148,19 +135,7 @@ def frames(connection: Connection, timeout: float | None) -> Iterator[tuple[int,
     except TimeoutError as error:
         raise EngineFailed(f"A command inside did not end within {timeout:g} seconds.") from error
     except (OSError, EOFError, struct.error) as error:  # reset, or ended within a frame
-        raise EngineUnavailable("The container engine broke off.", hint=HINT) from error
-
-
-def _wanted(command: Exec, *, joined: bool = False, stdin: bool = False) -> dict[str, Any]:
-    """The body of ContainerExec."""
-    return {
-        "Cmd": list(command.argv),
-        "Env": [f"{name}={value}" for name, value in command.env.items()],
-        "WorkingDir": command.workdir,
-        "AttachStdin": stdin,
-        "AttachStdout": joined,
-        "AttachStderr": joined,
-    }
+        raise broke_off() from error
 
 
 def _never_started(command: Mapping[str, Any]) -> bool:

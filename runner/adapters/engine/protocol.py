@@ -4,7 +4,8 @@
 holds both to the same behaviour. This module imports nothing heavy.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -34,14 +35,24 @@ def require_own_volume(name: str, found: Mapping[str, str], wanted: Mapping[str,
         )
 
 
+LIMITS = {"memory": "MemoryLimit", "cpus": "CpuCfsQuota", "pids": "PidsLimit"}
+"""What can be limited, by the engine's name for it (Docker's API: SystemInfo)."""
+
+
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the engine says about itself. `data_root` is None where it is not on this host."""
+    """What the engine says about itself, and what it can do. `data_root` is None where it is not on
+    this host; `limits` are those of 'memory', 'cpus' and 'pids' that it can hold; with `userns`
+    users inside have other ids on the host."""
 
     version: str
     api_version: str
     data_root: str | None
     rootless: bool
+    name: str = "Engine"
+    cgroup_version: int | None = None
+    limits: frozenset[str] = frozenset(LIMITS)
+    userns: bool = False
 
 
 _STATUS: dict[str, ContainerStatus] = {
@@ -87,6 +98,11 @@ class Filter:
         named = {f"{names.LABEL}.{field}": value for field, value in vars(self).items()}
         return {label: value for label, value in named.items() if value is not None}
 
+    @property
+    def words(self) -> list[str]:
+        """The same as the engine's filters want them."""
+        return [names.LABEL, *(f"{label}={value}" for label, value in self.labels.items())]
+
 
 EVERYTHING = Filter()
 
@@ -109,6 +125,44 @@ class Finished:
     output: bytes
 
 
+@dataclass(frozen=True)
+class EngineEvent:
+    """What happened to a container: `action` is the engine's word for it ('start', 'die', 'oom',
+    'destroy'), `at` the time in seconds since the epoch."""
+
+    action: str
+    container: str
+    labels: Mapping[str, str]
+    at: float
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a container uses now, in bytes and as a count, and its CPU time since it was started."""
+
+    cpu_seconds: float
+    memory: int
+    memory_limit: int
+    pids: int
+
+
+class Terminal(Protocol):
+    """A command inside at a terminal of its own. Each method raises EngineUnavailable."""
+
+    def read(self) -> bytes:
+        """What it printed, as soon as there is something; b'' once it has ended. Raises Cancelled
+        while it waits."""
+
+    def write(self, data: bytes) -> None:
+        """Type that."""
+
+    def resize(self, rows: int, columns: int) -> None:
+        """The terminal's new size, in characters."""
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+
+
 def not_started(command: str, workdir: str, said: str) -> str:
     """Why a command inside could not start, and the way out; `said` are the engine's words."""
     if "permission denied" in said.lower():  # the kernel's own word, the same in every engine
@@ -127,9 +181,6 @@ def not_started(command: str, workdir: str, said: str) -> str:
 class Engine(Protocol):
     """Every method raises EngineUnavailable when the engine is not there (any more), and
     EngineFailed when it says no. `container` is an id or a name."""
-
-    def prepare(self) -> None:
-        """Get ready, beside what the caller does next; there is no need to."""
 
     def info(self) -> EngineInfo: ...
 
@@ -161,6 +212,20 @@ class Engine(Protocol):
 
     def last_lines(self, container: str, lines: int) -> list[str]:
         """The end of what a container's own process has printed."""
+
+    def follow_log(self, container: str, lines: int) -> AbstractContextManager[Iterator[str]]:
+        """So many of its last lines, and each further one until it ends. Raises Cancelled while it
+        waits."""
+
+    def events(
+        self, wanted: Filter = EVERYTHING, since: float | None = None
+    ) -> AbstractContextManager[Iterator[EngineEvent]]:
+        """What happens to the containers that are wanted from now on, or from `since` (seconds
+        since the epoch), without end: nothing after the block was entered is missed. Raises
+        Cancelled while it waits."""
+
+    def stats(self, container: str) -> Stats:
+        """What it uses; all zero for one that does not run."""
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Make a volume of the engine's; one that is there is left alone. Raises Refused for one
@@ -217,6 +282,12 @@ class Engine(Protocol):
         that cannot start `stderr` is told why, and the code is 127. Raises EngineFailed where it
         is silent for, or takes, longer than its timeout. Whatever ends the wait early ends
         the command, too, and what it started: see `runner.adapters.engine.ending`."""
+
+    def terminal(
+        self, container: str, command: Exec, *, rows: int, columns: int
+    ) -> AbstractContextManager[Terminal]:
+        """Run a command at a terminal of its own; one that has not ended with the block is ended.
+        One that cannot start prints why, and has exit code 126 or 127."""
 
     def image(self, name: str) -> str | None:
         """The id of the image of this name, or None."""

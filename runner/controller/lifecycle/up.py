@@ -75,7 +75,6 @@ def up(
     repository = project.repository
     for request in requests:
         check_id(request.id)
-    repository.engine.prepare()
     base = project.base
     repository.git.require_safe_drivers()
     known = repository.records.ids()

@@ -26,7 +26,6 @@ def warm(project: Project, emit: Emit) -> list[Cached]:
     commit = repository.git.newest(project.base)[0]
     if commit is None:
         raise Refused(f"There is no commit of {project.base}.", hint="Commit something first.")
-    repository.engine.prepare()
     repository.records.root.mkdir(mode=0o700, exist_ok=True)
     repository.claim()
     image = images.ensure_image_at(project, lambda: commit, emit)

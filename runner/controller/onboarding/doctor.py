@@ -86,8 +86,9 @@ def _engine(
         except RunnerError:
             ailment = "silent" if _is_own_socket() else "elsewhere"
         else:
-            more = health.rootless_findings(info.rootless) + _docker_command()
-            return engine, info, [_version(info, fixed=fixed), *more]
+            more = health.rootless_findings(info.rootless)
+            more += health.capability_findings(limits=info.limits, userns=info.userns)
+            return engine, info, [_version(info, fixed=fixed), *more, *_docker_command()]
     address = os.environ.get("DOCKER_HOST") or str(unix.SOCKET)
     return None, None, [health.engine_finding(ailment, host.machine(), address)]
 
@@ -125,7 +126,7 @@ def _repair_engine(emit: Emit) -> None:
 
 
 def _version(info: EngineInfo, *, fixed: bool) -> Finding:
-    found = health.version_finding(info.version, info.api_version)
+    found = health.version_finding(f"{info.name} {info.version}", info.api_version)
     if not fixed or found.status != "ok":
         return found
     return Finding("engine", "ok", f"{found.message}; it runs now", fixed=True)

@@ -93,7 +93,10 @@ def drop_layers(operation: Operation) -> None:
 
 def can_overlay(operation: Operation) -> bool:
     """Whether the engine mounts volumes above others: tried once, by a container with one."""
-    engine, snapshots = engine_name(operation.engine.info()), operation.repository.snapshots
+    engine, snapshots = (
+        engine_name(operation.repository.engine_info),
+        operation.repository.snapshots,
+    )
     known = snapshots.overlays(engine)
     if known is not None:
         return known

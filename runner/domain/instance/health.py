@@ -1,6 +1,6 @@
 """What `doctor` finds, decided from plain values: each finding with its way out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -117,14 +117,14 @@ def engine_finding(ailment: Ailment, machine: Machine, address: str) -> Finding:
 
 
 def version_finding(version: str, api_version: str) -> Finding:
-    """Whether the engine that answered is new enough."""
+    """Whether the engine that answered, by name and version, is new enough."""
     api = tuple(int(part) for part in api_version.split(".") if part.isdecimal())
     if api >= API_WANTED:
-        return Finding("engine", "ok", f"engine {version}, API {api_version}")
+        return Finding("engine", "ok", f"{version}, API {api_version}")
     return Finding(
         "engine",
         "problem",
-        f"The engine {version} speaks API {api_version}; "
+        f"{version} speaks API {api_version}; "
         f"treedock needs {_dotted(API_WANTED)} (Docker 20.10) or newer.",
         "Upgrade the engine.",
     )
@@ -161,6 +161,32 @@ def rootless_findings(rootless: bool) -> list[Finding]:
             "an engine that runs as root.",
         )
     ]
+
+
+def capability_findings(*, limits: Collection[str], userns: bool) -> list[Finding]:
+    """What an engine cannot do that instances want; `limits` are those that it can hold."""
+    found = []
+    missing = [limit for limit in ("memory", "cpus", "pids") if limit not in limits]
+    if missing:
+        found.append(
+            Finding(
+                "engine-limits",
+                "warning",
+                f"The engine cannot limit {', '.join(missing)}: one instance can take all of it.",
+                "Boot the host with these cgroup controllers, for memory: cgroup_enable=memory.",
+            )
+        )
+    if userns:
+        found.append(
+            Finding(
+                "engine-userns",
+                "warning",
+                "The engine gives users inside other ids (userns-remap): they cannot write to the "
+                "worktrees, which belong to yours.",
+                "Take userns-remap out of the engine's configuration (dockerd --userns-remap).",
+            )
+        )
+    return found
 
 
 def disk_finding(places: Mapping[str, int], wanted: int) -> Finding:
