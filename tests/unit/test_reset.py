@@ -282,6 +282,39 @@ def test_a_golden_state_that_cannot_be_taken_is_made_by_the_command(seeded: Shop
     assert (seeded.tree("pay") / "runs").exists()
 
 
+def test_a_golden_state_is_put_where_no_file_is_without_a_command_inside(seeded: Shop) -> None:
+    before = seeded.engine.calls.count("exec_attached")
+    seeded.up("pay")
+    assert items(seeded, "pay") == ["hammer"]
+    assert not (seeded.tree("pay") / "runs").exists()
+    assert seeded.engine.calls.count("exec_attached") == before
+
+
+@pytest.mark.parametrize("there", ["a link", "a journal", "a file"])
+def test_where_anything_is_at_its_place_a_golden_state_is_copied_inside(
+    seeded: Shop, tmp_path: Path, there: str
+) -> None:
+    tree = seeded.tree("auth")
+    database = tree / "data/app.db"
+    golden = tmp_path / sqlite.GOLDEN
+    golden.write_bytes(database.read_bytes())
+    database.unlink()
+    if there == "a link":
+        (tree / "data").rename(tree / "elsewhere")
+        (tree / "data").symlink_to("elsewhere")
+    elif there == "a journal":
+        (tree / "data/app.db-wal").touch()
+    else:
+        database.touch()
+    (container,) = seeded.engine.containers()
+    run = seeded.repository.records.folder("auth") / "run"
+    site = Site(seeded.engine, container.id, "", run, tmp_path, tree)
+    before = seeded.engine.calls.count("exec_attached")
+    assert sqlite.Adapter(Database(path="data/app.db"), None).reset(site)
+    assert items(seeded) == ["hammer"]
+    assert seeded.engine.calls.count("exec_attached") == before + 1
+
+
 def test_warm_starts_a_container_only_where_the_state_is_missing(seeded: Shop) -> None:
     for missing in (False, True):
         if missing:

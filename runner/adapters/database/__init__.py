@@ -27,14 +27,16 @@ PRINTED = 2**24  # bytes
 @dataclass(frozen=True)
 class Site:
     """Where an instance's database is: the instance's own container, the one that holds the
-    database beside it ('' where none does), `run`, a folder that the instance can write too, and
-    `own`, one that it cannot see."""
+    database beside it ('' where none does), `run`, a folder that the instance can write too,
+    `own`, one that it cannot see, and `worktree`, where the host sees the same at the database's
+    path as the instance does."""
 
     engine: Engine
     container: str
     beside: str
     run: Path
     own: Path
+    worktree: Path | None = None
 
 
 class Adapter(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runner.adapters.database import Kind, Site, run
-from runner.adapters.files import disk
+from runner.adapters.files import disk, untrusted
 from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import CommandFailed, Refused
 from runner.domain.instance.container import RUN, WORKSPACE
@@ -17,6 +17,7 @@ from runner.domain.text import sentences
 
 GOLDEN = "golden.sqlite"
 _PASSING = "database.passing"  # a copy on its way in or out
+_JOURNALS = ("-wal", "-shm", "-journal")
 
 # Journals first, the file itself last: where it is not aside, it has not been set aside.
 _SET_ASIDE = """
@@ -103,7 +104,8 @@ class Adapter:
         golden = site.own / GOLDEN
         if self._path is None or not golden.exists():
             return False
-        self._copy_in(site, golden)
+        if not self._placed(site, golden):
+            self._copy_in(site, golden)
         return True
 
     def golden_file(self, site: Site) -> Path | None:
@@ -134,6 +136,22 @@ class Adapter:
             ) from error
         finally:
             disk.remove_entry(passing)
+
+    def _placed(self, site: Site, source: Path) -> bool:
+        """Put the file where none is, so that nothing inside has it open: from outside, without
+        following anything, which is quicker. Returns whether that was possible."""
+        ends = ("", *_JOURNALS)
+        if self._path is None or site.worktree is None:
+            return False
+        kinds = {untrusted.kind(site.worktree, f"{self._path}{end}") for end in ends}
+        if kinds != {"absent"}:
+            return False
+        try:
+            with source.open("rb") as data:
+                disk.write_below(site.worktree, self._path, data)
+        except Refused:
+            return False
+        return True
 
     def _copy_in(self, site: Site, source: Path) -> None:
         passing = site.run / _PASSING

@@ -50,8 +50,15 @@ def site_of(operation: Operation, container: str) -> Site:
                 hint=f"Start it with: treedock up {operation.id}",
             )
         beside = sidecar.id
-    own = operation.folder
-    return Site(operation.engine, container, beside, own.run, own.path)
+    own, worktree = operation.folder, Path(operation.record.worktree)
+    hidden = database and database.path and _is_mounted(operation, database.path)
+    same = None if hidden else worktree
+    return Site(operation.engine, container, beside, own.run, own.path, same)
+
+
+def _is_mounted(operation: Operation, path: str) -> bool:
+    """Whether it lies in a volume, which the host does not see."""
+    return any(Path(path).is_relative_to(mounted) for mounted in operation.record.mounts)
 
 
 def required_adapter(config: Config) -> Adapter:
