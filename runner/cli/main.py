@@ -1,9 +1,11 @@
 """The command `treedock`: a group whose commands are imported when they are called."""
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import click
@@ -95,15 +97,25 @@ class _ReaderGone(Exception):
     """What reads our output has ended. click would make exit code 1 of it, a command's own."""
 
 
+@contextlib.contextmanager
+def _reader_watched() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
+
+
 class _Commands(click.Group):
     """Imports one module per call: `list` does not pay for what `up` needs."""
 
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        with _reader_watched():  # --help and --version print here
+            return super().make_context(*args, **settings)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _reader_watched():
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError as error:
-            raise _ReaderGone from error
         return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -1,7 +1,10 @@
-"""Where the command begins. What is imported next takes a third of a second, and an interrupt in
-that time is answered as it is later; hence a handler that is set by an import."""
+"""Where the command begins and ends. What is imported next takes a moment, and an interrupt in that
+time is answered as it is later; hence a handler that is set by an import."""
 
+import os
 import signal
+import sys
+import threading
 
 from runner.cli.process import ensure_streams, interrupted
 
@@ -13,4 +16,21 @@ def main() -> None:
     ensure_streams()
     from runner.cli.main import main
 
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        _leave(end)
+
+
+def _leave(end: SystemExit) -> None:
+    """End without tearing the interpreter down, which takes a tenth of what `exec` does. Raises
+    `end` where that would cut something off: a thread at work, output that has not gone out."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        raise end from None
+    at_work = [one for one in threading.enumerate() if not one.daemon]
+    if at_work != [threading.main_thread()] or not isinstance(end.code, int):
+        raise end
+    os._exit(end.code)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from click import Context
 from click.testing import CliRunner
 
 from runner.cli.main import treedock
-from tests.running import Cli
+from tests.running import CHECKOUT, Cli
 from tests.shop import Shop
 
 
@@ -76,3 +78,38 @@ def test_list_marks_the_instance_you_stand_in(shop: Shop) -> None:
     seen = json.loads(cli("list", "--json", cwd=there).stdout)["instances"]
     assert {one["id"]: one["here"] for one in seen} == {"auth": True, "payments": False}
     assert "*" not in cli("list").stdout
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "list --help"])
+def test_where_nothing_reads_the_help_the_exit_code_is_that_of_a_broken_pipe(words: str) -> None:
+    """As of a program that SIGPIPE ends."""
+    command = f"{sys.executable} -m runner {words} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=CHECKOUT, capture_output=True)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+END = """
+import runner.cli.main, sys, threading, time
+from runner.cli import start
+def work():
+    time.sleep(0.2)
+    print("done")
+def main():
+    threading.Thread(target=work, daemon={daemon}).start()
+    print("said", end="")
+    sys.exit({code})
+runner.cli.main.main = main
+start.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "daemon", "out", "left"),
+    [(3, False, "saiddone\n", 3), (0, True, "said", 0), ("'bad'", True, "said", 1)],
+)
+def test_the_process_ends_with_its_output_and_the_work_of_its_threads_done(
+    code: str, daemon: bool, out: str, left: int
+) -> None:
+    program = END.format(code=code, daemon=daemon)
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True)
+    assert (done.stdout.decode(), done.returncode) == (out, left)
