@@ -1,7 +1,8 @@
 """Doing the same to several instances at once."""
 
+import threading
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from runner.adapters import cancellation
 from runner.adapters.store import locks
@@ -41,6 +42,48 @@ def map_parallel(
         return list(pool.map(verb, items))
     finally:
         pool.shutdown(wait=locked or token.cancelled, cancel_futures=True)
+
+
+class _Asked(Generic[_Item]):
+    def __init__(self, item: _Item) -> None:
+        self.item = item
+        self.done = False
+        self.error: BaseException | None = None
+
+
+class Grouped(Generic[_Item]):
+    """Does in one go what several threads ask for. `perform` gets what was asked for while it was
+    busy with what came before; where that fails for several, it is tried for each alone."""
+
+    def __init__(self, perform: Callable[[list[_Item]], object]) -> None:
+        self._perform = perform
+        self._waiting: list[_Asked[_Item]] = []
+        self._lock, self._turn = threading.Lock(), threading.Lock()
+
+    def __call__(self, item: _Item) -> None:
+        """Have it done. Raises what `perform` raises for it."""
+        mine = _Asked(item)
+        with self._lock:
+            self._waiting.append(mine)
+        with self._turn:
+            if not mine.done:
+                with self._lock:
+                    asked, self._waiting = self._waiting, []
+                self._do(asked)
+        if mine.error:
+            raise mine.error
+
+    def _do(self, asked: list[_Asked[_Item]]) -> None:
+        try:
+            self._perform([one.item for one in asked])
+        except BaseException as error:
+            if len(asked) > 1 and isinstance(error, Exception):
+                for one in asked:
+                    self._do([one])
+            for one in asked:
+                one.error = one.error if one.done else error
+        for one in asked:
+            one.done = True
 
 
 def attempts(

@@ -29,7 +29,7 @@ class Calls(Protocol):
     """Each raises EngineUnavailable where no engine answers, or it breaks off."""
 
     def ask(self, method: str, target: str, body: object = None) -> tuple[int, Any]:
-        """(status, JSON or None) of a request, with a `body` as JSON."""
+        """(status, JSON or None) of a request, with a `body` as JSON; bytes are a tar."""
 
     def opened(self, target: str) -> AbstractContextManager[Connection]:
         """The body of a GET that goes on. Raises EngineFailed where the engine refuses."""
@@ -45,6 +45,13 @@ def required(status: int, found: Any) -> Any:
         message = found.get("message", found) if isinstance(found, dict) else found
         raise EngineFailed(f"The engine refused: {message}")
     return found
+
+
+def encoded(body: object) -> tuple[bytes, str]:
+    """(data, content type) of a body."""
+    if isinstance(body, bytes):
+        return body, "application/x-tar"
+    return b"" if body is None else json.dumps(body).encode(), "application/json"
 
 
 def unavailable() -> EngineUnavailable:

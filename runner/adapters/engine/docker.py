@@ -200,7 +200,7 @@ class DockerEngine(Execs, Streams):
         return {item["Id"]: item.get("SizeRw", 0) for item in found}
 
     def put(self, container: str, folder: str, tar: bytes) -> None:
-        self._docker_py.put(container, folder, tar)
+        self._required("PUT", f"/containers/{container}/archive?path={quote(folder)}", tar)
         step("engine put")
 
     # --- volumes ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What takes docker-py: engines that are not on a local socket, registries, builds, tars. Nothing
+"""What takes docker-py: engines that are not on a local socket, registries, builds. Nothing
 else imports docker-py; this module is imported late."""
 
 import contextlib
@@ -14,7 +14,14 @@ from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
 from runner.adapters import cancellation
-from runner.adapters.engine.calls import TIMEOUT, Connection, broke_off, required, unavailable
+from runner.adapters.engine.calls import (
+    TIMEOUT,
+    Connection,
+    broke_off,
+    encoded,
+    required,
+    unavailable,
+)
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
 from runner.domain.instance import container as names
 from runner.domain.text import sentences, with_last_lines
@@ -66,16 +73,16 @@ class DockerPy:
         self, method: str, target: str, body: object = None, *, stream: bool = False
     ) -> Iterator[requests.Response]:
         address = f"{self._api.base_url}{target}"
+        data, kind = encoded(body)
         with _translated():
-            answer = self._api.request(method, address, json=body, stream=stream, timeout=TIMEOUT)
+            answer = self._api.request(
+                method, address, data=data or None, headers={"Content-Type": kind},
+                stream=stream, timeout=TIMEOUT,
+            )  # fmt: skip
         with contextlib.closing(answer):
             yield answer
 
-    # --- registries, images, tars -----------------------------------------------------------
-
-    def put(self, container: str, folder: str, tar: bytes) -> None:
-        with _translated():
-            self._api.put_archive(container, folder, tar)
+    # --- registries and images --------------------------------------------------------------
 
     def pull(self, name: str, patience: float) -> None:
         self._require_registry(name, patience)

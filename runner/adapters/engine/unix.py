@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from runner.adapters.engine.calls import TIMEOUT, Connection, broke_off, required, unavailable
+from runner.adapters.engine.calls import (
+    TIMEOUT,
+    Connection,
+    broke_off,
+    encoded,
+    required,
+    unavailable,
+)
 
 SOCKET = Path("/var/run/docker.sock")  # where docker-py looks unless DOCKER_HOST says otherwise
 STARTED = (200, 101)
@@ -52,9 +59,9 @@ class UnixCalls:
         self, method: str, target: str, body: object = None, head: str = ""
     ) -> Iterator[tuple[socket.socket, BinaryIO]]:
         """HTTP/1.0, so that an answer, a refused upgrade's too, ends with the connection."""
-        data = b"" if body is None else json.dumps(body).encode()
+        data, kind = encoded(body)
         if method != "GET":
-            head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+            head += f"Content-Type: {kind}\r\nContent-Length: {len(data)}\r\n"
         request = f"{method} {target} HTTP/1.0\r\nHost: docker\r\n{head}\r\n".encode() + data
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(TIMEOUT)

@@ -166,7 +166,7 @@ def _make_volumes(inner: Operation, volumes: list[str], key: str) -> None:
     """Empty volumes of the user's, under names that nobody knows yet."""
     for name in volumes:
         inner.engine.ensure_volume(name, snapshot_labels(inner, key))
-    put_folders(inner, volumes, [f"v{at}" for at in range(len(volumes))])
+    put_folders(inner, dict.fromkeys(volumes, ("",)))
 
 
 def _remove_volumes(operation: Operation, key: str, prefix: str) -> None:

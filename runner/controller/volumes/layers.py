@@ -2,13 +2,17 @@
 
 import io
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 from runner.adapters.engine.protocol import Engine, EngineInfo, Exec, Filter
 from runner.adapters.engine.tar import folders
 from runner.adapters.store import locks
 from runner.controller.operation import Operation
+from runner.controller.parallel import Grouped
+from runner.controller.project import Repository
 from runner.domain.errors import CommandFailed, EngineFailed
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount, VolumeMount
@@ -16,6 +20,7 @@ from runner.domain.instance.names import own_volume
 
 COPY_TIMEOUT = 1800.0  # seconds
 _LIMITS = Limits(memory=2**29, cpus=2, pids=64)
+_OVERLAY = ("upper", "work")
 _FILL = ".fill"  # the label of the container that fills volumes
 
 
@@ -34,8 +39,7 @@ def ensure_layers(operation: Operation) -> None:
     if not missing:
         return
     if can_overlay(operation):
-        inside = [part for at in range(len(missing)) for part in (f"v{at}/upper", f"v{at}/work")]
-        put_folders(operation, [own_volume(name) for name in missing], inside)
+        put_folders(operation, {own_volume(name): _OVERLAY for name in missing})
         for name in missing:
             operation.engine.ensure_overlay(name, lowers[name], own_volume(name), labels(operation))
     else:
@@ -53,7 +57,7 @@ def claim_data(operation: Operation, name: str, key: str) -> None:
 
 def make_data_layer(operation: Operation, name: str, lower: str) -> None:
     """Have the volume `name` show the golden state in the volume `lower`, which is claimed."""
-    put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"])
+    put_folders(operation, {own_volume(name): _OVERLAY})
     operation.engine.ensure_overlay(name, lower, own_volume(name), labels(operation))
 
 
@@ -120,7 +124,7 @@ def _tried(operation: Operation) -> bool:
     try:
         for volume in made[1:]:
             operation.engine.ensure_volume(volume, labels(operation))
-        put_folders(operation, [own_volume(name)], ["v0/upper", "v0/work"])
+        put_folders(operation, {own_volume(name): _OVERLAY})
         operation.engine.ensure_overlay(name, lower, own_volume(name), labels(operation))
         with _helper(operation, [name]) as container:
             operation.engine.start(container)
@@ -184,12 +188,27 @@ def copying(engine: Engine, container: str, script: str, words: list[str]) -> st
     return said.getvalue().decode(errors="replace")[-300:] if code else None
 
 
-def put_folders(operation: Operation, volumes: Iterable[str], inside: Iterable[str]) -> None:
-    """Make folders of the user's in volumes: v0/... lies in the first one, v0 is the whole of it.
+def put_folders(operation: Operation, wanted: Mapping[str, Sequence[str]]) -> None:
+    """Make folders of the user's in volumes, '' for the volume itself: what several instances want
+    at once in one go.
 
     Nothing runs for that: the container that has the volumes is never started.
     """
-    with _helper(operation, volumes) as container:
+    with _lock:
+        grouped = _grouped.setdefault(operation.repository, Grouped(_put_folders))
+    grouped((operation, wanted))
+
+
+_Folders = tuple[Operation, Mapping[str, Sequence[str]]]
+_grouped = WeakKeyDictionary[Repository, Grouped[_Folders]]()
+_lock = threading.Lock()
+
+
+def _put_folders(asked: list[_Folders]) -> None:
+    wanted = [one for _, several in asked for one in several.items()]
+    inside = [f"v{at}/{part}".rstrip("/") for at, (_, parts) in enumerate(wanted) for part in parts]
+    operation = asked[0][0]
+    with _helper(operation, [volume for volume, _ in wanted]) as container:
         operation.engine.put(container, "/", folders(inside, uid=os.getuid(), gid=os.getgid()))
 
 
