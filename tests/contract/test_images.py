@@ -19,6 +19,7 @@ from runner.domain.config.sections import Build, Image
 from runner.domain.errors import EngineFailed, ImageBuildFailed
 from runner.domain.events import Notice, Output
 from runner.domain.instance.container import CA_BUNDLE, HOME, WORKSPACE, ContainerSpec, Limits
+from tests.cancelling import cancelled_while
 
 pytestmark = pytest.mark.engine
 
@@ -226,6 +227,18 @@ def test_a_build_that_is_silent_for_too_long_is_stopped(engine: Engine, tmp_path
             tmp_path, f"treedock/{PROJECT}:silent", args={},
             say=lambda line: None, timeout=3,
         )  # fmt: skip
+
+
+def test_a_build_that_is_cancelled_ends_though_it_is_silent(engine: Engine, tmp_path: Path) -> None:
+    base, said = images.ensure_base(engine, quietly), list[str]()
+    (tmp_path / "Dockerfile").write_text(f"FROM {base}\nRUN echo before && exec sleep 601\n")
+
+    def work() -> None:
+        engine.build(
+            tmp_path, f"treedock/{PROJECT}:silent", args={}, say=said.append, timeout=60
+        )  # fmt: skip
+
+    cancelled_while(work, lambda: "before" in said)
 
 
 def test_a_registry_that_never_answers_is_not_waited_for(engine: Engine) -> None:

@@ -6,8 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +24,14 @@ from runner.domain.requests.cleanup import Clean
 from runner.domain.requests.lifecycle import Down, Up
 from runner.domain.requests.observe import List
 from runner.domain.requests.request import Request
+from tests.cancelling import SOON, cancelled_while
 from tests.running import CHECKOUT
 from tests.shop import Shop
 from tests.waiting import eventually
 
-SOON = 10.0  # seconds; what is broken off would take many more
-
 
 def controller_of(shop: Shop) -> Controller:
     return Controller.open(shop.repo, connect=lambda: shop.engine)
-
-
-def cancelled_while(work: Callable[[], object], begun: Callable[[], object]) -> None:
-    """Cancel `work`, in a thread of its own, once it has `begun`; it has to end with Cancelled."""
-    token, ended = Token(), Future[None]()
-
-    def operation() -> None:
-        try:
-            with cancellation.within(token):
-                work()
-        except BaseException as error:
-            ended.set_exception(error)
-        else:
-            ended.set_result(None)
-
-    threading.Thread(target=operation, daemon=True).start()
-    eventually(begun)
-    token.cancel()
-    with pytest.raises(Cancelled):
-        ended.result(SOON)
 
 
 def test_waiting_for_a_lock_is_broken_off_and_leaves_it_alone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from socket import SHUT_RDWR
 from typing import Any, BinaryIO
 
 import docker
@@ -33,6 +34,20 @@ STAGE = "treedock.stage"  # label of stages that nobody needs once the image is 
 
 # An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
 _GONE = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
+
+
+class _Client(docker.APIClient):
+    """One whose builds and pulls, which may be silent for long, a cancellation breaks off: the
+    engine ends a build when its client goes away."""
+
+    def _stream_helper(self, response: Any, decode: bool = False) -> Iterator[Any]:
+        stream = response.raw._fp.fp  # None where all of a short answer has arrived
+        if stream is None:
+            yield from super()._stream_helper(response, decode)  # type: ignore[misc]
+            return
+        connection = stream.raw._sock
+        with cancellation.ending(lambda: connection.shutdown(SHUT_RDWR)):
+            yield from super()._stream_helper(response, decode)  # type: ignore[misc]
 
 
 class DockerPy:
@@ -160,7 +175,7 @@ class DockerPy:
         try:
             # kwargs_from_env reads DOCKER_HOST and friends as the docker command does.
             given = kwargs_from_env(environment=dict(self._environment))
-            api = docker.APIClient(version="auto", timeout=int(timeout), **given)
+            api = _Client(version="auto", timeout=int(timeout), **given)
             # requests looks through the whole environment for a proxy at every call.
             api.trust_env = not api.base_url.startswith("http+docker:")
             return api
