@@ -1,12 +1,11 @@
 """Where the command begins and ends. What is imported next takes a moment, and an interrupt in that
 time is answered as it is later; hence a handler that is set by an import."""
 
-import os
 import signal
 import sys
 import threading
 
-from runner.cli.process import ensure_streams, interrupted
+from runner.cli.process import ensure_streams, interrupted, leave
 
 signal.signal(signal.SIGINT, interrupted)
 
@@ -33,4 +32,4 @@ def _leave(end: SystemExit) -> None:
     at_work = [one for one in threading.enumerate() if not one.daemon]
     if at_work != [threading.main_thread()] or not isinstance(end.code, int):
         raise end
-    os._exit(end.code)
+    leave(end.code)

@@ -166,8 +166,10 @@ def _run_locked(project: Project, run: Run | None) -> Iterator[None]:
         return
     lock = project.repository.records.lock(f"run-{run.id}")
     with locks.hold(lock), run.claimed():
-        yield
-        lock.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _remote(project: Project, wanted: Wanted) -> tuple[str | None, str]:
