@@ -6,11 +6,13 @@ of the shape below.
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 
 from runner.adapters.engine.protocol import Engine, Exec
 from runner.adapters.failpoints import step
+from runner.adapters.files.bounded import bounded
 from runner.domain.config.project import Config
 from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import CommandFailed
@@ -104,26 +106,11 @@ def variables_of(config: Config) -> dict[str, str]:
     return adapter.variables() if adapter else {}
 
 
-class _Printed:
-    """What a command prints, which may be one of code inside."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def write(self, data: bytes) -> int:
-        if len(self._data) > PRINTED:
-            raise CommandFailed(
-                "What was run on the database prints without end.",
-                hint="Look at its settings inside, e.g. ~/.psqlrc.",
-            )
-        self._data += data
-        return len(data)
-
-    def flush(self) -> None:
-        """It is."""
-
-    def __str__(self) -> str:
-        return self._data.decode(errors="replace")
+def _endless() -> CommandFailed:
+    return CommandFailed(
+        "What was run on the database prints without end.",
+        hint="Look at its settings inside, e.g. ~/.psqlrc.",
+    )
 
 
 def run(
@@ -138,15 +125,15 @@ def run(
 ) -> str:
     """Run a command to its end; returns what it printed, unless that went into `stdout`. Raises
     CommandFailed with its last lines, or where it prints without end."""
-    out, err = _Printed(), _Printed()
-    printed = stdout or cast(BinaryIO, out)
+    out, err = BytesIO(), BytesIO()
+    printed = stdout or bounded(out, PRINTED, _endless)
     code = site.engine.exec_attached(
         container, Exec(argv, env or {}, workdir, TIMEOUT), stdin=stdin, stdout=printed,
-        stderr=cast(BinaryIO, err),
+        stderr=bounded(err, PRINTED, _endless),
     )  # fmt: skip
     step("engine exec")
     if code:
-        lines = str(err).splitlines()[-LAST_LINES:]
+        lines = err.getvalue().decode(errors="replace").splitlines()[-LAST_LINES:]
         sentence = with_last_lines(f"{argv[0]} failed with exit code {code}.", lines)
         raise CommandFailed(sentence, hint="The data is as it was.")
-    return str(out)
+    return out.getvalue().decode(errors="replace")

@@ -132,7 +132,7 @@ class Checkout(Access):
         filled = [
             link for link in marked.links if untrusted.holds_anything(worktree / link, worktree)
         ]
-        return _paths(found) + filled
+        return [one.path for one in found] + filled
 
     def index_differs(self, worktree: Path, other: Path) -> list[str]:
         """Paths that another index, which code in a container may have written, has otherwise
@@ -192,7 +192,8 @@ class Checkout(Access):
         git_dir = self.git_dir(checkout)
         self.require_safe_drivers(git_dir)
         marked = status.marks(self, git_dir, checkout)
-        return _paths(status.entries(self, git_dir, checkout, marked, timeout=LOOK_TIMEOUT))
+        found = status.entries(self, git_dir, checkout, marked, timeout=LOOK_TIMEOUT)
+        return [one.path for one in found]
 
     def uses_filter(self, checkout: Path, name: str) -> bool:
         """Whether a committed file of a checkout goes through the filter `name`."""
@@ -352,11 +353,3 @@ def _content(worktree: Path, path: str) -> bytes:
     if path.startswith("/"):
         return Path(path).read_bytes() if Path(path).is_file() else b""
     return (path and untrusted.reader(worktree)(path)) or b""
-
-
-def _paths(entries: list[str]) -> list[str]:
-    """The paths of what `status --porcelain=v2 -z` prints."""
-    # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
-    fields = {"1": 8, "u": 10, "?": 1}
-    shown = [entry for entry in entries if entry[:1] in fields]
-    return [entry.split(" ", fields[entry[0]])[-1] for entry in shown]

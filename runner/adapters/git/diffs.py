@@ -173,17 +173,13 @@ def _counts(entry: str, rest: Iterator[str]) -> tuple[int | None, int | None, st
     )
 
 
-def _uncommitted_file(worktree: Path, entry: str) -> UncommittedFile:
-    # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
-    if entry.startswith("? "):
-        return _seen(worktree, UncommittedFile(entry[2:], "untracked", None))
-    fields = entry.split(" ", 8 if entry[0] == "1" else 10)
-    staged, unstaged = fields[1][0], fields[1][1]
-    kind = _KINDS.get(unstaged if unstaged != "." else staged, "other")
-    if staged == "A" and kind == "modified":
+def _uncommitted_file(worktree: Path, one: status.Uncommitted) -> UncommittedFile:
+    if one.untracked:
+        return _seen(worktree, UncommittedFile(one.path, "untracked", None))
+    kind = _KINDS.get(one.unstaged if one.unstaged != "." else one.staged, "other")
+    if one.staged == "A" and kind == "modified":
         kind = "added"
-    old = fields[6] if entry[0] == "1" and fields[3].strip("0") else None
-    return _seen(worktree, UncommittedFile(fields[-1], kind, None, old=old))
+    return _seen(worktree, UncommittedFile(one.path, kind, None, old=one.old))
 
 
 def _seen(worktree: Path, one: UncommittedFile) -> UncommittedFile:

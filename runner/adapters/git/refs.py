@@ -127,8 +127,8 @@ def staged(git: Git, worktree: Path, index: Path) -> str | None:
     found = status.entries(
         git, where, worktree, status.marks(git, where, worktree), timeout=LOOK_TIMEOUT
     )
-    # '1 XY ...': X is what is staged, Y what differs from that in the file
-    if not any(entry[:1] == "1" and "." not in entry[2:4] for entry in found):
+    both = [one for one in found if one.staged != "." and one.unstaged != "."]
+    if all(one.unmerged for one in both):
         return None
     shutil.copy2(where / "index", index)
     env = {"GIT_INDEX_FILE": str(index)}

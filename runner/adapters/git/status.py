@@ -14,6 +14,7 @@ from pathlib import Path
 from runner.adapters.files import untrusted
 from runner.adapters.git.access import Access, Marked
 from runner.domain.errors import unavailable
+from runner.domain.frozen import dataclass
 
 # The defaults of settings that keep git from looking, and none that write elsewhere.
 _LOOK = (
@@ -26,7 +27,22 @@ _LOOK = (
 )
 _CASES = "core.ignoreCase=false"  # `true` hides README beside readme, where both can be
 _GITLINK = "160000"
+_FIELDS = {"1": 8, "u": 10, "?": 1}  # of an entry, before its path; others are renamings
 INDEX = 2**28  # bytes of an index that is read; one of 500,000 files has 50 MB
+
+
+@dataclass(frozen=True)
+class Uncommitted:
+    """A path with uncommitted changes. `staged` is how the index differs from HEAD there, and
+    `unstaged` how the file differs from the index: 'M', 'A', 'D', 'T', or '.' for not at all.
+    `old` is the blob in HEAD."""
+
+    path: str
+    staged: str = "."
+    unstaged: str = "."
+    untracked: bool = False
+    unmerged: bool = False
+    old: str | None = None
 
 
 def entries(
@@ -37,16 +53,26 @@ def entries(
     *,
     before: Sequence[str] = (),
     timeout: float,
-) -> list[str]:
-    """The entries of `git status --porcelain=v2 -z` of a checkout, each untracked file its own,
-    without submodules. `marked` is what marks() gives; `before`: more options for git."""
+) -> list[Uncommitted]:
+    """What `git status` says of a checkout, each untracked file its own, without submodules.
+    `marked` is what marks() gives; `before`: more options for git."""
     with unmarked(git, git_dir, checkout, marked) as env:
         out = git.run(
             "status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames",
             "--ignore-submodules=all", before=[*_options(git), *before], timeout=timeout,
             git_dir=git_dir, work_tree=checkout, env=env,
         ).stdout  # fmt: skip
-    return [entry for entry in os.fsdecode(out).split("\0") if entry]
+    return [_parsed(entry) for entry in os.fsdecode(out).split("\0") if entry[:1] in _FIELDS]
+
+
+def _parsed(entry: str) -> Uncommitted:
+    # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
+    kind = entry[0]
+    *fields, path = entry.split(" ", _FIELDS[kind])
+    if kind == "?":
+        return Uncommitted(path, untracked=True)
+    old = fields[6] if kind == "1" and fields[3].strip("0") else None
+    return Uncommitted(path, fields[1][0], fields[1][1], unmerged=kind == "u", old=old)
 
 
 def marks(git: Access, git_dir: Path, checkout: Path) -> Marked:

@@ -85,16 +85,10 @@ def _names(
     marked = status.marks(git, git_dir, worktree)
     plain = _without(filters)
     entries = status.entries(git, git_dir, worktree, marked, before=plain, timeout=TIMEOUT)
-    # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
-    fields = {"1": 8, "u": 10, "?": 1}
-    changed: list[str] = []
-    untracked: list[str] = []
-    removed: list[str] = []
-    for entry in entries:
-        if entry[:1] in fields:
-            path = entry.split(" ", fields[entry[0]])[-1]
-            there = untracked if entry[0] == "?" else removed if entry[:3] == "1 D" else changed
-            there.append(path)
+    changed, untracked, removed = list[str](), list[str](), list[str]()
+    for one in entries:
+        gone = one.staged == "D" and not one.unmerged
+        (untracked if one.untracked else removed if gone else changed).append(one.path)
     return changed, untracked, removed
 
 

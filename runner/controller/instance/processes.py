@@ -4,11 +4,11 @@ import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
 
 from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec
 from runner.adapters.files import disk, untrusted
+from runner.adapters.files.bounded import bounded
 from runner.adapters.store.run_folder import WRAPPER, Process, RunFolder
 from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
@@ -125,7 +125,7 @@ def run_attached(
     """
     inside = Exec(["sh", "-c", command], env, str(PurePosixPath(WORKSPACE) / folder), timeout)
     with attached_log(operation, process).open("wb") as file:
-        said = cast(BinaryIO, _End(file))
+        said = bounded(file, untrusted.LOG)
         try:
             code = operation.engine.exec_attached(
                 container, inside, stdin=None, stdout=said, stderr=said
@@ -142,22 +142,6 @@ def run_attached(
 def attached_log(operation: Operation, process: str) -> Path:
     """The file with what a process printed that ran attached; it is never mounted."""
     return operation.folder.log(process)
-
-
-class _End:
-    """A file of which so much is kept and no more; what comes after is counted, not written."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._remaining = untrusted.LOG
-
-    def write(self, data: bytes) -> int:
-        self._file.write(data[: self._remaining])
-        self._remaining = max(0, self._remaining - len(data))
-        return len(data)
-
-    def flush(self) -> None:
-        self._file.flush()
 
 
 def stop_processes(operation: Operation, container: str, processes: list[Process]) -> None:

@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from runner.adapters.engine.protocol import Exec, Filter
 from runner.adapters.failpoints import step
+from runner.adapters.files.bounded import bounded
 from runner.controller.instance.private_git import OWN, git_mounts, own_git, rules_mount
 from runner.controller.operation import Operation, require_worktree
 from runner.domain.errors import CommandFailed, EngineFailed
@@ -23,6 +24,7 @@ from runner.domain.text import with_words
 
 TIMEOUT = 600.0  # seconds; packing a gigabyte on a slow disk
 APART_TIMEOUT = 10.0  # seconds; what is wrong inside may hold up `down` and `clean` for no longer
+PRINTED = 2**16  # bytes of what a stranger's git prints that are kept
 NO_COMMAND = 127
 HELPER = "helper"
 _LIMITS = Limits(memory=2**31, cpus=2, pids=256)
@@ -53,14 +55,14 @@ def run_git(
     worktree is not there.
     """
     if operation.apart:
-        return _run_apart(operation, argv, stdout or Capped())
+        return _run_apart(operation, argv, stdout)
     require_worktree(operation)
-    said = Capped()
+    said, printed = _printed()
     command = Exec(argv, {**OWN, **(env or {})}, names.WORKSPACE, TIMEOUT)
 
     def attempt(container: str) -> int:
         return operation.engine.exec_attached(
-            container, command, stdin=None, stdout=stdout or said, stderr=said
+            container, command, stdin=None, stdout=stdout or printed, stderr=printed
         )
 
     container = operation.container()
@@ -75,7 +77,7 @@ def run_git(
     return code
 
 
-def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO) -> int:
+def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO | None) -> int:
     """Run a command that reads objects by git; they are shown read-only. Raises CommandFailed for
     any exit code but 0, EngineFailed after APART_TIMEOUT."""
     shown = [replace(mount, read_only=True) for mount in git_mounts(operation)]
@@ -85,11 +87,11 @@ def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO) -> i
     sha256 = len(operation.record.git.base_commit) == 64
     env = {"GIT_DEFAULT_HASH": "sha256" if sha256 else "sha1"}
     command = Exec(script, env, timeout=APART_TIMEOUT)
-    said = Capped()
+    said, printed = _printed()
     with _throwaway(operation, shown) as container:
         try:
             code = operation.engine.exec_attached(
-                container, command, stdin=None, stdout=stdout, stderr=said
+                container, command, stdin=None, stdout=stdout or printed, stderr=printed
             )
         except EngineFailed as error:
             raise EngineFailed(
@@ -102,7 +104,7 @@ def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO) -> i
     return code
 
 
-def _failed(operation: Operation, code: int, said: "Capped") -> CommandFailed:
+def _failed(operation: Operation, code: int, said: BytesIO) -> CommandFailed:
     words = said.getvalue().decode(errors="replace")
     return CommandFailed(
         with_words(f"{operation.id}: git inside failed with exit code {code}", words),
@@ -110,13 +112,10 @@ def _failed(operation: Operation, code: int, said: "Capped") -> CommandFailed:
     )
 
 
-class Capped(BytesIO):
-    """What a stranger says, up to 64 KiB of it; the rest is not kept."""
-
-    def write(self, data: Any) -> int:
-        given = memoryview(data)
-        super().write(given[: max(0, 2**16 - self.tell())])
-        return len(given)
+def _printed() -> tuple[BytesIO, BinaryIO]:
+    """(what is kept of what git prints, the file it prints to)"""
+    said = BytesIO()
+    return said, bounded(said, PRINTED)
 
 
 def _all_mounts(operation: Operation) -> list[Mount]:

@@ -8,9 +8,11 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from runner.adapters.files.bounded import bounded
 from runner.adapters.git import quarantine
 from runner.adapters.git.private import Inside
 from runner.controller.instance.gitfile import require_cover
@@ -187,7 +189,8 @@ def _receive(operation: Operation, wanted: list[str], missing: list[str], known:
         whole = False
         try:
             with arrived.pack.open("wb") as file:
-                _pack(operation, missing, known, cast(BinaryIO, _Bounded(file, limit)))
+                target = bounded(file, limit, partial(quarantine.too_large, limit))
+                _pack(operation, missing, known, target)
             whole = True
             quarantine.examine(operation.git, arrived, limit)
             quarantine.require_sound(operation.git, wanted, known, limit, arrived)
@@ -217,24 +220,6 @@ def _named(operation: Operation) -> Iterator[None]:
         if error.message.startswith(f"{operation.id}: "):
             raise
         raise Refused(sentences(f"{operation.id}:", error.message), hint=error.hint) from error
-
-
-class _Bounded:
-    """A file that takes so many bytes and no more."""
-
-    def __init__(self, file: BinaryIO, limit: int) -> None:
-        self._file = file
-        self._limit = self._remaining = limit
-
-    def write(self, data: bytes) -> int:
-        self._file.write(data[: self._remaining])
-        self._remaining -= len(data)
-        if self._remaining < 0:
-            raise quarantine.too_large(self._limit)
-        return len(data)
-
-    def flush(self) -> None:
-        """At the end, by the file itself."""
 
 
 def _has_grown(operation: Operation, old: str, new: str) -> bool:
