@@ -31,6 +31,7 @@ from runner.adapters.engine.protocol import (
     Exec,
     Filter,
     Finished,
+    Sink,
     Stats,
     Terminal,
     not_started,
@@ -235,8 +236,8 @@ class FakeEngine:
         command: Exec,
         *,
         stdin: BinaryIO | None,
-        stdout: BinaryIO,
-        stderr: BinaryIO,
+        stdout: Sink,
+        stderr: Sink,
     ) -> int:
         self._answer("exec_attached")
         made = self._running(container)

@@ -6,7 +6,7 @@ from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from runner.adapters.engine.protocol import Engine, Exec
+from runner.adapters.engine.protocol import Engine, Exec, Sink
 from runner.controller.instance.images import PULLED_BASE
 from tests.contract.fake_engine import FakeEngine
 
@@ -61,8 +61,8 @@ class SharedEngine:
         command: Exec,
         *,
         stdin: BinaryIO | None,
-        stdout: BinaryIO,
-        stderr: BinaryIO,
+        stdout: Sink,
+        stderr: Sink,
     ) -> int:
         data = stdin.read() if stdin else b""
         code, out, err = self._there.exec_collected(container, command, data)

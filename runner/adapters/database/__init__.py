@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal, Protocol, cast
 
 from runner.adapters.engine.protocol import Engine, Exec
 from runner.adapters.failpoints import step
-from runner.adapters.files.bounded import bounded
+from runner.adapters.files.captured import Bounded
 from runner.domain.config.project import Config
 from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import CommandFailed
@@ -106,13 +106,6 @@ def variables_of(config: Config) -> dict[str, str]:
     return adapter.variables() if adapter else {}
 
 
-def _endless() -> CommandFailed:
-    return CommandFailed(
-        "What was run on the database prints without end.",
-        hint="Look at its settings inside, e.g. ~/.psqlrc.",
-    )
-
-
 def run(
     site: Site,
     container: str,
@@ -125,15 +118,21 @@ def run(
 ) -> str:
     """Run a command to its end; returns what it printed, unless that went into `stdout`. Raises
     CommandFailed with its last lines, or where it prints without end."""
-    out, err = BytesIO(), BytesIO()
-    printed = stdout or bounded(out, PRINTED, _endless)
+    out, err = Bounded(PRINTED, refuse=_endless), Bounded(PRINTED, refuse=_endless)
     code = site.engine.exec_attached(
-        container, Exec(argv, env or {}, workdir, TIMEOUT), stdin=stdin, stdout=printed,
-        stderr=bounded(err, PRINTED, _endless),
+        container, Exec(argv, env or {}, workdir, TIMEOUT), stdin=stdin, stdout=stdout or out,
+        stderr=err,
     )  # fmt: skip
     step("engine exec")
     if code:
-        lines = err.getvalue().decode(errors="replace").splitlines()[-LAST_LINES:]
+        lines = err.data().decode(errors="replace").splitlines()[-LAST_LINES:]
         sentence = with_last_lines(f"{argv[0]} failed with exit code {code}.", lines)
         raise CommandFailed(sentence, hint="The data is as it was.")
-    return out.getvalue().decode(errors="replace")
+    return out.data().decode(errors="replace")
+
+
+def _endless() -> CommandFailed:
+    return CommandFailed(
+        "What was run on the database prints without end.",
+        hint="Look at its settings inside, e.g. ~/.psqlrc.",
+    )

@@ -17,7 +17,7 @@ from runner.adapters import cancellation
 from runner.adapters.engine.bodies import exec_body
 from runner.adapters.engine.calls import Calls, Connection, broke_off, required
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
-from runner.adapters.engine.protocol import NO_COMMAND, Exec, Finished, not_started
+from runner.adapters.engine.protocol import NO_COMMAND, Exec, Finished, Sink, not_started
 from runner.adapters.failpoints import step
 from runner.domain.errors import EngineFailed
 
@@ -57,8 +57,8 @@ class Execs:
         command: Exec,
         *,
         stdin: BinaryIO | None,
-        stdout: BinaryIO,
-        stderr: BinaryIO,
+        stdout: Sink,
+        stderr: Sink,
     ) -> int:
         # The caller may have set a mark, to find the command itself.
         marked = replace(command, env={MARK: new_mark(), **command.env})
@@ -86,7 +86,7 @@ class Execs:
         self,
         made: str,
         command: Exec,
-        streams: tuple[BinaryIO | None, BinaryIO, BinaryIO],
+        streams: tuple[BinaryIO | None, Sink, Sink],
     ) -> None:
         """Run an exec that was made to its end."""
         stdin, stdout, stderr = streams

@@ -146,6 +146,14 @@ class Stats:
     pids: int
 
 
+class Sink(Protocol):
+    """What the output of a command goes into: a file, or what is like one."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
 class Terminal(Protocol):
     """A command inside at a terminal of its own. Each method raises EngineUnavailable."""
 
@@ -275,8 +283,8 @@ class Engine(Protocol):
         command: Exec,
         *,
         stdin: BinaryIO | None,
-        stdout: BinaryIO,
-        stderr: BinaryIO,
+        stdout: Sink,
+        stderr: Sink,
     ) -> int:
         """Run a command with its streams joined to these files; returns its exit code. Of one
         that cannot start `stderr` is told why, and the code is 127. Raises EngineFailed where it

@@ -1,10 +1,41 @@
 """What a command prints, kept within bounds."""
 
+import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 SHOWN = 2**20  # bytes of a stream that stay in memory: its end
 KEPT = 64 * 2**20  # bytes of a stream that go into a file: its start
+
+
+class Bounded:
+    """Gets what is written to it, and keeps the first `limit` bytes: in `file`, or in memory. What
+    comes after is dropped, or `refuse` says what is raised."""
+
+    def __init__(
+        self,
+        limit: int,
+        file: BinaryIO | None = None,
+        refuse: Callable[[], Exception] | None = None,
+    ) -> None:
+        self._file = file or io.BytesIO()
+        self._remaining = limit
+        self._refuse = refuse
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data[: self._remaining])
+        if len(data) > self._remaining and self._refuse:
+            raise self._refuse()
+        self._remaining = max(0, self._remaining - len(data))
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def data(self) -> bytes:
+        """What is kept in memory."""
+        return cast(io.BytesIO, self._file).getvalue()
 
 
 class Captured:

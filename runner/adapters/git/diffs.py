@@ -173,13 +173,14 @@ def _counts(entry: str, rest: Iterator[str]) -> tuple[int | None, int | None, st
     )
 
 
-def _uncommitted_file(worktree: Path, one: status.Uncommitted) -> UncommittedFile:
-    if one.untracked:
-        return _seen(worktree, UncommittedFile(one.path, "untracked", None))
-    kind = _KINDS.get(one.unstaged if one.unstaged != "." else one.staged, "other")
-    if one.staged == "A" and kind == "modified":
+def _uncommitted_file(worktree: Path, entry: status.Entry) -> UncommittedFile:
+    if entry.untracked:
+        return _seen(worktree, UncommittedFile(entry.path, "untracked", None))
+    kind = _KINDS.get(entry.unstaged if entry.unstaged != "." else entry.staged, "other")
+    if entry.staged == "A" and kind == "modified":
         kind = "added"
-    return _seen(worktree, UncommittedFile(one.path, kind, None, old=one.old))
+    old = entry.id if entry.mode.strip("0") else None
+    return _seen(worktree, UncommittedFile(entry.path, kind, None, old=old))
 
 
 def _seen(worktree: Path, one: UncommittedFile) -> UncommittedFile:

@@ -127,8 +127,7 @@ def staged(git: Git, worktree: Path, index: Path) -> str | None:
     found = status.entries(
         git, where, worktree, status.marks(git, where, worktree), timeout=LOOK_TIMEOUT
     )
-    both = [one for one in found if one.staged != "." and one.unstaged != "."]
-    if all(one.unmerged for one in both):
+    if all(one.untracked or one.unmerged or "." in (one.staged, one.unstaged) for one in found):
         return None
     shutil.copy2(where / "index", index)
     env = {"GIT_INDEX_FILE": str(index)}

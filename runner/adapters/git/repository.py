@@ -141,12 +141,6 @@ class Git(Commits):
         ).split()
         return int(ahead), int(behind)
 
-    def commits_only_at(self, commit: str, *, besides: str) -> list[str]:
-        """Commits reachable from `commit` that no branch, local or of a remote, holds; the local
-        branch `besides` does not count."""
-        others = [f"--exclude={besides}", "--branches", "--remotes"]
-        return self.output("rev-list", commit, "--not", *others).split()
-
     def subject(self, commit: str) -> str:
         """The first line of a commit's message."""
         return self.output("log", "-1", "--format=%s", commit).strip()

@@ -26,23 +26,29 @@ _LOOK = (
     "sparse.expectFilesOutsideOfPatterns=false",
 )
 _CASES = "core.ignoreCase=false"  # `true` hides README beside readme, where both can be
+# '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
+_FIELDS = {"1": 8, "u": 10, "?": 1}
 _GITLINK = "160000"
 _FIELDS = {"1": 8, "u": 10, "?": 1}  # of an entry, before its path; others are renamings
 INDEX = 2**28  # bytes of an index that is read; one of 500,000 files has 50 MB
 
 
 @dataclass(frozen=True)
-class Uncommitted:
-    """A path with uncommitted changes. `staged` is how the index differs from HEAD there, and
-    `unstaged` how the file differs from the index: 'M', 'A', 'D', 'T', or '.' for not at all.
-    `old` is the blob in HEAD."""
+class Entry:
+    """A path that differs from HEAD. `staged` and `unstaged` are git's letters for how ('M', 'A',
+    'D', 'T'; '.' for not at all; '?' for an untracked one); `mode` and `id` are HEAD's, where that
+    has it and it is not `unmerged`."""
 
     path: str
-    staged: str = "."
-    unstaged: str = "."
-    untracked: bool = False
+    staged: str
+    unstaged: str
     unmerged: bool = False
-    old: str | None = None
+    mode: str = "000000"
+    id: str = ""
+
+    @property
+    def untracked(self) -> bool:
+        return self.staged == "?"
 
 
 def entries(
@@ -53,8 +59,8 @@ def entries(
     *,
     before: Sequence[str] = (),
     timeout: float,
-) -> list[Uncommitted]:
-    """What `git status` says of a checkout, each untracked file its own, without submodules.
+) -> list[Entry]:
+    """What is uncommitted in a checkout, each untracked file of its own, without submodules.
     `marked` is what marks() gives; `before`: more options for git."""
     with unmarked(git, git_dir, checkout, marked) as env:
         out = git.run(
@@ -62,17 +68,18 @@ def entries(
             "--ignore-submodules=all", before=[*_options(git), *before], timeout=timeout,
             git_dir=git_dir, work_tree=checkout, env=env,
         ).stdout  # fmt: skip
-    return [_parsed(entry) for entry in os.fsdecode(out).split("\0") if entry[:1] in _FIELDS]
+    return [_entry_of(line) for line in os.fsdecode(out).split("\0") if line[:1] in _FIELDS]
 
 
-def _parsed(entry: str) -> Uncommitted:
-    # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
-    kind = entry[0]
-    *fields, path = entry.split(" ", _FIELDS[kind])
-    if kind == "?":
-        return Uncommitted(path, untracked=True)
-    old = fields[6] if kind == "1" and fields[3].strip("0") else None
-    return Uncommitted(path, fields[1][0], fields[1][1], unmerged=kind == "u", old=old)
+def _entry_of(line: str) -> Entry:
+    """A line of `git status --porcelain=v2 -z`."""
+    fields = line.split(" ", _FIELDS[line[0]])
+    if line[0] == "?":
+        return Entry(fields[-1], "?", "?")
+    staged, unstaged = fields[1][0], fields[1][1]
+    if line[0] == "u":
+        return Entry(fields[-1], staged, unstaged, unmerged=True)
+    return Entry(fields[-1], staged, unstaged, mode=fields[3], id=fields[6])
 
 
 def marks(git: Access, git_dir: Path, checkout: Path) -> Marked:

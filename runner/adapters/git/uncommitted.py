@@ -85,11 +85,10 @@ def _names(
     marked = status.marks(git, git_dir, worktree)
     plain = _without(filters)
     entries = status.entries(git, git_dir, worktree, marked, before=plain, timeout=TIMEOUT)
-    changed, untracked, removed = list[str](), list[str](), list[str]()
-    for one in entries:
-        gone = one.staged == "D" and not one.unmerged
-        (untracked if one.untracked else removed if gone else changed).append(one.path)
-    return changed, untracked, removed
+    untracked = [one.path for one in entries if one.untracked]
+    removed = [one.path for one in entries if one.staged == "D" and not one.unmerged]
+    others = {*untracked, *removed}
+    return [one.path for one in entries if one.path not in others], untracked, removed
 
 
 class _Copies:

@@ -1,7 +1,5 @@
 """exec, and what runs with the streams of a caller: exec, shell, db shell."""
 
-from typing import BinaryIO, cast
-
 from runner.controller import choosing
 from runner.controller.lifecycle import exec as inside
 from runner.controller.project import Place, open_project
@@ -20,8 +18,9 @@ def exec_(place: Place, request: Exec, emit: Emit) -> Executed:
     there = inside.place_of(repository, chosen, place.folder.absolute())
     with inside.capturing(repository, chosen) as (out, err):
         try:
-            streams = {"stdout": cast(BinaryIO, out), "stderr": cast(BinaryIO, err)}
-            code = inside.run(repository, there, list(request.command), stdin=None, **streams)
+            code = inside.run(
+                repository, there, list(request.command), stdin=None, stdout=out, stderr=err
+            )
         except Signalled as signalled:
             code = 128 + signalled.number
     both = {"stdout": out, "stderr": err}

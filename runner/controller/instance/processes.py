@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec
 from runner.adapters.files import disk, untrusted
-from runner.adapters.files.bounded import bounded
+from runner.adapters.files.captured import Bounded
 from runner.adapters.store.run_folder import WRAPPER, Process, RunFolder
 from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
@@ -125,7 +125,7 @@ def run_attached(
     """
     inside = Exec(["sh", "-c", command], env, str(PurePosixPath(WORKSPACE) / folder), timeout)
     with attached_log(operation, process).open("wb") as file:
-        said = bounded(file, untrusted.LOG)
+        said = Bounded(untrusted.LOG, file)
         try:
             code = operation.engine.exec_attached(
                 container, inside, stdin=None, stdout=said, stderr=said

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from runner.adapters.engine import docker_command
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
-from runner.adapters.engine.protocol import Exec
+from runner.adapters.engine.protocol import Exec, Sink
 from runner.adapters.files import disk
 from runner.adapters.files.captured import Captured
 from runner.adapters.store.folder import Folder
@@ -84,8 +84,8 @@ def run(
     command: list[str],
     *,
     stdin: BinaryIO | None,
-    stdout: BinaryIO,
-    stderr: BinaryIO,
+    stdout: Sink,
+    stderr: Sink,
 ) -> int:
     """Run a command there, its streams joined to these files; returns its exit code, 127 (and
     the reason on stderr) where there is no such command."""

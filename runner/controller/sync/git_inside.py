@@ -1,7 +1,7 @@
 """Running git inside an instance: in its container, or, where that is stopped or has no git, in a
 throwaway one with the same files, the same cover and the same user.
 
-Apart (see Work.apart) git runs in a throwaway container only, and there it reads nothing but
+Apart (see Operation.apart) git runs in a throwaway container only, and there it reads nothing but
 objects: the image, the environment, the configuration and the files are treedock's own.
 """
 
@@ -9,12 +9,10 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from io import BytesIO
-from typing import BinaryIO
 
-from runner.adapters.engine.protocol import Exec, Filter
+from runner.adapters.engine.protocol import Exec, Filter, Sink
 from runner.adapters.failpoints import step
-from runner.adapters.files.bounded import bounded
+from runner.adapters.files.captured import Bounded
 from runner.controller.instance.private_git import OWN, git_mounts, own_git, rules_mount
 from runner.controller.operation import Operation, require_worktree
 from runner.domain.errors import CommandFailed, EngineFailed
@@ -41,11 +39,14 @@ shift
 """
 
 
+SAID = 2**16  # bytes of what a command inside says that are kept
+
+
 def run_git(
     operation: Operation,
     argv: Sequence[str],
     *,
-    stdout: BinaryIO | None = None,
+    stdout: Sink | None = None,
     env: Mapping[str, str] | None = None,
     check: bool = True,
 ) -> int:
@@ -55,9 +56,9 @@ def run_git(
     worktree is not there.
     """
     if operation.apart:
-        return _run_apart(operation, argv, stdout)
+        return _run_apart(operation, argv, stdout or Bounded(SAID))
     require_worktree(operation)
-    said, printed = _printed()
+    said = Bounded(SAID)
     command = Exec(argv, {**OWN, **(env or {})}, names.WORKSPACE, TIMEOUT)
 
     def attempt(container: str) -> int:
@@ -77,7 +78,7 @@ def run_git(
     return code
 
 
-def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO | None) -> int:
+def _run_apart(operation: Operation, argv: Sequence[str], stdout: Sink) -> int:
     """Run a command that reads objects by git; they are shown read-only. Raises CommandFailed for
     any exit code but 0, EngineFailed after APART_TIMEOUT."""
     shown = [replace(mount, read_only=True) for mount in git_mounts(operation)]
@@ -87,7 +88,7 @@ def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO | Non
     sha256 = len(operation.record.git.base_commit) == 64
     env = {"GIT_DEFAULT_HASH": "sha256" if sha256 else "sha1"}
     command = Exec(script, env, timeout=APART_TIMEOUT)
-    said, printed = _printed()
+    said = Bounded(SAID)
     with _throwaway(operation, shown) as container:
         try:
             code = operation.engine.exec_attached(
@@ -104,18 +105,12 @@ def _run_apart(operation: Operation, argv: Sequence[str], stdout: BinaryIO | Non
     return code
 
 
-def _failed(operation: Operation, code: int, said: BytesIO) -> CommandFailed:
-    words = said.getvalue().decode(errors="replace")
+def _failed(operation: Operation, code: int, said: Bounded) -> CommandFailed:
+    words = said.data().decode(errors="replace")
     return CommandFailed(
         with_words(f"{operation.id}: git inside failed with exit code {code}", words),
         hint=f"Look with: treedock exec {operation.id} -- git status",
     )
-
-
-def _printed() -> tuple[BytesIO, BinaryIO]:
-    """(what is kept of what git prints, the file it prints to)"""
-    said = BytesIO()
-    return said, bounded(said, PRINTED)
 
 
 def _all_mounts(operation: Operation) -> list[Mount]:

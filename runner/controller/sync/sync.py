@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
-from runner.adapters.files.bounded import bounded
+from runner.adapters.engine.protocol import Sink
+from runner.adapters.files.captured import Bounded
 from runner.adapters.git import quarantine
 from runner.adapters.git.private import Inside
 from runner.controller.instance.gitfile import require_cover
@@ -189,8 +189,8 @@ def _receive(operation: Operation, wanted: list[str], missing: list[str], known:
         whole = False
         try:
             with arrived.pack.open("wb") as file:
-                target = bounded(file, limit, partial(quarantine.too_large, limit))
-                _pack(operation, missing, known, target)
+                bounded = Bounded(limit, file, lambda: quarantine.too_large(limit))
+                _pack(operation, missing, known, bounded)
             whole = True
             quarantine.examine(operation.git, arrived, limit)
             quarantine.require_sound(operation.git, wanted, known, limit, arrived)
@@ -203,7 +203,7 @@ def _receive(operation: Operation, wanted: list[str], missing: list[str], known:
         quarantine.accept(operation.git, arrived)
 
 
-def _pack(operation: Operation, missing: list[str], known: list[str], target: BinaryIO) -> None:
+def _pack(operation: Operation, missing: list[str], known: list[str], target: Sink) -> None:
     argv = ["sh", "-c", _PACK, "treedock", *missing, *(f"^{commit}" for commit in known)]
     try:
         run_git(operation, argv, stdout=target)

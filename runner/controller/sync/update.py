@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Literal
 
-from runner.adapters.files.bounded import bounded
+from runner.adapters.files.captured import Bounded
 from runner.controller.instance.private_git import own_git
 from runner.controller.instance.worktree import FETCH_TIMEOUT
 from runner.controller.operation import Operation
-from runner.controller.sync.git_inside import PRINTED, run_git
+from runner.controller.sync.git_inside import SAID, run_git
 from runner.controller.sync.sync import sync
 from runner.domain.errors import GitFailed, MergeConflict, NotFound, Refused
 from runner.domain.git.updated import Updated
@@ -186,7 +186,7 @@ def _require_done(operation: Operation, code: int, how: How) -> None:
 
 
 def _conflicting(operation: Operation) -> list[str]:
-    printed = BytesIO()
+    listed = Bounded(SAID)
     names = ["git", "diff", "--name-only", "--diff-filter=U", "-z"]
-    run_git(operation, names, stdout=bounded(printed, PRINTED), check=False)
-    return [name for name in printed.getvalue().decode(errors="replace").split("\0") if name]
+    run_git(operation, names, stdout=listed, check=False)
+    return [name for name in listed.data().decode(errors="replace").split("\0") if name]
