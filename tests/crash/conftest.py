@@ -5,23 +5,18 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.engine.protocol import Engine
-from tests.free_ports import free_block
 from tests.running import Cli
-from tests.scenarios.conftest import SLOTS, App
+from tests.scenarios.conftest import App, free_ranges
 
 
 @pytest.fixture
 def app(repo: Path, docker_engine: Engine) -> App:
     """A project with a gate, a set-up step and nothing that takes long."""
-    first = free_block(2 * SLOTS)
     app = App(repo, Cli(repo), docker_engine, {})
     app.configure(
         version=1,
         name="shop",
-        ports={
-            "backend": f"{first}-{first + SLOTS - 1}",
-            "frontend": f"{first + SLOTS}-{first + 2 * SLOTS - 1}",
-        },
+        ports=free_ranges(),
         setup=[{"run": "echo set up > /tmp/set-up"}],
         test="test -f README.md",
         limits={"disk_free": 0},

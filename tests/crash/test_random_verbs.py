@@ -32,7 +32,7 @@ from runner.controller.stream import Stream
 from runner.controller.sync.sync import sync
 from runner.controller.sync.update import go_on, update
 from runner.domain.errors import RunnerError
-from runner.domain.landing.outcomes import Wanted
+from runner.domain.requests.landing import Merge
 from tests.crash.shared_engine import KEY, EngineServer, shared
 from tests.free_ports import free_block
 from tests.real_git import commit, git, make_repository
@@ -84,7 +84,7 @@ def run(repo: Path, address: Any, verb: str, ids: str, kill: int | None, said: A
                     clean(repository, instance, quiet, force=True)
                 case "merge":
                     known = [one for one in ids.split("+") if one in repository.records.ids()]
-                    merge(project, known, Wanted(gates=("test -f README.md",)), quiet)
+                    merge(project, known, Merge(gates=("test -f README.md",)), quiet)
                     break
     except RunnerError:
         pass  # refused, with a way out: that is an answer

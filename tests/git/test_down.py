@@ -18,7 +18,8 @@ from runner.controller.landing.merge import merge
 from runner.controller.lifecycle.restart import restart
 from runner.controller.sync.git_inside import APART_TIMEOUT
 from runner.domain.errors import BothMoved, NotFound, NotSynced, Refused, RunnerError, Unavailable
-from runner.domain.landing.outcomes import Merged, Wanted
+from runner.domain.landing.outcomes import Merged
+from runner.domain.requests.landing import Merge
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.shop import Shop
@@ -165,7 +166,7 @@ def test_a_merge_ends_where_one_of_its_instances_is_stopped(
     merged: list[Merged] = []
 
     def land() -> None:
-        wanted = Wanted(order="given", gates=("sleep 6",))
+        wanted = Merge(order="given", gates=("sleep 6",))
         merged.extend(merge(shop.project, ["auth", "pay"], wanted, shop.emit))
 
     with busy(shop, land):

@@ -14,7 +14,7 @@ from runner.controller.observe.logs import tails
 from runner.controller.stream import Stream
 from runner.domain.errors import NotFound, RunnerError
 from runner.domain.events import Warned
-from runner.domain.landing.outcomes import Wanted
+from runner.domain.requests.landing import Merge
 from runner.domain.text import shell_word
 from tests.inside import Inside
 
@@ -30,7 +30,7 @@ def test_a_name_stays_in_the_sentence_that_names_it(
 ) -> None:
     auth.commit({"a": "1"})
     (auth.tree / NAME).write_text("x")
-    merged = partial(merge, auth.shop.project, ["auth"], Wanted(), auth.shop.emit)
+    merged = partial(merge, auth.shop.project, ["auth"], Merge(), auth.shop.emit)
     for refused in (partial(auth.shop.clean, "auth"), merged):
         _show(refused)
         printed = capsys.readouterr().err
@@ -52,7 +52,7 @@ def test_the_names_of_logs_and_of_a_landing_s_obstacles_stay_in_theirs(
     show_error(caught.value)
     auth.commit({NAME: "theirs"})
     (auth.shop.repo / NAME).write_text("mine")
-    _show(lambda: merge(auth.shop.project, ["auth"], Wanted(), auth.shop.emit))
+    _show(lambda: merge(auth.shop.project, ["auth"], Merge(), auth.shop.emit))
     printed = capsys.readouterr().err
     assert printed.count(ESCAPED) == 1  # no log has such a name
     assert f"-- {shell_word(NAME)}" in printed  # the way out works for such a name, too

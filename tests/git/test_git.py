@@ -138,24 +138,6 @@ def test_ignored_files_are_not_dirty(repo: Path, own: Git, tree: Path) -> None:
     assert own.dirty(tree) == ["new.txt"]
 
 
-def test_commits_that_no_other_branch_holds_are_told(repo: Path, own: Git, tree: Path) -> None:
-    first, second = commit(tree, {"a": "1"}), commit(tree, {"a": "2"}, "the second")
-    assert own.commits_only_at(second, besides="feature/auth") == [second, first]
-    git(repo, "branch", "keep", first)
-    assert own.commits_only_at(second, besides="feature/auth") == [second]
-    assert own.subject(second) == "the second"
-    git(repo, "branch", "feature/auth-2", second)
-    assert own.commits_only_at(second, besides="feature/auth") == []
-
-
-def test_a_pushed_commit_is_held_by_the_remote(repo: Path, own: Git, origin: Path) -> None:
-    git(repo, "switch", "--quiet", "--create", "topic")
-    pushed = commit(repo, {"a": "1"})
-    assert own.commits_only_at(pushed, besides="topic") == [pushed]
-    git(repo, "push", "--quiet", "origin", "topic")
-    assert own.commits_only_at(pushed, besides="topic") == []
-
-
 # --- integrated -----------------------------------------------------------------------------
 
 

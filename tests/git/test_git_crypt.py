@@ -9,7 +9,7 @@ import pytest
 
 from runner.controller.landing.merge import merge
 from runner.controller.onboarding.doctor import examine
-from runner.domain.landing.outcomes import Wanted
+from runner.domain.requests.landing import Merge
 from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -51,7 +51,7 @@ def test_encrypted_files_can_be_read_inside_and_are_never_committed_raw(crypt: S
     assert auth.run("git commit -qam raw").code != 0
     git(auth.tree, "commit", "--quiet", "--all", "--message", "by the person")
     assert git(crypt.repo, "cat-file", "blob", "feature/auth:a.key") == "bopuifs\n"
-    tested = Wanted(gates=("grep -q another a.key",))
+    tested = Merge(gates=("grep -q another a.key",))
     (merged,) = merge(crypt.project, ["auth"], tested, crypt.emit)
     assert [one.state for one in merged.outcomes] == ["landed"]
     assert (crypt.repo / "a.key").read_text() == "another\n"

@@ -12,7 +12,8 @@ from runner.controller.landing.merge import merge
 from runner.controller.landing.pr import pr
 from runner.controller.landing.review import review
 from runner.controller.sync.update import How
-from runner.domain.landing.outcomes import Merged, Outcome, Wanted
+from runner.domain.landing.outcomes import Merged, Outcome
+from runner.domain.requests.landing import Merge
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT
@@ -40,7 +41,7 @@ def large(shop: Shop, origin: Path) -> Shop:
 
 
 def landed(shop: Shop, **wanted: object) -> tuple[Merged, Outcome]:
-    options = Wanted(no_gate=True, **wanted)  # type: ignore[arg-type]
+    options = Merge(no_gate=True, **wanted)  # type: ignore[arg-type]
     (merged,) = merge(shop.project, ["auth"], options, shop.emit)
     (outcome,) = merged.outcomes
     return merged, outcome
@@ -98,7 +99,7 @@ def test_a_pointer_to_a_file_that_is_nowhere_is_refused_before_a_gate(
     git(large.tree("auth"), "add", "model.bin")
     git(large.tree("auth"), "commit", "--quiet", "--message", "only its pointer")
     touched = tmp_path / "gate"
-    wanted = Wanted(gates=(f"touch {touched}",))
+    wanted = Merge(gates=(f"touch {touched}",))
     (outcome,) = merge(large.project, ["auth"], wanted, large.emit)[0].outcomes
     assert outcome.state == "refused"
     assert "neither here nor at origin: 1111111111" in outcome.message

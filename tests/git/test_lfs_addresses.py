@@ -9,7 +9,7 @@ import pytest
 
 from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.merge import merge
-from runner.domain.landing.outcomes import Wanted
+from runner.domain.requests.landing import Merge
 from tests.inside import Inside
 from tests.real_git import commit, git, write
 from tests.running import CHECKOUT
@@ -78,7 +78,7 @@ def test_a_branch_does_not_decide_where_git_lfs_sends_requests(large: Shop, serv
     large.up(InstanceRequest("auth", attach=True))
     assert (large.tree("auth") / "big.bin").read_text() == POINTER
     assert any(".lfsconfig is not that of main" in said for said in large.warnings)
-    tested = Wanted(gates=("grep -q steered .lfsconfig && grep -q oid big.bin && false",))
+    tested = Merge(gates=("grep -q steered .lfsconfig && grep -q oid big.bin && false",))
     (merged,) = merge(large.project, ["auth"], tested, large.emit)
     assert [one.state for one in merged.outcomes] == ["red"]
     assert server.asked == []

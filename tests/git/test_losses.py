@@ -8,8 +8,8 @@ from runner.controller.landing.conflicts import conflicts
 from runner.controller.landing.merge import merge
 from runner.controller.landing.review import review
 from runner.domain.errors import Refused, UncommittedChanges, UnmergedCommits
-from runner.domain.landing.outcomes import Wanted
 from runner.domain.requests.cleanup import Cleaned
+from runner.domain.requests.landing import Merge
 from tests.git.test_archive import archive_of, restore
 from tests.real_git import commit, git, make_repository, write
 from tests.shop import Shop
@@ -72,7 +72,7 @@ def test_a_merge_refuses_what_an_index_flag_hides(shop: Shop, tree: Path) -> Non
     commit(tree, {"new": "x"})
     git(tree, "update-index", "--skip-worktree", "cfg.txt")
     write(tree, {"cfg.txt": "b\n"})
-    (outcome,) = merge(shop.project, ["auth"], Wanted(no_gate=True), shop.emit)[0].outcomes
+    (outcome,) = merge(shop.project, ["auth"], Merge(no_gate=True), shop.emit)[0].outcomes
     assert (outcome.state, "cfg.txt" in outcome.message) == ("refused", True)
     assert "update-index --no-skip-worktree cfg.txt" in outcome.hint
 
@@ -162,7 +162,7 @@ def test_ignored_files_are_counted_named_and_kept_if_asked_for(shop: Shop, tree:
 def test_what_a_merge_removes_with_a_repository_in_it_is_kept(shop: Shop, tree: Path) -> None:
     commit(tree, {"new": "x"})
     inner(tree / "scratch/n")
-    (outcome,) = merge(shop.project, ["auth"], Wanted(no_gate=True), shop.emit)[0].outcomes
+    (outcome,) = merge(shop.project, ["auth"], Merge(no_gate=True), shop.emit)[0].outcomes
     assert outcome.state == "landed"
     assert not tree.exists()
     (told,) = [text for text in shop.remarks if text.startswith("what is not in base is kept in")]

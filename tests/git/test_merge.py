@@ -13,7 +13,8 @@ from runner.controller.landing.undo import undo
 from runner.controller.stream import Stream
 from runner.domain.errors import NotFound, Refused
 from runner.domain.events import Notice, Said
-from runner.domain.landing.outcomes import Merged, Outcome, Wanted
+from runner.domain.landing.outcomes import Merged, Outcome
+from runner.domain.requests.landing import Merge
 from runner.domain.text import shown
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -29,7 +30,7 @@ def land(shop: Shop) -> Queue:
 
     def run(*ids: str, **wanted: object) -> Merged:
         shop.events.clear()
-        options = Wanted(**{"order": "given", **wanted})  # type: ignore[arg-type]
+        options = Merge(**{"order": "given", **wanted})  # type: ignore[arg-type]
         return merge(shop.project, ids, options, shop.emit)[0]
 
     return run
@@ -271,7 +272,7 @@ def test_a_run_that_is_still_at_work_is_not_undone(shop: Shop) -> None:
                 undo(shop.project, run.id, shop.emit)
             refused.append(error.value.code)
 
-    wanted = Wanted(order="given", gates=("true",))
+    wanted = Merge(order="given", gates=("true",))
     (merged,) = merge(shop.project, ["auth"], wanted, Stream(meanwhile))
     assert outcomes(merged) == {"auth": "landed"}
     assert refused == ["refused"]
@@ -362,7 +363,7 @@ def test_files_that_run_on_the_host_later_are_named_before_they_land(
 def test_instances_with_nothing_new_can_be_passed_over(shop: Shop, land: Queue) -> None:
     work_on(shop, "auth", {"auth.txt": "x\n"})
     shop.up("search")
-    assert outcomes(land("auth", "search", idle="pass")) == {"auth": "landed"}
+    assert outcomes(land("auth", "search", everything=True)) == {"auth": "landed"}
     assert shop.repository.records.ids() == ["search"]
 
 

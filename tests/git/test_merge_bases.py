@@ -9,7 +9,8 @@ from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.landing.conflicts import conflicts
 from runner.controller.landing.merge import merge
 from runner.domain.errors import NotFound, Refused
-from runner.domain.landing.outcomes import Merged, Wanted
+from runner.domain.landing.outcomes import Merged
+from runner.domain.requests.landing import Merge
 from tests.git.test_merge import head, land, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -32,7 +33,7 @@ def release(shop: Shop) -> str:
 
 def land_all(shop: Shop, *ids: str, gate: str | None = None) -> list[Merged]:
     """The queues of one merge, in the order in which their bases were named."""
-    wanted = Wanted(order="given", gates=(gate,) if gate else ())
+    wanted = Merge(order="given", gates=(gate,) if gate else ())
     return merge(shop.project, ids, wanted, shop.emit)
 
 
@@ -175,7 +176,7 @@ def test_where_nothing_is_pushed_the_reason_is_told(shop: Shop, release: str, la
     bare(shop, "fork", "main")
     assert "git config branch.main.remote hub" in land("two").not_pushed
     with pytest.raises(Refused, match="cannot be pushed"):
-        land("two", push=True, idle="pass")
+        land("two", push=True, everything=True)
 
 
 def test_conflicts_are_those_with_the_branch_that_each_lands_in(shop: Shop, release: str) -> None:

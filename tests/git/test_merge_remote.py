@@ -7,7 +7,8 @@ import pytest
 
 from runner.controller.landing.merge import merge
 from runner.domain.errors import Refused
-from runner.domain.landing.outcomes import Merged, Wanted
+from runner.domain.landing.outcomes import Merged
+from runner.domain.requests.landing import Merge
 from tests.git.test_merge import head, outcome, outcomes, work_on
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -21,7 +22,7 @@ Queue = Callable[..., Merged]
 def land(shop: Shop, origin: Path) -> Queue:
     def run(*ids: str, **wanted: object) -> Merged:
         shop.events.clear()
-        options = Wanted(**{"order": "given", **wanted})  # type: ignore[arg-type]
+        options = Merge(**{"order": "given", **wanted})  # type: ignore[arg-type]
         return merge(shop.project, ids, options, shop.emit)[0]
 
     return run

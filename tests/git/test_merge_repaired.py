@@ -119,7 +119,7 @@ def test_an_idle_instance_that_followed_base_is_not_taken_for_landed(
     commit(shop.repo, {"more.txt": "x\n"}, "more")
     git(shop.tree("idle"), "merge", "--quiet", "--ff-only", "main")
     commit(shop.repo, {"other.txt": "x\n"}, "other")
-    land("idle", idle="pass")
+    land("idle", everything=True)
     assert shop.repository.records.ids() == ["idle"]
 
 
@@ -169,9 +169,9 @@ def test_an_engine_that_goes_away_in_the_queue_is_exit_code_5(shop: Shop, land: 
             shop.engine.vanish()
 
     from runner.controller.landing.merge import merge
-    from runner.domain.landing.outcomes import Wanted
+    from runner.domain.requests.landing import Merge
 
-    (merged,) = merge(shop.project, ["auth"], Wanted(order="given", gates=(gone,)), Stream(vanish))
+    (merged,) = merge(shop.project, ["auth"], Merge(order="given", gates=(gone,)), Stream(vanish))
     shop.engine.come_back()
     assert merged.exit_code == 5
 

@@ -24,8 +24,9 @@ from runner.controller.sync.sync import sync
 from runner.controller.volumes.snapshots import whole
 from runner.domain.errors import NotFound, Refused
 from runner.domain.instance.container import LABEL, LABEL_REPOSITORY, LABEL_SNAPSHOT
-from runner.domain.landing.outcomes import Outcome, Wanted
+from runner.domain.landing.outcomes import Outcome
 from runner.domain.requests.cleanup import Cleaned
+from runner.domain.requests.landing import Merge
 from tests.inside import Inside
 from tests.real_git import commit, git, make_repository, write
 from tests.shop import Shop
@@ -323,7 +324,7 @@ def test_another_branch_on_this_side_is_not_taken_for_uncommitted_changes(auth: 
 
 
 def merge_one(auth: Inside) -> Outcome:
-    (merged,) = merge(auth.shop.project, ["auth"], Wanted(no_gate=True), auth.emit)
+    (merged,) = merge(auth.shop.project, ["auth"], Merge(no_gate=True), auth.emit)
     return merged.outcomes[0]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from runner.controller.landing.merge import merge
 from runner.domain.errors import BothMoved, MergeConflict, NotFound, Refused
-from runner.domain.landing.outcomes import Wanted
+from runner.domain.requests.landing import Merge
 from tests.inside import Inside
 from tests.real_git import commit, git
 from tests.shop import Shop
@@ -254,7 +254,7 @@ def test_giving_up_does_not_take_back_what_was_committed_on_the_host_meanwhile(
 def test_what_a_merge_said_of_an_older_commit_is_forgotten(conflicting: Inside) -> None:
     conflicting.sync()
     shop = conflicting.shop
-    merge(shop.project, ["auth"], Wanted(), shop.emit)
+    merge(shop.project, ["auth"], Merge(), shop.emit)
     assert shop.record("auth").merge
     with pytest.raises(MergeConflict):
         conflicting.update()

@@ -66,18 +66,23 @@ def fetch(url: str) -> str:
         return text
 
 
+def free_ranges() -> dict[str, str]:
+    """Port ranges of its own for a project."""
+    first = free_block(2 * SLOTS)
+    return {
+        "backend": f"{first}-{first + SLOTS - 1}",
+        "frontend": f"{first + SLOTS}-{first + 2 * SLOTS - 1}",
+    }
+
+
 @pytest.fixture
 def app(repo: Path, docker_engine: Engine) -> App:
     """Two services and a database, in the default image, with port ranges of its own."""
-    first = free_block(2 * SLOTS)
     app = App(repo, Cli(repo), docker_engine, {})
     app.configure(
         version=1,
         name="shop",
-        ports={
-            "backend": f"{first}-{first + SLOTS - 1}",
-            "frontend": f"{first + SLOTS}-{first + 2 * SLOTS - 1}",
-        },
+        ports=free_ranges(),
         services={
             "backend": {"run": BACKEND, "port": "backend", "ready": {"http": "/"}},
             "frontend": {"run": FRONTEND, "port": "frontend", "ready": {"http": "/"}},

@@ -8,7 +8,6 @@ from runner.domain.errors import ConfigError
 from runner.domain.instance.record import (
     ContainerStatus,
     Failure,
-    Lineage,
     Record,
     ServiceState,
     ServiceView,
@@ -18,17 +17,9 @@ from runner.domain.instance.record import (
     state_of,
 )
 from runner.domain.typed import typed
+from tests.records import AUTH
 
-RECORD = Record(
-    id="auth",
-    project="shop",
-    git=Lineage("feature/auth", "main", "1" * 40),
-    checkout="/shop",
-    worktree="/shop/trees/auth",
-    created_at="2026-01-31T09:30:00Z",
-    ports={"backend": 9101},
-    slot=1,
-)
+RECORD = AUTH
 
 
 @pytest.mark.parametrize("text", ["a", "auth", "a1", "1", "a-b_c", "a" * 40])

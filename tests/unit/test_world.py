@@ -13,19 +13,10 @@ from runner.domain.instance.container import (
 )
 from runner.domain.instance.record import ContainerStatus, Lineage, Record
 from runner.domain.instance.world import Change, Glance, World, changes, leftover, strangers
+from tests import records
 
 KEY = "0123456789ab"
-AUTH = Record(
-    id="auth",
-    project="shop",
-    git=Lineage("feature/auth", "main", "1" * 40),
-    checkout="/shop",
-    worktree="/shop/trees/auth",
-    created_at="2026-01-31T09:30:00Z",
-    ports={"backend": 9101},
-    slot=1,
-    ready=True,
-)
+AUTH = replace(records.AUTH, ready=True)
 LOGIN = replace(
     AUTH, id="login", git=Lineage("feature/login", "main", "1" * 40), worktree="/shop/trees/login"
 )

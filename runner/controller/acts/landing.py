@@ -5,7 +5,6 @@ from runner.controller.project import Project, Repository
 from runner.domain.answers import results_of
 from runner.domain.errors import BadRequest
 from runner.domain.events import Emit
-from runner.domain.landing.outcomes import Wanted
 from runner.domain.requests.landing import (
     Compare,
     Comparison,
@@ -29,19 +28,7 @@ def merge(project: Project, request: Merge, emit: Emit) -> Merges:
         raise BadRequest(f"The width has to be at least 1, not {request.width}.")
     repository = project.repository
     chosen = choosing.several(repository, request.ids, everything=request.everything)
-    wanted = Wanted(
-        order=request.order,
-        gates=request.gates,
-        no_gate=request.no_gate,
-        push=request.push,
-        keep=request.keep,
-        message=request.message,
-        width=request.width,
-        dry_run=request.dry_run,
-        into=request.into,
-        idle="pass" if request.everything else "refuse",
-    )
-    return Merges(queues=tuple(merge(project, chosen, wanted, emit)))
+    return Merges(queues=tuple(merge(project, chosen, request, emit)))
 
 
 def merge_undo(project: Project, request: Undo, emit: Emit) -> Undone:

@@ -17,12 +17,13 @@ from runner.domain.errors import (
     UncommittedChanges,
 )
 from runner.domain.events import Emit
-from runner.domain.landing.outcomes import Outcome, Wanted
+from runner.domain.landing.outcomes import Outcome
+from runner.domain.requests.landing import Merge
 from runner.domain.text import below_each_other, listed, printable
 
 
 def prepare(
-    operations: dict[str, Operation], base: str, wanted: Wanted, remote: str | None
+    operations: dict[str, Operation], base: str, wanted: Merge, remote: str | None
 ) -> tuple[list[str], dict[str, str], list[Outcome]]:
     """(landed before, head by id, what is refused)."""
 
@@ -45,7 +46,7 @@ def prepare(
             done.append(id_)
         elif isinstance(found, str):
             heads[id_] = found
-        elif wanted.idle == "refuse" or not isinstance(found, NothingNew):
+        elif not wanted.everything or not isinstance(found, NothingNew):
             refused.append(Outcome(id_, "refused", found.message, hint=found.hint))
     refused += _without_their_base(operations, heads, base)
     return done, heads, refused
@@ -160,7 +161,7 @@ def warn_of_more(operation: Operation, base: str, head: str) -> None:
 
 
 def ordered(
-    project: Project, base: str, heads: dict[str, str], wanted: Wanted, emit: Emit
+    project: Project, base: str, heads: dict[str, str], wanted: Merge, emit: Emit
 ) -> list[str]:
     """The ids in the order they are to land: an instance after the one that it started from."""
     if wanted.order == "auto" and len(heads) > 2:

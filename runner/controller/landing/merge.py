@@ -22,12 +22,13 @@ from runner.domain.errors import (
 )
 from runner.domain.events import Emit, NotMerged, Said
 from runner.domain.instance.record import LastMerge, check_id, lands_in
-from runner.domain.landing.outcomes import Merged, Outcome, State, Wanted
+from runner.domain.landing.outcomes import Merged, Outcome, State
 from runner.domain.landing.queue import Aside
+from runner.domain.requests.landing import Merge
 from runner.domain.text import sentences
 
 
-def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> list[Merged]:
+def merge(project: Project, ids: Sequence[str], wanted: Merge, emit: Emit) -> list[Merged]:
     """Sync, check, build candidates, test them, land the green ones in order, clean up.
 
     Each lands in the branch that it started from; several such branches are one queue each. What
@@ -48,7 +49,7 @@ def merge(project: Project, ids: Sequence[str], wanted: Wanted, emit: Emit) -> l
     return [_queued(project, base, group, wanted, emit) for base, group in groups.items()]
 
 
-def _by_base(project: Project, ids: Sequence[str], wanted: Wanted) -> dict[str, list[str]]:
+def _by_base(project: Project, ids: Sequence[str], wanted: Merge) -> dict[str, list[str]]:
     """The ids by the branch that they land in, in their order. Raises NotFound for one that is
     named and not there."""
     repository = project.repository
@@ -56,7 +57,7 @@ def _by_base(project: Project, ids: Sequence[str], wanted: Wanted) -> dict[str, 
     groups: dict[str, list[str]] = {}
     for id_ in ids:
         found = next((record for record in records if record.id == id_), None)
-        if found is None and wanted.idle == "refuse":  # the person named it
+        if found is None and not wanted.everything:  # the person named it
             found = repository.record(id_)
         if found:
             groups.setdefault(wanted.into or lands_in(found, records), []).append(id_)
@@ -82,7 +83,7 @@ def _require_base(project: Project, base: str, ids: Sequence[str]) -> None:
         )
 
 
-def _queued(project: Project, base: str, ids: Sequence[str], wanted: Wanted, emit: Emit) -> Merged:
+def _queued(project: Project, base: str, ids: Sequence[str], wanted: Merge, emit: Emit) -> Merged:
     """One of several queues: what stops it does not stop the others."""
     git = project.repository.git
     emit(_into(base, ids))
@@ -99,7 +100,7 @@ def _into(base: str, ids: Sequence[str]) -> Said:
 
 
 def _merge_into(
-    project: Project, base: str, ids: Sequence[str], wanted: Wanted, emit: Emit
+    project: Project, base: str, ids: Sequence[str], wanted: Merge, emit: Emit
 ) -> Merged:
     """One queue, into `base`."""
     _require_base(project, base, ids)
@@ -172,7 +173,7 @@ def _run_locked(project: Project, run: Run | None) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def _remote(project: Project, wanted: Wanted) -> tuple[str | None, str]:
+def _remote(project: Project, wanted: Merge) -> tuple[str | None, str]:
     """(where to push, or None and why nowhere). Raises Refused where a push is asked for and
     cannot be, GitFailed where the remote cannot be asked."""
     git, base = project.repository.git, project.base
@@ -219,7 +220,7 @@ def _outcome(queue: Queue, id_: str) -> Outcome:
 
 
 def _written_down(
-    operation: Operation, outcome: Outcome, head: str | None, wanted: Wanted
+    operation: Operation, outcome: Outcome, head: str | None, wanted: Merge
 ) -> Outcome:
     """The outcome on the instance's record, for `list` and `status`."""
     if not wanted.dry_run and outcome.state in ("conflict", "red", "red_together"):

@@ -25,7 +25,7 @@ from runner.domain.landing.queue import MergeQueue, Trial, Verdict
 from runner.domain.text import listed, sentences
 
 if TYPE_CHECKING:
-    from runner.domain.landing.outcomes import Wanted
+    from runner.domain.requests.landing import Merge
 
 GLANCE = 0.5  # seconds between two looks at whether `down` has stopped one of the instances
 
@@ -45,7 +45,7 @@ class Queue:
         run: Run | None,
         base: str,
         heads: Mapping[str, str],
-        wanted: "Wanted",
+        wanted: "Merge",
         emit: Emit,
         remote: str | None,
     ) -> None:

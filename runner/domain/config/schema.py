@@ -21,14 +21,14 @@ def schema() -> dict[str, Any]:
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef) and node.name in models:
                 described = models[node.name].get("properties", {})
-                for name, text in _documentation(node).items():
+                for name, text in documentation(node).items():
                     described.get(key_of(name), {})["description"] = text
                 for name, value in _made_defaults(getattr(module, node.name)).items():
                     described.get(key_of(name), {}).setdefault("default", value)
     return whole
 
 
-def _documentation(node: ast.ClassDef) -> dict[str, str]:
+def documentation(node: ast.ClassDef) -> dict[str, str]:
     """The string under each field of a class."""
     return {
         field.target.id: inspect.cleandoc(str(text.value.value))

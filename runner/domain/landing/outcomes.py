@@ -10,25 +10,6 @@ State = Literal["landed", "ready", "conflict", "red", "red_together", "refused"]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The options of one merge. `gates` come on top of the configured ones; `push` None means:
-    where base is at its remote. `into` is the branch to land in, by default the one that each
-    instance started from. `idle` is what becomes of instances that have nothing new: they
-    are refused, or passed over."""
-
-    order: Literal["auto", "given"] = "auto"
-    gates: tuple[str, ...] = ()
-    no_gate: bool = False
-    push: bool | None = None
-    keep: bool = False
-    message: str | None = None
-    width: int | None = None
-    dry_run: bool = False
-    into: str | None = None
-    idle: Literal["refuse", "pass"] = "refuse"
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What became of one instance. `commit` is the candidate, `log` the folder of its gates."""
 

@@ -3,12 +3,12 @@
 import ast
 import inspect
 import sys
-from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from runner.domain.answers import SCHEMA_VERSION, Answer
+from runner.domain.config.schema import documentation
 
 
 def schema_of(verb: str, answer: type[Answer]) -> dict[str, Any]:
@@ -36,11 +36,4 @@ def _documentation(model: type) -> dict[str, str]:
         return {}
     module = ast.parse(inspect.getsource(sys.modules[model.__module__]))
     (node,) = (n for n in module.body if isinstance(n, ast.ClassDef) and n.name == model.__name__)
-    return {
-        field.target.id: inspect.cleandoc(str(text.value.value))
-        for field, text in pairwise(node.body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-    }
+    return documentation(node)
