@@ -14,6 +14,7 @@ from runner.domain.errors import Refused
 from runner.domain.events import Event, Said, Warned
 from runner.domain.git.synced import Side, Synced
 from runner.domain.git.updated import Updated
+from runner.domain.instance.streams import Streams
 from tests.real_git import git
 from tests.shop import Shop
 
@@ -38,7 +39,7 @@ class Inside:
         out, err = io.BytesIO(), io.BytesIO()
         code = self.shop.engine.exec_attached(
             container.id, Exec(["sh", "-ec", script], ENVIRONMENT, "/workspace"),
-            stdin=None, stdout=out, stderr=err,
+            Streams(None, out, err)
         )  # fmt: skip
         return Ended(code, out.getvalue().decode(errors="replace"), err.getvalue().decode())
 

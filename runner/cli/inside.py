@@ -162,7 +162,7 @@ def _attach(request: "Attachable") -> int:
     """Run it with our streams; a signal that ends treedock ends the command inside, and the exit
     code is that of a shell then."""
     from runner.domain.errors import Signalled
-    from runner.domain.requests.inside import Streams
+    from runner.domain.instance.streams import Streams
 
     streams = Streams(sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()

@@ -21,10 +21,11 @@ from runner.controller.table import VERBS, act_of
 from runner.domain.answers import Answer, problem_of
 from runner.domain.errors import Interrupted, RunnerError, unavailable
 from runner.domain.events import Emit, Listener, OperationEnded
+from runner.domain.instance.streams import Streams
 from runner.domain.requests.request import Request, answer_of
 
 if TYPE_CHECKING:
-    from runner.domain.requests.inside import Attachable, Streams
+    from runner.domain.requests.inside import Attachable
     from runner.domain.requests.observe import LogLines
 
 _Answer = TypeVar("_Answer", bound=Answer)

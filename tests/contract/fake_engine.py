@@ -31,7 +31,7 @@ from runner.adapters.engine.protocol import (
     Exec,
     Filter,
     Finished,
-    Sink,
+    ImageBuild,
     Stats,
     Terminal,
     not_started,
@@ -41,6 +41,7 @@ from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFail
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Container, ContainerSpec
 from runner.domain.instance.record import ContainerStatus
+from runner.domain.instance.streams import Streams
 from tests.contract.fake_terminal import GLANCE, FakeTerminal, cpu_seconds, memory_of
 
 
@@ -230,15 +231,7 @@ class FakeEngine:
             return Finished(126, error.message.encode())
         return Finished(process.returncode, output)
 
-    def exec_attached(
-        self,
-        container: str,
-        command: Exec,
-        *,
-        stdin: BinaryIO | None,
-        stdout: Sink,
-        stderr: Sink,
-    ) -> int:
+    def exec_attached(self, container: str, command: Exec, streams: Streams) -> int:
         self._answer("exec_attached")
         made = self._running(container)
         pipe = subprocess.PIPE
@@ -246,11 +239,12 @@ class FakeEngine:
             started = self._spawn(made, command, stdin=pipe, stdout=pipe, stderr=pipe)
         except EngineFailed as error:
             said = not_started(command.argv[0], command.workdir, error.message)
-            stderr.write(f"{said}\n".encode())
+            streams.stderr.write(f"{said}\n".encode())
             return NO_COMMAND
         with started as process:
             try:
-                out, err = process.communicate(stdin.read() if stdin else b"", command.timeout)
+                given = streams.stdin.read() if streams.stdin else b""
+                out, err = process.communicate(given, command.timeout)
             except BaseException as error:
                 _signal(process, signal.SIGTERM)
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -261,8 +255,8 @@ class FakeEngine:
                 raise EngineFailed(
                     f"{command.argv[0]} inside did not end in {command.timeout:g} seconds."
                 ) from error
-        stdout.write(out)
-        stderr.write(err)
+        streams.stdout.write(out)
+        streams.stderr.write(err)
         return process.returncode
 
     def last_lines(self, container: str, lines: int) -> list[str]:
@@ -405,29 +399,21 @@ class FakeEngine:
         tarball.read()
         self._add(name)
 
-    def build(
-        self,
-        context: Path,
-        name: str,
-        *,
-        args: Mapping[str, str],
-        say: Callable[[str], None],
-        timeout: float,
-    ) -> None:
+    def build(self, wanted: ImageBuild, say: Callable[[str], None]) -> None:
         """Reads the Dockerfile and checks that FROM and COPY name what is there."""
         self._answer("build")
-        lines = (context / "Dockerfile").read_text().splitlines()
+        lines = (wanted.context / "Dockerfile").read_text().splitlines()
         said: list[str] = []
         for number, line in enumerate(lines, start=1):
             said.append(f"Step {number}/{len(lines)} : {line}")
             say(said[-1])
             word, _, rest = line.partition(" ")
             known = rest in {"scratch", *self._images}
-            missing = word == "COPY" and not (context / rest.split()[0]).exists()
+            missing = word == "COPY" and not (wanted.context / rest.split()[0]).exists()
             if missing or (word == "FROM" and not known):
                 said.append(f"{rest}: not found")
-                raise ImageBuildFailed(f"Building {name} failed:\n" + "\n".join(said))
-        self._add(name)
+                raise ImageBuildFailed(f"Building {wanted.name} failed:\n" + "\n".join(said))
+        self._add(wanted.name)
 
     def images(self) -> list[tuple[str, str]]:
         self._answer("images")

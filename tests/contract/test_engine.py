@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.engine.docker import DockerEngine
-from runner.adapters.engine.protocol import Engine, Exec, Filter
+from runner.adapters.engine.protocol import Engine, Exec, Filter, ImageBuild
 from runner.adapters.host import sockets
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed, Refused
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Container, ContainerSpec, Mount, VolumeMount
+from runner.domain.instance.streams import Streams
 from tests.contract.conftest import IMAGE, NEW_IMAGE, RUNNING, Create
 from tests.contract.fake_engine import FakeEngine
 from tests.contract.tiny_image import tiny_image
@@ -369,7 +370,7 @@ def test_an_attached_command_has_its_streams_apart_and_its_exit_code(
     with (tmp_path / "in").open("rb") as stdin:
         code = engine.exec_attached(
             made, Exec(["sh", "-c", "cat; echo oops >&2; exit 4"]),
-            stdin=stdin, stdout=out, stderr=err,
+            Streams(stdin, out, err)
         )  # fmt: skip
     assert (code, out.getvalue(), err.getvalue()) == (4, b"\x00from outside\xff", b"oops\n")
 
@@ -389,9 +390,7 @@ def test_an_attached_command_that_cannot_start_is_127_and_told_on_stderr_only(
     made = create(spec)
     engine.start(made)
     out, err = io.BytesIO(), io.BytesIO()
-    code = engine.exec_attached(
-        made, Exec([command], workdir=folder), stdin=None, stdout=out, stderr=err
-    )
+    code = engine.exec_attached(made, Exec([command], workdir=folder), Streams(None, out, err))
     assert (code, out.getvalue()) == (127, b"")
     assert said in err.getvalue().decode()
     assert "OCI" not in err.getvalue().decode()
@@ -419,7 +418,7 @@ def test_an_attached_command_that_does_not_end_in_time_is_an_error(
     with pytest.raises(EngineFailed, match="did not end"):
         engine.exec_attached(
             made, Exec(["sleep", "60"], timeout=0.5),
-            stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
+            Streams(None, io.BytesIO(), io.BytesIO())
         )  # fmt: skip
 
 
@@ -432,7 +431,7 @@ def test_an_attached_command_that_never_stops_printing_ends_at_its_time_limit(
     script = "while :; do cat much much much much; done"
     command = Exec(["sh", "-c", script], workdir=names.WORKSPACE, timeout=0.5)
     with (tmp_path / "said").open("wb") as said, pytest.raises(EngineFailed, match="did not end"):
-        engine.exec_attached(made, command, stdin=None, stdout=said, stderr=said)
+        engine.exec_attached(made, command, Streams(None, said, said))
 
 
 def test_what_stops_waiting_for_a_command_ends_it_and_what_it_started(
@@ -445,7 +444,7 @@ def test_what_stops_waiting_for_a_command_ends_it_and_what_it_started(
     with pytest.raises(EngineFailed, match="did not end"):
         engine.exec_attached(
             made, Exec(["sh", "-c", script], workdir=names.WORKSPACE, timeout=1),
-            stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
+            Streams(None, io.BytesIO(), io.BytesIO())
         )  # fmt: skip
     assert {path.name for path in Path(place).iterdir()} == {"deaf", "told"}
     left = engine.exec(made, Exec(["sh", "-c", RUNNING, "sh", "sleep6"]))
@@ -463,7 +462,7 @@ def test_commands_inside_leave_no_connection_open(
             engine.exec(made, Exec(["echo", "hello"]))
             engine.exec_attached(
                 made, Exec(["echo", "hello"]),
-                stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO(),
+                Streams(None, io.BytesIO(), io.BytesIO())
             )  # fmt: skip
         gc.collect()
     assert not [str(one.message) for one in said]
@@ -486,7 +485,7 @@ def test_a_build_makes_an_image_and_tells_its_steps(engine: Engine, tmp_path: Pa
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY hello /hello\n")
     (tmp_path / "hello").write_text("hello")
     said: list[str] = []
-    engine.build(tmp_path, NEW_IMAGE, args={}, say=said.append, timeout=60)
+    engine.build(ImageBuild(tmp_path, NEW_IMAGE, {}, 60), said.append)
     assert any("COPY hello" in line for line in said)
     assert NEW_IMAGE in [name for name, _ in engine.images()]
 
@@ -496,7 +495,7 @@ def test_a_build_that_fails_tells_its_last_lines_and_leaves_no_image(
 ) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY absent /absent\n")
     with pytest.raises(ImageBuildFailed, match="COPY absent"):
-        engine.build(tmp_path, NEW_IMAGE, args={}, say=lambda line: None, timeout=60)
+        engine.build(ImageBuild(tmp_path, NEW_IMAGE, {}, 60), lambda line: None)
     assert engine.image(NEW_IMAGE) is None
 
 

@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from runner.adapters.engine.docker import DockerEngine
-from runner.adapters.engine.protocol import Engine, Exec, Finished
+from runner.adapters.engine.protocol import Engine, Exec, Finished, ImageBuild
 from runner.controller.instance import images
 from runner.controller.stream import Stream
 from runner.domain.config.sections import Build, Image
@@ -198,9 +198,7 @@ def test_a_stage_that_may_go_goes_with_the_build_and_nobody_elses(
     (tmp_path / "Dockerfile").write_text(text("ours"))
     (tmp_path / "ours").write_text("ours")
     try:
-        engine.build(
-            tmp_path, f"treedock/{PROJECT}:ours", args={}, say=lambda line: None, timeout=60
-        )
+        engine.build(ImageBuild(tmp_path, f"treedock/{PROJECT}:ours", {}, 60), lambda line: None)
         assert api.images(filters=filters) == [left]
         assert engine.image(f"treedock/{PROJECT}:ours")
     finally:
@@ -223,10 +221,7 @@ def test_a_build_that_is_silent_for_too_long_is_stopped(engine: Engine, tmp_path
     base = images.ensure_base(engine, quietly)
     (tmp_path / "Dockerfile").write_text(f"FROM {base}\nRUN echo before && exec sleep 600\n")
     with pytest.raises(ImageBuildFailed, match=r"before\n.*for 3 seconds"):
-        engine.build(
-            tmp_path, f"treedock/{PROJECT}:silent", args={},
-            say=lambda line: None, timeout=3,
-        )  # fmt: skip
+        engine.build(ImageBuild(tmp_path, f"treedock/{PROJECT}:silent", {}, 3), lambda line: None)
 
 
 def test_a_build_that_is_cancelled_ends_though_it_is_silent(engine: Engine, tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """One fake engine for several processes: it lives in a process of its own."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing.managers import BaseManager
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
-from runner.adapters.engine.protocol import Engine, Exec, Sink
+from runner.adapters.engine.protocol import Engine, Exec, ImageBuild
 from runner.controller.instance.images import PULLED_BASE
+from runner.domain.instance.streams import Streams
 from tests.contract.fake_engine import FakeEngine
 
 KEY = b"treedock"
@@ -20,15 +20,11 @@ class _Whole(FakeEngine):
         self, container: str, command: Exec, stdin: bytes
     ) -> tuple[int, bytes, bytes]:
         out, err = io.BytesIO(), io.BytesIO()
-        code = self.exec_attached(
-            container, command, stdin=io.BytesIO(stdin), stdout=out, stderr=err
-        )
+        code = self.exec_attached(container, command, Streams(io.BytesIO(stdin), out, err))
         return code, out.getvalue(), err.getvalue()
 
-    def build_quietly(
-        self, context: Path, name: str, args: Mapping[str, str], timeout: float
-    ) -> None:
-        self.build(context, name, args=args, say=lambda line: None, timeout=timeout)
+    def build_quietly(self, wanted: ImageBuild) -> None:
+        self.build(wanted, lambda line: None)
 
 
 class EngineServer(BaseManager):
@@ -55,31 +51,15 @@ class SharedEngine:
         server.connect()
         self._there: Any = server.engine()  # type: ignore[attr-defined]
 
-    def exec_attached(
-        self,
-        container: str,
-        command: Exec,
-        *,
-        stdin: BinaryIO | None,
-        stdout: Sink,
-        stderr: Sink,
-    ) -> int:
-        data = stdin.read() if stdin else b""
+    def exec_attached(self, container: str, command: Exec, streams: Streams) -> int:
+        data = streams.stdin.read() if streams.stdin else b""
         code, out, err = self._there.exec_collected(container, command, data)
-        stdout.write(out)
-        stderr.write(err)
+        streams.stdout.write(out)
+        streams.stderr.write(err)
         return cast(int, code)
 
-    def build(
-        self,
-        context: Path,
-        name: str,
-        *,
-        args: Mapping[str, str],
-        say: Callable[[str], None],
-        timeout: float,
-    ) -> None:
-        self._there.build_quietly(context, name, dict(args), timeout)
+    def build(self, wanted: ImageBuild, say: Callable[[str], None]) -> None:
+        self._there.build_quietly(wanted)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):

@@ -3,7 +3,7 @@
 import re
 import tarfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from runner import resources
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, ImageBuild
 from runner.controller.instance import images
 from runner.controller.stream import Stream
 from runner.domain.config.sections import Build, Image
@@ -51,26 +51,18 @@ class Shelf:
             raise EngineFailed(f"{name} could not be pulled: no such image")
         self.there.add(name)
 
-    def build(
-        self,
-        context: Path,
-        name: str,
-        *,
-        args: Mapping[str, str],
-        say: Callable[[str], None],
-        timeout: float,
-    ) -> None:
+    def build(self, wanted: ImageBuild, say: Callable[[str], None]) -> None:
         files = {
-            str(path.relative_to(context)): path.read_bytes()
-            for path in context.rglob("*")
+            str(path.relative_to(wanted.context)): path.read_bytes()
+            for path in wanted.context.rglob("*")
             if path.is_file()
         }
         if self.elsewhere is not None:
-            self.there |= {name} if self.elsewhere else set()
+            self.there |= {wanted.name} if self.elsewhere else set()
             raise ImageBuildFailed("No such image.")
-        self.built.append((name, files))
-        self.there.add(name)
-        self.labelled.add(name)
+        self.built.append((wanted.name, files))
+        self.there.add(wanted.name)
+        self.labelled.add(wanted.name)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from runner.domain.config.sections import Database, Sidecar
 from runner.domain.errors import CommandFailed
 from runner.domain.frozen import dataclass
 from runner.domain.instance.container import WORKSPACE
+from runner.domain.instance.streams import Streams
 from runner.domain.text import with_last_lines
 
 Kind = Literal["database", "role"]
@@ -120,8 +121,7 @@ def run(
     CommandFailed with its last lines, or where it prints without end."""
     out, err = Bounded(PRINTED, refuse=_endless), Bounded(PRINTED, refuse=_endless)
     code = site.engine.exec_attached(
-        container, Exec(argv, env or {}, workdir, TIMEOUT), stdin=stdin, stdout=stdout or out,
-        stderr=err,
+        container, Exec(argv, env or {}, workdir, TIMEOUT), Streams(stdin, stdout or out, err)
     )  # fmt: skip
     step("engine exec")
     if code:

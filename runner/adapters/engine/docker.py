@@ -24,6 +24,7 @@ from runner.adapters.engine.protocol import (
     EngineInfo,
     Exec,
     Filter,
+    ImageBuild,
     Terminal,
     container_of,
     require_own_volume,
@@ -280,17 +281,9 @@ class DockerEngine(Execs, Streams):
     def import_image(self, tarball: BinaryIO, name: str) -> None:
         self._docker_py.import_image(tarball, name)
 
-    def build(
-        self,
-        context: Path,
-        name: str,
-        *,
-        args: Mapping[str, str],
-        say: Callable[[str], None],
-        timeout: float,
-    ) -> None:
+    def build(self, wanted: ImageBuild, say: Callable[[str], None]) -> None:
         self.ensure_network()
-        self._docker_py.build(context, name, args=args, say=say, timeout=timeout)
+        self._docker_py.build(wanted, say)
 
 
 def _labelled(wanted: Filter) -> str:

@@ -4,7 +4,6 @@ else imports docker-py; this module is imported late."""
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from socket import SHUT_RDWR
 from typing import Any, BinaryIO
 
@@ -23,6 +22,7 @@ from runner.adapters.engine.calls import (
     required,
     unavailable,
 )
+from runner.adapters.engine.protocol import ImageBuild
 from runner.domain.errors import EngineFailed, EngineUnavailable, ImageBuildFailed
 from runner.domain.instance import container as names
 from runner.domain.text import sentences, with_last_lines
@@ -114,22 +114,14 @@ class DockerPy:
         with _translated():
             self._api.import_image_from_data(tarball, repository, tag, changes=[change])
 
-    def build(
-        self,
-        context: Path,
-        name: str,
-        *,
-        args: Mapping[str, str],
-        say: Callable[[str], None],
-        timeout: float,
-    ) -> None:
-        deadline = time.monotonic() + timeout
+    def build(self, wanted: ImageBuild, say: Callable[[str], None]) -> None:
+        deadline = time.monotonic() + wanted.timeout
         lines: list[str] = []
         try:
             answer = self._api.build(
-                path=str(context),
-                tag=name,
-                buildargs=dict(args),
+                path=str(wanted.context),
+                tag=wanted.name,
+                buildargs=dict(wanted.args),
                 labels={names.LABEL: "image"},
                 container_limits={
                     "memory": BUILD_MEMORY,
@@ -140,7 +132,7 @@ class DockerPy:
                 rm=True,
                 forcerm=True,
                 decode=True,
-                timeout=int(timeout),
+                timeout=int(wanted.timeout),
             )
             for part in answer:
                 cancellation.look()
@@ -149,15 +141,17 @@ class DockerPy:
                         lines.append(line)
                         say(line)
                 if "error" in part:
-                    raise _build_failed(name, lines)
+                    raise _build_failed(wanted.name, lines)
                 if time.monotonic() > deadline:
-                    raise _build_failed(name, [*lines, f"stopped after {timeout:.0f} seconds"])
+                    end = f"stopped after {wanted.timeout:.0f} seconds"
+                    raise _build_failed(wanted.name, [*lines, end])
         except APIError as error:  # the Dockerfile is no Dockerfile
-            raise _build_failed(name, [*lines, str(error.explanation or error)]) from error
+            raise _build_failed(wanted.name, [*lines, str(error.explanation or error)]) from error
         except _GONE as error:
             if time.monotonic() < deadline:
                 raise unavailable() from error
-            raise _build_failed(name, [*lines, f"silent for {timeout:.0f} seconds"]) from error
+            end = f"silent for {wanted.timeout:.0f} seconds"
+            raise _build_failed(wanted.name, [*lines, end]) from error
         self._remove_stages(lines)
 
     def _remove_stages(self, lines: list[str]) -> None:

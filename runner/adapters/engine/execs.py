@@ -17,9 +17,10 @@ from runner.adapters import cancellation
 from runner.adapters.engine.bodies import exec_body
 from runner.adapters.engine.calls import Calls, Connection, broke_off, required
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
-from runner.adapters.engine.protocol import NO_COMMAND, Exec, Finished, Sink, not_started
+from runner.adapters.engine.protocol import NO_COMMAND, Exec, Finished, not_started
 from runner.adapters.failpoints import step
 from runner.domain.errors import EngineFailed
+from runner.domain.instance.streams import Streams
 
 EXEC_TIMEOUT = 10.0  # seconds, and
 EXEC_OUTPUT = 2**20  # bytes: for treedock's own short commands, in a container that may be hostile
@@ -51,21 +52,13 @@ class Execs:
         step("engine exec")
         return Finished(exit_code=code, output=bytes(output))
 
-    def exec_attached(
-        self,
-        container: str,
-        command: Exec,
-        *,
-        stdin: BinaryIO | None,
-        stdout: Sink,
-        stderr: Sink,
-    ) -> int:
+    def exec_attached(self, container: str, command: Exec, streams: Streams) -> int:
         # The caller may have set a mark, to find the command itself.
         marked = replace(command, env={MARK: new_mark(), **command.env})
-        body = exec_body(marked, joined=True, stdin=stdin is not None)
+        body = exec_body(marked, joined=True, stdin=streams.stdin is not None)
         made = self._made(container, body)
         try:
-            self._join_streams(made, marked, (stdin, stdout, stderr))
+            self._join_streams(made, marked, streams)
         except BaseException as why:
             end_marked(self, container, marked.env[MARK], why)
             raise
@@ -82,21 +75,15 @@ class Execs:
         found = required(*self.calls.ask("GET", f"/exec/{made}/json"))
         return cast(Mapping[str, Any], found)
 
-    def _join_streams(
-        self,
-        made: str,
-        command: Exec,
-        streams: tuple[BinaryIO | None, Sink, Sink],
-    ) -> None:
+    def _join_streams(self, made: str, command: Exec, streams: Streams) -> None:
         """Run an exec that was made to its end."""
-        stdin, stdout, stderr = streams
         with self.calls.started(made, tty=False) as connection:
-            if stdin is not None:
-                pump = threading.Thread(target=_pump, args=(stdin, connection.socket), daemon=True)
-                pump.start()
+            if streams.stdin is not None:
+                there = (streams.stdin, connection.socket)
+                threading.Thread(target=_pump, args=there, daemon=True).start()
             found = frames(connection, command.timeout)
             for kind, data in self._if_started(made, found, command):
-                target = stderr if kind == 2 else stdout
+                target = streams.stderr if kind == 2 else streams.stdout
                 target.write(data)
                 target.flush()
 

@@ -15,6 +15,7 @@ from runner.domain.frozen import dataclass
 from runner.domain.instance import container as names
 from runner.domain.instance.container import Container, ContainerSpec
 from runner.domain.instance.record import ContainerStatus
+from runner.domain.instance.streams import Streams
 
 HINT = "treedock doctor says why; treedock doctor --fix starts it where it can."
 ICC = "com.docker.network.bridge.enable_icc"  # whether containers of a network reach each other
@@ -118,6 +119,17 @@ class Exec:
 
 
 @dataclass(frozen=True)
+class ImageBuild:
+    """An image `name` of the folder `context` (its Dockerfile, less what its .dockerignore names),
+    for which there are `timeout` seconds."""
+
+    context: Path
+    name: str
+    args: Mapping[str, str]
+    timeout: float
+
+
+@dataclass(frozen=True)
 class Finished:
     """The end of a command that ran inside; `output` is stdout and stderr in their order."""
 
@@ -144,14 +156,6 @@ class Stats:
     memory: int
     memory_limit: int
     pids: int
-
-
-class Sink(Protocol):
-    """What the output of a command goes into: a file, or what is like one."""
-
-    def write(self, data: bytes, /) -> object: ...
-
-    def flush(self) -> object: ...
 
 
 class Terminal(Protocol):
@@ -277,15 +281,7 @@ class Engine(Protocol):
         program or folder, ends with 126 or 127 as in a shell; a stopped container is EngineFailed.
         """
 
-    def exec_attached(
-        self,
-        container: str,
-        command: Exec,
-        *,
-        stdin: BinaryIO | None,
-        stdout: Sink,
-        stderr: Sink,
-    ) -> int:
+    def exec_attached(self, container: str, command: Exec, streams: Streams) -> int:
         """Run a command with its streams joined to these files; returns its exit code. Of one
         that cannot start `stderr` is told why, and the code is 127. Raises EngineFailed where it
         is silent for, or takes, longer than its timeout. Whatever ends the wait early ends
@@ -309,21 +305,9 @@ class Engine(Protocol):
     def import_image(self, tarball: BinaryIO, name: str) -> None:
         """Make a one-layer image from the tar of a root file system."""
 
-    def build(
-        self,
-        context: Path,
-        name: str,
-        *,
-        args: Mapping[str, str],
-        say: Callable[[str], None],
-        timeout: float,
-    ) -> None:
-        """Build the folder `context` (its Dockerfile, less what its .dockerignore names) into an
-        image, passing each line of output to `say`.
-
-        On treedock's network, with at most 4 GiB of memory, for at most `timeout` seconds.
-        Raises ImageBuildFailed with the last lines.
-        """
+    def build(self, wanted: ImageBuild, say: Callable[[str], None]) -> None:
+        """Build an image, passing each line of output to `say`: on treedock's network, with at most
+        4 GiB of memory. Raises ImageBuildFailed with the last lines."""
 
     def images(self) -> list[tuple[str, str]]:
         """(name, id) of every image that treedock built or imported."""

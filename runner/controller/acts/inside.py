@@ -5,7 +5,8 @@ from runner.controller.lifecycle import exec as inside
 from runner.controller.project import Place, open_project
 from runner.domain.errors import BadRequest, Signalled
 from runner.domain.events import Emit
-from runner.domain.requests.inside import Attachable, Client, Exec, Executed, Streams
+from runner.domain.instance.streams import Streams
+from runner.domain.requests.inside import Attachable, Client, Exec, Executed
 
 
 def exec_(place: Place, request: Exec, emit: Emit) -> Executed:
@@ -18,9 +19,7 @@ def exec_(place: Place, request: Exec, emit: Emit) -> Executed:
     there = inside.place_of(repository, chosen, place.folder.absolute())
     with inside.capturing(repository, chosen) as (out, err):
         try:
-            code = inside.run(
-                repository, there, list(request.command), stdin=None, stdout=out, stderr=err
-            )
+            code = inside.run(repository, there, list(request.command), Streams(None, out, err))
         except Signalled as signalled:
             code = 128 + signalled.number
     both = {"stdout": out, "stderr": err}
@@ -54,6 +53,5 @@ def attach(place: Place, request: Attachable, streams: Streams, *, on_terminal: 
     if on_terminal and inside.has_terminal() and inside.can_start(repository, there, command[0]):
         return inside.run_on_terminal(repository, there, command)
     return inside.run(
-        repository, there, command, stdin=streams.stdin, stdout=streams.stdout,
-        stderr=streams.stderr,
+        repository, there, command, streams
     )  # fmt: skip

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runner import resources
-from runner.adapters.engine.protocol import Engine
+from runner.adapters.engine.protocol import Engine, ImageBuild
 from runner.adapters.files import disk
 from runner.adapters.host import debian
 from runner.adapters.store import locks
@@ -268,7 +268,7 @@ def _build(engine: Engine, context: Path, build: Build, tag: str, emit: Emit) ->
         if engine.image(tag) is None:  # nobody built it while we waited
             emit(Said(f"building the image {tag}; once, this takes a few minutes"))
             try:
-                engine.build(context, tag, args=build.args, say=_lines(emit), timeout=BUILD_TIMEOUT)
+                engine.build(ImageBuild(context, tag, build.args, BUILD_TIMEOUT), _lines(emit))
             except ImageBuildFailed:
                 # Another user of this engine, who has other locks, may have built it meanwhile and
                 # removed its stages, which this build shared.
@@ -280,10 +280,7 @@ def _adopt_base(engine: Engine, name: str, emit: Emit) -> None:
     """The pulled image under our name and label."""
     with _scratch() as context:
         (context / "Dockerfile").write_text(f"FROM {PULLED_BASE}\n")
-        engine.build(
-            context, name, args={}, say=_lines(emit),
-            timeout=BUILD_TIMEOUT,
-        )  # fmt: skip
+        engine.build(ImageBuild(context, name, {}, BUILD_TIMEOUT), _lines(emit))
 
 
 def _build_base(engine: Engine, name: str, emit: Emit) -> None:

@@ -14,6 +14,7 @@ from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
 from runner.domain.instance.container import RUN, WORKSPACE
 from runner.domain.instance.health import noexec_sentence
+from runner.domain.instance.streams import Streams
 from runner.domain.text import sentences, with_last_lines
 
 START_TIMEOUT = 30.0  # seconds until the wrapper has to show a sign of life
@@ -127,9 +128,7 @@ def run_attached(
     with attached_log(operation, process).open("wb") as file:
         said = Bounded(untrusted.LOG, file)
         try:
-            code = operation.engine.exec_attached(
-                container, inside, stdin=None, stdout=said, stderr=said
-            )
+            code = operation.engine.exec_attached(container, inside, Streams(None, said, said))
         except EngineFailed as error:
             said_so = sentences(f"{operation.id}: {process} did not end well:", error.message)
             raise CommandFailed(said_so) from error

@@ -5,11 +5,10 @@ import secrets
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from runner.adapters.engine import docker_command
 from runner.adapters.engine.ending import MARK, end_marked, new_mark
-from runner.adapters.engine.protocol import Exec, Sink
+from runner.adapters.engine.protocol import Exec
 from runner.adapters.files import disk
 from runner.adapters.files.captured import Captured
 from runner.adapters.store.folder import Folder
@@ -26,6 +25,7 @@ from runner.controller.sync.sparse import hand_in_patterns
 from runner.domain.errors import ConfigError, RunnerError
 from runner.domain.frozen import dataclass
 from runner.domain.instance.container import WORKSPACE
+from runner.domain.instance.streams import Streams
 
 KEPT = 6  # files of earlier commands; each of at most 64 MiB
 
@@ -82,19 +82,12 @@ def run(
     repository: Repository,
     place: Place,
     command: list[str],
-    *,
-    stdin: BinaryIO | None,
-    stdout: Sink,
-    stderr: Sink,
+    streams: Streams,
 ) -> int:
     """Run a command there, its streams joined to these files; returns its exit code, 127 (and
     the reason on stderr) where there is no such command."""
     return repository.engine.exec_attached(
-        place.container,
-        Exec(command, place.env, place.workdir),
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
+        place.container, Exec(command, place.env, place.workdir), streams
     )
 
 

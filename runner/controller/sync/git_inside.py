@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from runner.adapters.engine.protocol import Exec, Filter, Sink
+from runner.adapters.engine.protocol import Exec, Filter
 from runner.adapters.failpoints import step
 from runner.adapters.files.captured import Bounded
 from runner.controller.instance.private_git import OWN, git_mounts, own_git, rules_mount
@@ -18,6 +18,7 @@ from runner.controller.operation import Operation, require_worktree
 from runner.domain.errors import CommandFailed, EngineFailed
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount
+from runner.domain.instance.streams import Sink, Streams
 from runner.domain.text import with_words
 
 TIMEOUT = 600.0  # seconds; packing a gigabyte on a slow disk
@@ -63,7 +64,7 @@ def run_git(
 
     def attempt(container: str) -> int:
         return operation.engine.exec_attached(
-            container, command, stdin=None, stdout=stdout or printed, stderr=printed
+            container, command, Streams(None, stdout or said, said)
         )
 
     container = operation.container()
@@ -91,9 +92,7 @@ def _run_apart(operation: Operation, argv: Sequence[str], stdout: Sink) -> int:
     said = Bounded(SAID)
     with _throwaway(operation, shown) as container:
         try:
-            code = operation.engine.exec_attached(
-                container, command, stdin=None, stdout=stdout or printed, stderr=printed
-            )
+            code = operation.engine.exec_attached(container, command, Streams(None, stdout, said))
         except EngineFailed as error:
             raise EngineFailed(
                 f"{operation.id}: git was not done with it within {APART_TIMEOUT:g} seconds.",

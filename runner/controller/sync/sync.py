@@ -11,7 +11,6 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 
-from runner.adapters.engine.protocol import Sink
 from runner.adapters.files.captured import Bounded
 from runner.adapters.git import quarantine
 from runner.adapters.git.private import Inside
@@ -33,6 +32,7 @@ from runner.domain.errors import (
 )
 from runner.domain.frozen import dataclass
 from runner.domain.git.synced import Side, Synced
+from runner.domain.instance.streams import Sink
 from runner.domain.text import sentences
 
 BUNDLE = 2**30  # bytes, where treedock.yaml cannot be read

@@ -17,6 +17,7 @@ from runner.domain.errors import CommandFailed, EngineFailed
 from runner.domain.instance import container as names
 from runner.domain.instance.container import ContainerSpec, Limits, Mount, VolumeMount
 from runner.domain.instance.names import own_volume
+from runner.domain.instance.streams import Streams
 
 COPY_TIMEOUT = 1800.0  # seconds
 _LIMITS = Limits(memory=2**29, cpus=2, pids=64)
@@ -184,7 +185,7 @@ def copying(engine: Engine, container: str, script: str, words: list[str]) -> st
     that failed."""
     said = io.BytesIO()
     command = Exec(["sh", "-c", script, "sh", *words], timeout=COPY_TIMEOUT)
-    code = engine.exec_attached(container, command, stdin=None, stdout=said, stderr=said)
+    code = engine.exec_attached(container, command, Streams(None, said, said))
     return said.getvalue().decode(errors="replace")[-300:] if code else None
 
 

@@ -1,7 +1,6 @@
 """exec, shell, db shell."""
 
 from dataclasses import field
-from typing import BinaryIO
 
 from runner.domain.answers import Answer
 from runner.domain.frozen import dataclass
@@ -67,12 +66,3 @@ class Client(Request[Executed]):
 
 Attachable = Exec | Shell | Client
 """What can run with the streams of a caller."""
-
-
-@dataclass(frozen=True)
-class Streams:
-    """What a command reads from and writes to."""
-
-    stdin: BinaryIO
-    stdout: BinaryIO
-    stderr: BinaryIO
