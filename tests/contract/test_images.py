@@ -229,9 +229,7 @@ def test_a_build_that_is_cancelled_ends_though_it_is_silent(engine: Engine, tmp_
     (tmp_path / "Dockerfile").write_text(f"FROM {base}\nRUN echo before && exec sleep 601\n")
 
     def work() -> None:
-        engine.build(
-            tmp_path, f"treedock/{PROJECT}:silent", args={}, say=said.append, timeout=60
-        )  # fmt: skip
+        engine.build(ImageBuild(tmp_path, f"treedock/{PROJECT}:silent", {}, 60), said.append)
 
     cancelled_while(work, lambda: "before" in said)
 

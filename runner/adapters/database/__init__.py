@@ -6,7 +6,6 @@ of the shape below.
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 

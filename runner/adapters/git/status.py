@@ -29,7 +29,6 @@ _CASES = "core.ignoreCase=false"  # `true` hides README beside readme, where bot
 # '1 XY sub mH mI mW hH hI path', 'u XY sub m1 m2 m3 mW h1 h2 h3 path', '? path'
 _FIELDS = {"1": 8, "u": 10, "?": 1}
 _GITLINK = "160000"
-_FIELDS = {"1": 8, "u": 10, "?": 1}  # of an entry, before its path; others are renamings
 INDEX = 2**28  # bytes of an index that is read; one of 500,000 files has 50 MB
 
 

@@ -23,7 +23,6 @@ from runner.domain.text import with_words
 
 TIMEOUT = 600.0  # seconds; packing a gigabyte on a slow disk
 APART_TIMEOUT = 10.0  # seconds; what is wrong inside may hold up `down` and `clean` for no longer
-PRINTED = 2**16  # bytes of what a stranger's git prints that are kept
 NO_COMMAND = 127
 HELPER = "helper"
 _LIMITS = Limits(memory=2**31, cpus=2, pids=256)

@@ -8,7 +8,6 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from functools import partial
 from pathlib import Path
 
 from runner.adapters.files.captured import Bounded

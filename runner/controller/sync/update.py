@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Literal
 
 from runner.adapters.files.captured import Bounded
