@@ -15,15 +15,16 @@ class Stream:
     An error of the listener is logged; neither the operation nor another event notices.
     """
 
-    def __init__(self, listener: Listener | None = None) -> None:
-        self.operation = os.urandom(4).hex()
+    def __init__(self, listener: Listener | None = None, operation: str = "") -> None:
+        self.operation = operation or os.urandom(4).hex()
         self._listener = listener
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
 
     def __call__(self, event: Event, instance: str | None = None) -> Notice:
         with self._lock:
-            notice = self._numbered(event, instance)
+            at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            notice = Notice(next(self._numbers), at, self.operation, instance, event)
             if self._listener:
                 try:
                     self._listener(notice)
@@ -36,21 +37,19 @@ class Stream:
     def aside(self, instance: str) -> Emit:
         return _Aside(self, instance)
 
-    def _numbered(self, event: Event, instance: str | None) -> Notice:
-        with self._lock:
-            at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            return Notice(next(self._numbers), at, self.operation, instance, event)
-
 
 class _Aside:
+    """What the listener does not hear is numbered apart, so that it misses no number."""
+
     def __init__(self, stream: Stream, instance: str) -> None:
         self._stream = stream
+        self._hidden = Stream(operation=stream.operation)
         self._instance = instance
 
     def __call__(self, event: Event, instance: str | None = None) -> Notice:
         if isinstance(event, Said | Warned):
             return self._stream(event, self._instance)
-        return self._stream._numbered(event, instance)
+        return self._hidden(event, instance)
 
     def aside(self, instance: str) -> Emit:
         return _Aside(self._stream, instance)

@@ -221,9 +221,9 @@ Event = (
 class Notice:
     """An event as it is told.
 
-    `seq` counts the events of one operation from 1; `at` is the time in UTC, with milliseconds;
-    `operation` is a short random id of the verb at work; `instance` is None for what concerns the
-    verb as a whole.
+    `seq` counts the events of one operation from 1, without a gap for its listener; `at` is the
+    time in UTC, with milliseconds; `operation` is a short random id of the verb at work;
+    `instance` is None for what concerns the verb as a whole.
     """
 
     seq: int

@@ -18,12 +18,12 @@ from runner.adapters.git.process import spawn
 from runner.adapters.store import locks
 from runner.controller.parallel import map_parallel
 from runner.controller.verbs import Controller
-from runner.domain.answers import Answer
 from runner.domain.events import Notice, StepFailed, StepStarted
 from runner.domain.requests.cleanup import Clean
 from runner.domain.requests.lifecycle import Down, Up
 from runner.domain.requests.observe import List
 from runner.domain.requests.request import Request
+from tests.at_once import all_at_once
 from tests.cancelling import SOON, cancelled_while
 from tests.running import CHECKOUT
 from tests.shop import Shop
@@ -140,28 +140,14 @@ def test_several_operations_of_one_process_work_on_one_repository(shop: Shop) ->
     controller = controller_of(shop)
     ids = ("auth", "login", "pay")
     requests: list[Request[Any]] = [Up(ids=(instance,)) for instance in ids]
-    assert _all_at_once(controller, [*requests, List(), *requests]) == {0}
+    all_at_once(controller, [*requests, List(), *requests])
     slots = [shop.record(instance).slot for instance in ids]
     assert len(set(slots)) == 3
     again: list[Request[Any]] = [Down(ids=("auth",)), Clean(ids=("login",)), Up(ids=("pay",))]
-    assert _all_at_once(controller, [*again, List(), Up(ids=("new",))]) == {0}
+    all_at_once(controller, [*again, List(), Up(ids=("new",))])
     assert {view.id: view.state for view in shop.list()} == {
         "auth": "stopped", "pay": "running", "new": "running",
     }  # fmt: skip
-
-
-def _all_at_once(controller: Controller, requests: list[Request[Any]]) -> set[int]:
-    """The exit codes of these requests, begun at the same moment."""
-    together = threading.Barrier(len(requests))
-
-    def run(request: Request[Any]) -> Answer:
-        together.wait()
-        answer: Answer = controller.run(request)
-        assert not answer.errors, (request, answer.errors)
-        return answer
-
-    with ThreadPoolExecutor(len(requests)) as pool:
-        return {answer.exit_code for answer in pool.map(run, requests)}
 
 
 WORK = """

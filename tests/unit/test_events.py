@@ -129,6 +129,8 @@ def test_a_throwaway_instance_speaks_for_the_one_it_works_for() -> None:
     assert hidden.instance == "gate.1"
     assert heard == [shown]
     assert shown.instance == "auth"
+    assert shown.seq == 1  # no number is missing for the listener
+    assert hidden.operation == shown.operation
 
 
 def test_a_run_keeps_what_happened_in_it(tmp_path: Path) -> None:
