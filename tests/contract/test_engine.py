@@ -440,14 +440,16 @@ def test_what_stops_waiting_for_a_command_ends_it_and_what_it_started(
     made = create(spec)
     engine.start(made)
     place = spec.mounts[0].source
-    script = "(trap '' TERM; touch deaf; sleep 61) & trap 'touch told; exit' TERM; sleep 62 & wait"
+    mine = f"6{os.getpid()}"  # the fake's containers see what else runs on this host
+    script = f"(trap '' TERM; touch deaf; sleep {mine}1) & trap 'touch told; exit' TERM; "
+    script += f"sleep {mine}2 & wait"
     with pytest.raises(EngineFailed, match="did not end"):
         engine.exec_attached(
             made, Exec(["sh", "-c", script], workdir=names.WORKSPACE, timeout=1),
             Streams(None, io.BytesIO(), io.BytesIO())
         )  # fmt: skip
     assert {path.name for path in Path(place).iterdir()} == {"deaf", "told"}
-    left = engine.exec(made, Exec(["sh", "-c", RUNNING, "sh", "sleep6"]))
+    left = engine.exec(made, Exec(["sh", "-c", RUNNING, "sh", f"sleep{mine}"]))
     assert left.output.split() == []
 
 

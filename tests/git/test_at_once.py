@@ -1,10 +1,12 @@
 """Several operations at once, in one process and on one repository, with git as it is."""
 
+import itertools
 import os
 
 import pytest
 
 from runner.controller.verbs import Controller
+from runner.domain.instance.ports import home_slot
 from runner.domain.requests.cleanup import Clean
 from runner.domain.requests.landing import Merge
 from runner.domain.requests.lifecycle import Down, Up
@@ -17,26 +19,39 @@ from tests.shop import Shop
 ROUNDS = int(os.environ.get("TREEDOCK_TEST_ROUNDS", "3"))
 
 
+def two_of_one_slot() -> tuple[str, str]:
+    """Ids that hash to the same slot of five."""
+    names = (f"feature-{number}" for number in itertools.count())
+    one = next(names)
+    return one, next(name for name in names if home(name) == home(one))
+
+
+def home(name: str) -> int:
+    return home_slot("shop", name, 5)
+
+
 @pytest.mark.deep
 def test_any_verbs_work_at_once_round_after_round(shop: Shop) -> None:
     controller = Controller.open(shop.repo, connect=lambda: shop.engine)
     shop.up("sales")
+    one, other = two_of_one_slot()
     for number in range(ROUNDS):
         shop.up("done")
         done = commit(shop.tree("done"), {f"{number}.txt": "done"}, f"done {number}")
         commit(shop.tree("sales"), {f"sales-{number}.txt": "sales"}, f"sales {number}")
         all_at_once(
             controller,
-            [Up(ids=("auth",)), Up(ids=("pay",)), List(), Sync(ids=("sales",)),
+            [Up(ids=(one,)), Up(ids=(other,)), Up(ids=(other,)), List(), Sync(ids=("sales",)),
              Merge(ids=("done",)), List()],
         )  # fmt: skip
         git(shop.repo, "merge-base", "--is-ancestor", done, "main")
         assert {view.id: view.state for view in shop.list()} == dict.fromkeys(
-            ("auth", "pay", "sales"), "running"
+            (one, other, "sales"), "running"
         )
+        assert len({shop.record(id_).slot for id_ in (one, other, "sales")}) == 3
         all_at_once(
             controller,
-            [Clean(ids=("auth",)), Clean(ids=("pay",)), Down(ids=("sales",)), List()],
+            [Clean(ids=(one,)), Clean(ids=(other,)), Down(ids=("sales",)), List()],
         )  # fmt: skip
         assert [view.id for view in shop.list()] == ["sales"]
         shop.up("sales")
