@@ -92,6 +92,7 @@ class _Live:
         line = self._lines.pop(instance, None)
         if line is not None:
             self._progress.remove_task(TaskID(line))
+            self._progress.refresh()  # what is printed next shall not show it again
 
 
 def _sentence(notice: Notice, *, timings: bool) -> str:
