@@ -5,7 +5,7 @@ import time
 import pytest
 
 from runner.controller.data.reset import reset
-from runner.controller.instance.processes import stop_processes
+from runner.controller.instance.processes import LocalExecutor
 from runner.controller.lifecycle.restart import restart, restart_service
 from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
@@ -84,10 +84,9 @@ def test_services_that_ignore_the_signal_end_together_after_a_second(shop: Shop)
     names = [f"stubborn{n}" for n in range(5)]
     shop.configure(services=dict.fromkeys(names, stubborn))
     shop.up("auth")
-    processes = [shop.processes("auth").process(service_process(name)) for name in names]
     operation = Operation(shop.repository, "auth", shop.emit)
     (container,) = shop.engine.containers()
     begun = time.monotonic()
-    stop_processes(operation, container.id, processes)
+    LocalExecutor(operation, container.id).stop([service_process(name) for name in names])
     assert time.monotonic() - begun < 4  # each of them for a second would be five
     assert not any(shop.processes("auth").process(service_process(name)).alive for name in names)

@@ -13,7 +13,8 @@ from runner.adapters.database import Site, sqlite
 from runner.controller.cache.prune import prune
 from runner.controller.data import database as databases
 from runner.controller.data.reset import reset
-from runner.controller.instance.processes import run_folder, start_process
+from runner.controller.instance.executor import Launch
+from runner.controller.instance.processes import LocalExecutor, run_folder
 from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.lifecycle.up import up
 from runner.controller.lifecycle.warm import warm
@@ -493,7 +494,7 @@ def test_a_reset_job_that_still_runs_is_ended_before_its_data_is_moved(seeded: S
     operation = Operation(seeded.project, "auth", seeded.emit)
     (container,) = seeded.engine.containers()
     slow = "sleep 300"
-    start_process(operation, container.id, "reset", slow, folder=".", env={})
+    LocalExecutor(operation, container.id).start(Launch("reset", slow, ".", {}))
     left = run_folder(operation).process("reset")
     assert left.alive
     (seeded.tree("auth") / "seed.txt").write_text("saw\n")

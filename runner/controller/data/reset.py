@@ -10,7 +10,8 @@ from runner.controller.data.database import required_adapter, site_of
 from runner.controller.data.golden_key import golden_key
 from runner.controller.disk_watch import space_watched
 from runner.controller.instance.container import exec_env
-from runner.controller.instance.processes import run_folder, run_process, stop_processes
+from runner.controller.instance.executor import Launch
+from runner.controller.instance.processes import LocalExecutor, run_folder, run_process
 from runner.controller.instance.services import await_ready, start_service
 from runner.controller.operation import Operation, require_running
 from runner.controller.project import Project
@@ -77,25 +78,23 @@ def run_reset(
     has these, so none is kept then. Raises CommandFailed."""
     assert database.reset is not None
     adapter, site = required_adapter(operation.config), site_of(operation, container)
-    before, process = operation.record, run_folder(operation).process("reset")
+    before = operation.record
     keeps = keeps or not operation.throwaway  # what is thrown away is never reset again
     if keeps and before.reset_key is not None:  # the one before was whole, if not kept
         adapter.forget(site)
     # Should it be killed, the next `up` resets again.
     operation.change(reset_key=None, golden=None, reset_begun=True)
     with operation.step("resetting the database"):
-        stop_processes(
-            operation, container, [process]
-        )  # of one that was cut off: it would write into the data
+        # Of one that was cut off: it would write into the data.
+        LocalExecutor(operation, container).stop(["reset"])
         read = golden_key(operation, database) if keeps else None
         if keeps:
             used = before.ready or before.reset_at is not None or bool(before.data_lowers)
             adapter.provision(site, new=not used)
         others = adapter.others(site) if keeps else {}
         try:
-            run_process(
-                operation, container, "reset", database.reset, folder=database.folder, env=env
-            )
+            launch = Launch("reset", database.reset, database.folder, env)
+            run_process(operation, container, launch)
         except BaseException:
             if _put_back(operation, adapter, site, keeps=keeps):
                 operation.change(reset_key=before.reset_key, golden=before.golden)
@@ -134,7 +133,7 @@ def _written(operation: Operation, before: Stamps, after: Stamps) -> list[str]:
 def _put_back(operation: Operation, adapter: Adapter, site: Site, *, keeps: bool) -> bool:
     """End the command, and have what was there before as the data. Returns whether it is."""
     try:
-        stop_processes(operation, site.container, [run_folder(operation).process("reset")])
+        LocalExecutor(operation, site.container).stop(["reset"])
         return keeps and adapter.put_back(site)
     except RunnerError as error:  # its container has ended, or the engine
         raise type(error)(
@@ -191,7 +190,5 @@ def _stop_services(operation: Operation, container: str) -> list[str]:
     ]
     if names:
         with operation.step("stopping the services"):
-            stop_processes(
-                operation, container, [processes.process(service_process(name)) for name in names]
-            )
+            LocalExecutor(operation, container).stop([service_process(name) for name in names])
     return names

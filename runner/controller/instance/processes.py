@@ -1,8 +1,8 @@
 """Running commands inside an instance, detached, and waiting for their end."""
 
-import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from runner.adapters import cancellation
@@ -10,6 +10,7 @@ from runner.adapters.engine.protocol import Exec
 from runner.adapters.files import disk, untrusted
 from runner.adapters.files.captured import Bounded
 from runner.adapters.store.run_folder import WRAPPER, Process, RunFolder
+from runner.controller.instance.executor import Launch
 from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, EngineFailed, LimitReached
 from runner.domain.instance.container import RUN, WORKSPACE
@@ -47,85 +48,104 @@ def run_folder(operation: Operation) -> RunFolder:
     return RunFolder(operation.folder.run)
 
 
-def start_process(
-    operation: Operation,
-    container: str,
-    process: str,
-    command: str,
-    *,
-    folder: str,
-    env: Mapping[str, str],
-    restart: str = "no",
-) -> None:
-    """Start `command` as `process` in a session of its own, and wait until it has begun."""
-    processes = run_folder(operation)
-    processes.forget(process)
-    processes.mark(process, _key(command, folder))
-    argv = ["sh", "-c", WRAPPER, "treedock"]
-    argv += [f"{RUN}/{process}", restart, f"{WORKSPACE}/{folder}", command]
-    operation.engine.exec_detached(container, Exec(argv, env, WORKSPACE))
-    deadline = time.monotonic() + START_TIMEOUT
-    while processes.process(process).pid is None:
-        if time.monotonic() > deadline:
-            raise CommandFailed(
-                f"{operation.id}: {process} did not start within {START_TIMEOUT:g} s.",
-                hint=f"The image needs `sh`; look with: treedock shell {operation.id}",
+class LocalExecutor:
+    """An Executor of an instance on this host: by detached execs in its container, which write what
+    becomes of them into the instance's run folder."""
+
+    def __init__(self, operation: Operation, container: str) -> None:
+        self._operation = operation
+        self._container = container
+        self._processes = run_folder(operation)
+
+    def start(self, launch: Launch) -> None:
+        self._processes.forget(launch.name)
+        self._processes.mark(launch.name, launch.key)
+        argv = ["sh", "-c", WRAPPER, "treedock", f"{RUN}/{launch.name}", launch.restart]
+        argv += [f"{WORKSPACE}/{launch.folder}", launch.command]
+        self._operation.engine.exec_detached(self._container, Exec(argv, launch.env, WORKSPACE))
+        deadline = time.monotonic() + START_TIMEOUT
+        while self.watch(launch.name).pid is None:
+            if time.monotonic() > deadline:
+                id_ = self._operation.id
+                raise CommandFailed(
+                    f"{id_}: {launch.name} did not start within {START_TIMEOUT:g} s.",
+                    hint=f"The image needs `sh`; look with: treedock shell {id_}",
+                )
+            cancellation.sleep(GLANCE)
+
+    def watch(self, name: str) -> Process:
+        return self._processes.process(name)
+
+    def is_same(self, launch: Launch) -> bool:
+        return self._processes.is_run_of(launch.name, launch.key)
+
+    def wait(self, launch: Launch) -> int:
+        look_at_engine = time.monotonic() + 1
+        deadline = time.monotonic() + launch.timeout if launch.timeout else None
+        while True:
+            state = self.watch(launch.name)
+            if not state.alive and state.exit_code is not None:
+                return state.exit_code
+            if time.monotonic() > look_at_engine:  # the container, or the engine, may have gone
+                if not self._goes_on():
+                    return 137
+                look_at_engine = time.monotonic() + 1
+            if deadline and time.monotonic() > deadline:
+                self.stop([launch.name])
+                raise CommandFailed(
+                    f"{self._operation.id}: {launch.name} did not end within "
+                    f"{launch.timeout:g} seconds."
+                )
+            cancellation.sleep(GLANCE)
+
+    def stop(self, names: Sequence[str]) -> None:
+        found = [self.watch(name) for name in names]
+        pids = [str(process.pid) for process in found if process.alive and process.pid]
+        if pids:
+            stop = Exec(["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
+            self._operation.engine.exec(self._container, stop)
+
+    def _goes_on(self) -> bool:
+        """Whether the container runs. Raises LimitReached where it is paused."""
+        found = self._operation.container()
+        if found and found.status == "paused":
+            id_ = self._operation.id
+            raise LimitReached(
+                f"{id_} is paused: it was writing while the disk was almost full.",
+                hint=f"Free some space, then: treedock up {id_}",
             )
-        cancellation.sleep(GLANCE)
+        return found is not None and found.status == "running"
 
 
-def run_process(
-    operation: Operation,
-    container: str,
-    process: str,
-    command: str,
-    *,
-    folder: str,
-    env: Mapping[str, str],
-) -> None:
-    """Run `command` as `process` to its end. Raises CommandFailed with its last lines.
+def run_process(operation: Operation, container: str, launch: Launch) -> None:
+    """Run a command to its end. Raises CommandFailed with its last lines.
 
     One that still runs, because the treedock that began it was killed, is waited for instead.
     """
     if operation.throwaway:
-        run_attached(
-            operation,
-            container,
-            process,
-            command,
-            folder=folder,
-            env=env,
-            timeout=operation.process_timeout,
-        )
+        run_attached(operation, container, replace(launch, timeout=operation.process_timeout))
         return
-    processes = run_folder(operation)
-    same = processes.is_run_of(process, _key(command, folder))
-    if not (same and processes.process(process).alive):
-        stop_processes(operation, container, [processes.process(process)])
-        start_process(operation, container, process, command, folder=folder, env=env)
-    code = _wait(operation, container, processes, process)
+    executor = LocalExecutor(operation, container)
+    if not (executor.is_same(launch) and executor.watch(launch.name).alive):
+        executor.stop([launch.name])
+        executor.start(launch)
+    code = executor.wait(launch)
     if code:
-        raise failed_process(operation, processes, process, command, code)
+        raise failed_process(operation, launch.name, launch.command, code)
 
 
-def run_attached(
-    operation: Operation,
-    container: str,
-    process: str,
-    command: str,
-    *,
-    folder: str,
-    env: Mapping[str, str],
-    timeout: float | None,
-) -> None:
-    """Run `command` as `process` to its end, `timeout` seconds at most. Raises CommandFailed
-    with its last lines.
+def run_attached(operation: Operation, container: str, launch: Launch) -> None:
+    """Run a command to its end. Raises CommandFailed with its last lines.
 
     Its exit code is the engine's and its log the host's (`attached_log`): what lies in the run
     folder could be written by the very code that runs.
     """
-    inside = Exec(["sh", "-c", command], env, str(PurePosixPath(WORKSPACE) / folder), timeout)
-    with attached_log(operation, process).open("wb") as file:
+    process, log = launch.name, attached_log(operation, launch.name)
+    inside = Exec(
+        ["sh", "-c", launch.command], launch.env, str(PurePosixPath(WORKSPACE) / launch.folder),
+        launch.timeout,
+    )  # fmt: skip
+    with log.open("wb") as file:
         said = Bounded(untrusted.LOG, file)
         try:
             code = operation.engine.exec_attached(container, inside, Streams(None, said, said))
@@ -133,8 +153,8 @@ def run_attached(
             said_so = sentences(f"{operation.id}: {process} did not end well:", error.message)
             raise CommandFailed(said_so) from error
     if code:
-        sentence = _sentence(operation, process, command, code)
-        last = untrusted.tail(attached_log(operation, process), LAST_LINES)
+        sentence = _sentence(operation, process, launch.command, code)
+        last = untrusted.tail(log, LAST_LINES)
         raise CommandFailed(with_last_lines(sentence, last))
 
 
@@ -143,18 +163,11 @@ def attached_log(operation: Operation, process: str) -> Path:
     return operation.folder.log(process)
 
 
-def stop_processes(operation: Operation, container: str, processes: list[Process]) -> None:
-    """End these processes and everything they started, within about a second."""
-    pids = [str(process.pid) for process in processes if process.alive and process.pid]
-    if pids:
-        stop = Exec(["sh", "-c", _STOP, "treedock", *pids], workdir=RUN)
-        operation.engine.exec(container, stop)
-
-
 def failed_process(
-    operation: Operation, processes: RunFolder, process: str, command: str, code: int | None
+    operation: Operation, process: str, command: str, code: int | None
 ) -> CommandFailed:
     """The error that a process's end amounts to."""
+    processes = run_folder(operation)
     name = process.removeprefix("service.")
     sentence = _sentence(operation, name, command, code)
     again = f"treedock up {operation.id}"
@@ -172,33 +185,3 @@ def _sentence(operation: Operation, name: str, command: str, code: int | None) -
     if code == 126 and (mount := disk.noexec_mount(Path(operation.record.worktree))):
         why = f" {noexec_sentence(mount)}"
     return f"{operation.id}: {name} failed with exit code {code}: {command}.{why}"
-
-
-def _key(command: str, folder: str) -> str:
-    return hashlib.sha256(f"{folder}\0{command}".encode()).hexdigest()[:16]
-
-
-def _wait(operation: Operation, container: str, processes: RunFolder, process: str) -> int:
-    look_at_engine = time.monotonic() + 1
-    timeout = operation.process_timeout
-    deadline = time.monotonic() + timeout if timeout else None
-    while True:
-        state = processes.process(process)
-        if not state.alive and state.exit_code is not None:
-            return state.exit_code
-        if time.monotonic() > look_at_engine:  # the container, or the engine, may have gone
-            found = operation.container()
-            if found and found.status == "paused":
-                raise LimitReached(
-                    f"{operation.id} is paused: it was writing while the disk was almost full.",
-                    hint=f"Free some space, then: treedock up {operation.id}",
-                )
-            if found is None or found.status != "running":
-                return 137
-            look_at_engine = time.monotonic() + 1
-        if deadline and time.monotonic() > deadline:
-            stop_processes(operation, container, [state])
-            raise CommandFailed(
-                f"{operation.id}: {process} did not end within {timeout:g} seconds."
-            )
-        cancellation.sleep(GLANCE)

@@ -9,11 +9,11 @@ from runner.adapters import cancellation
 from runner.adapters.engine.protocol import Exec
 from runner.adapters.host import sockets
 from runner.controller.instance.container import Running
+from runner.controller.instance.executor import Launch
 from runner.controller.instance.processes import (
+    LocalExecutor,
     failed_process,
     run_folder,
-    start_process,
-    stop_processes,
 )
 from runner.controller.operation import Operation
 from runner.domain.config.sections import Service
@@ -49,7 +49,7 @@ def ensure_services(operation: Operation, running: Running) -> bool:
         for name in {*services, *operation.record.services}
     }
     stale = [n for n, process in current.items() if operation.record.services.get(n) != keys.get(n)]
-    stop_processes(operation, running.id, [current[name] for name in stale])
+    LocalExecutor(operation, running.id).stop([service_process(name) for name in stale])
     start = [name for name in services if name in stale or not current[name].alive]
     for name in start:
         with operation.step(f"starting {name}"):
@@ -65,15 +65,8 @@ def ensure_services(operation: Operation, running: Running) -> bool:
 
 def start_service(operation: Operation, container: str, name: str, env: Mapping[str, str]) -> None:
     service = operation.config.services[name]
-    start_process(
-        operation,
-        container,
-        service_process(name),
-        service.run,
-        folder=service.folder,
-        env=env,
-        restart=service.restart,
-    )
+    launch = Launch(service_process(name), service.run, service.folder, env, service.restart)
+    LocalExecutor(operation, container).start(launch)
 
 
 def service_key(service: Service) -> str:
@@ -141,9 +134,7 @@ def _require_alive(operation: Operation, name: str, service: Service) -> None:
     if not process.alive and process.exit_code is not None and (process.exit_code or service.port):
         if process.exit_code == 0:
             raise _in_background(operation, name, service)
-        raise failed_process(
-            operation, processes, service_process(name), service.run, process.exit_code
-        )
+        raise failed_process(operation, service_process(name), service.run, process.exit_code)
 
 
 def _in_background(operation: Operation, name: str, service: Service) -> CommandFailed:

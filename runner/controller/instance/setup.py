@@ -5,6 +5,7 @@ from pathlib import Path
 
 from runner.adapters.files import untrusted
 from runner.controller.instance.container import Running
+from runner.controller.instance.executor import Launch
 from runner.controller.instance.processes import run_process
 from runner.controller.operation import Operation
 from runner.domain.cache.produces import Read, done_keys, products_of
@@ -50,7 +51,7 @@ def _run(operation: Operation, running: Running, number: int, step: Step) -> Non
         operation.change(verified=None)
     with operation.step(named(step)):
         process = f"setup-{number + 1}"
-        run_process(operation, running.id, process, step.run, folder=step.folder, env=running.env)
+        run_process(operation, running.id, Launch(process, step.run, step.folder, running.env))
 
 
 def named(step: Step) -> str:
@@ -72,6 +73,6 @@ def ensure_verified(operation: Operation, running: Running) -> bool:
     if command is None or operation.record.verified == command:
         return False
     with operation.step("verifying"):
-        run_process(operation, running.id, "verify", command, folder=".", env=running.env)
+        run_process(operation, running.id, Launch("verify", command, ".", running.env))
     operation.change(verified=command)
     return True

@@ -14,6 +14,7 @@ from runner.adapters.files import env_file, untrusted
 from runner.controller.instance import images
 from runner.controller.instance.bring_up import Stage
 from runner.controller.instance.container import wanted as wanted_container
+from runner.controller.instance.executor import Launch
 from runner.controller.instance.private_git import own_git
 from runner.controller.instance.processes import run_attached, run_folder
 from runner.controller.instance.throwaway import dispose, gate_project, lay_out
@@ -156,9 +157,8 @@ def _run_gate(
     operation: Operation, gate: Gate, name: str, container: str, env: Mapping[str, str]
 ) -> None:
     with operation.step(gate.run):
-        run_attached(
-            operation, container, name, gate.run, folder=gate.folder, env=env, timeout=gate.timeout
-        )
+        launch = Launch(name, gate.run, gate.folder, env, timeout=gate.timeout)
+        run_attached(operation, container, launch)
 
 
 def _require_as_committed(operation: Operation, commit: str, after: str) -> None:

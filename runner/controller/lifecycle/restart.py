@@ -1,7 +1,7 @@
 """`restart`: one service without the others, or the whole instance."""
 
 from runner.controller.instance.container import exec_env
-from runner.controller.instance.processes import run_folder, stop_processes
+from runner.controller.instance.processes import LocalExecutor
 from runner.controller.instance.services import await_ready, service_key, start_service
 from runner.controller.instance.sidecars import restart_sidecar
 from runner.controller.instance.views import describe
@@ -33,9 +33,7 @@ def restart_service(project: Project, instance: str, service: str, emit: Emit) -
             restart_sidecar(operation, container.id, service)
             return describe(operation)
         with operation.step(f"restarting {service}"):
-            stop_processes(
-                operation, container.id, [run_folder(operation).process(service_process(service))]
-            )
+            LocalExecutor(operation, container.id).stop([service_process(service)])
             start_service(operation, container.id, service, exec_env(operation))
         keys = operation.record.services | {service: service_key(project.config.services[service])}
         operation.change(services=keys)
