@@ -21,6 +21,7 @@ from runner.domain.events import (
     PASSING,
     Emit,
     Event,
+    Notice,
     Said,
     StepFailed,
     StepFinished,
@@ -233,6 +234,11 @@ class Operation:
         """Tell the listener what happened to this instance, and its events.jsonl what lasts."""
         notice = self.emit(event, self.id)
         if not isinstance(event, PASSING):
+            self.records.journal(self.id, notice)
+            self.emit.ends_in(self.id, self._journal_end)
+
+    def _journal_end(self, notice: Notice) -> None:
+        if self.folder.record.exists():  # it may be gone by now
             self.records.journal(self.id, notice)
 
     def say(self, text: str) -> None:

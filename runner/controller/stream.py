@@ -3,9 +3,10 @@
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from runner.domain.events import Emit, Event, Listener, Notice, Said, Warned
+from runner.domain.events import Emit, Event, Listener, Notice, OperationEnded, Said, Warned
 
 
 class Stream:
@@ -18,6 +19,7 @@ class Stream:
     def __init__(self, listener: Listener | None = None, operation: str = "") -> None:
         self.operation = operation or os.urandom(4).hex()
         self._listener = listener
+        self._journals: dict[str, Callable[[Notice], object]] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
 
@@ -33,6 +35,16 @@ class Stream:
 
                     logging.getLogger(__name__).exception("a listener failed")
         return notice
+
+    def ends_in(self, name: str, append: Callable[[Notice], object]) -> None:
+        with self._lock:
+            self._journals[name] = append
+
+    def end(self, event: OperationEnded) -> None:
+        """The last event, also for the journals that have others of this operation."""
+        notice = self(event)
+        for append in self._journals.values():
+            append(notice)
 
     def aside(self, instance: str) -> Emit:
         return _Aside(self, instance)
@@ -50,6 +62,9 @@ class _Aside:
         if isinstance(event, Said | Warned):
             return self._stream(event, self._instance)
         return self._hidden(event, instance)
+
+    def ends_in(self, name: str, append: Callable[[Notice], object]) -> None:
+        """A throwaway instance takes its journal along."""
 
     def aside(self, instance: str) -> Emit:
         return _Aside(self._stream, instance)

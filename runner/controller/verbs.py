@@ -71,7 +71,7 @@ class Controller:
         except OSError as error:  # a full disk, a missing right
             answer = self._failed(request, unavailable(error))
         code = next((problem.code for problem in answer.errors), None)
-        emit(OperationEnded(request.verb, answer.exit_code, code))
+        emit.end(OperationEnded(request.verb, answer.exit_code, code))
         return replace(answer, verb=request.verb)
 
     def follow(self, seen: "LogLines") -> Iterator[tuple[str, list[str]]]:

@@ -8,7 +8,8 @@ also a line of an events.jsonl:
 
 `event` is the name of the class in snake case; what follows are the fields of the class. Those of
 an instance are kept in its events.jsonl, except the ones that only narrate (see PASSING); those of
-a merge also in the events.jsonl of its run.
+a merge also in the events.jsonl of its run. Each such file gets the end of the operation, too: one
+whose end is missing was killed, or is still at work.
 """
 
 from collections.abc import Callable
@@ -246,6 +247,10 @@ class Emit(Protocol):
     """The stream of one operation: numbers an event, hands it to the listener, and returns it."""
 
     def __call__(self, event: Event, instance: str | None = None) -> Notice: ...
+
+    def ends_in(self, name: str, append: Callable[[Notice], object]) -> None:
+        """The end of the operation is appended to the journal `name`, too, once."""
+        ...
 
     def aside(self, instance: str) -> "Emit":
         """For a throwaway instance that works for `instance`: what it says and warns of is told as

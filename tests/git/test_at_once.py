@@ -1,6 +1,7 @@
 """Several operations at once, in one process and on one repository, with git as it is."""
 
 import itertools
+import json
 import os
 
 import pytest
@@ -59,3 +60,7 @@ def test_any_verbs_work_at_once_round_after_round(shop: Shop) -> None:
         2 + ROUNDS
     )
     git(shop.repo, "fsck", "--strict")
+    journals = list((shop.repo / ".git/treedock/runs").glob("*/events.jsonl"))
+    assert len(journals) == ROUNDS
+    for path in journals:
+        assert json.loads(path.read_text().splitlines()[-1])["event"] == "operation_ended"

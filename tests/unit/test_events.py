@@ -75,14 +75,15 @@ def test_a_listener_that_raises_breaks_nothing(
     assert answer.exit_code == 0
     assert [view.state for view in answer.instances] == ["running"]
     assert "ZeroDivisionError" in caplog.text
-    assert journal(shop, "auth")[-1]["event"] == "up"
+    assert [one["event"] for one in journal(shop, "auth")][-2:] == ["up", "operation_ended"]
 
 
 def test_what_is_kept_of_an_instance_is_what_was_told(shop: Shop) -> None:
     heard: list[Notice] = []
     controller = Controller.open(shop.repo, connect=lambda: shop.engine)
     controller.run(UpRequest(ids=("auth",)), heard.append)
-    lasting = [notice for notice in heard if notice.instance and not _passes(notice)]
+    lasting = [notice for notice in heard if not _passes(notice)]
+    assert isinstance(lasting[-1].event, OperationEnded)
     assert journal(shop, "auth") == [json.loads(json.dumps(notice.to_json())) for notice in lasting]
     kinds = [events.kind_of(type(notice.event)) for notice in lasting]
     assert {"created", "container_created", "step_finished", "up"} <= set(kinds)
@@ -110,14 +111,18 @@ def test_a_step_that_fails_says_so_and_is_kept(shop: Shop) -> None:
     assert journal(shop, "auth")[-1]["event"] == "step_failed"
 
 
-def test_the_last_event_is_how_the_operation_ended(shop: Shop) -> None:
+def test_the_last_event_is_how_the_operation_ended_and_is_kept(shop: Shop) -> None:
     shop.up("auth")
     controller = Controller.open(shop.repo, connect=lambda: shop.engine)
+    operations: list[str] = []
     for ids, code in ((("auth",), None), (("nope",), "not_found")):
         heard: list[Notice] = []
         answer = controller.run(DownRequest(ids=ids), heard.append)
         assert heard[-1].event == OperationEnded("down", answer.exit_code, code)
         assert (answer.exit_code == 0) == (code is None)
+        operations.append(heard[-1].operation)
+    ends = [one for one in journal(shop, "auth") if one["event"] == "operation_ended"]
+    assert [one["operation"] for one in ends] == operations[:1]
 
 
 def test_a_throwaway_instance_speaks_for_the_one_it_works_for() -> None:

@@ -128,6 +128,8 @@ def _merge_into(
         root = repository.records.root
         facts = {"ids": tuple(ids), "base": base, "base_was": was}
         run = None if wanted.dry_run else Run.begin(root, "merge", **facts)
+        if run:
+            emit.ends_in(run.id, run.journal)
         queue = Queue(project, run, was, {i: heads[i] for i in order}, wanted, emit, remote)
         with space_watched(project, emit), _run_locked(project, run):
             queue.go()
