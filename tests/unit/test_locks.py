@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.store import locks
+from runner.domain.errors import Busy
 from tests.waiting import eventually
 
 HOLD = """
@@ -76,6 +77,30 @@ def test_a_lock_of_another_process_is_waited_for_and_its_holder_told_once(lock: 
         thread.join(10)
     assert got_it.is_set()
     assert told == [f"process {process.pid}"]
+
+
+def test_a_lock_that_is_not_free_in_time_is_busy_and_its_holder_is_named(lock: Path) -> None:
+    with holder_of(lock) as process, pytest.raises(Busy) as refused, locks.hold(lock, timeout=0.05):
+        raise AssertionError("it got the lock")
+    assert refused.value.holder == f"process {process.pid}"
+    assert str(lock) in refused.value.message
+
+
+def test_the_holder_may_be_another_operation_of_this_process(lock: Path) -> None:
+    refused: list[str] = []
+
+    def wait() -> None:
+        try:
+            with locks.hold(lock, timeout=0.05):
+                raise AssertionError("it got the lock")
+        except Busy as error:
+            refused.append(error.holder)
+
+    with locks.hold(lock):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(10)
+    assert refused == ["another operation of this process"]
 
 
 def test_a_holder_that_is_killed_takes_its_lock_along(lock: Path) -> None:

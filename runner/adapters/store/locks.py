@@ -13,6 +13,7 @@ from runner.domain.errors import Busy
 
 # Seconds between two tries to get a lock: flock itself would not notice a cancellation.
 FIRST_GLANCE, GLANCE = 0.001, 0.02
+_OWN = "process {}"  # what a lock file holds while it is held
 
 
 @contextlib.contextmanager
@@ -88,7 +89,7 @@ def _lock(path: Path, waiting: Callable[[str], object] | None, timeout: float | 
             with contextlib.suppress(OSError):  # a courtesy; the disk may be full
                 # Not emptied first: ext4 flushes a file that was, which takes up to 25 ms.
                 os.ftruncate(
-                    descriptor, os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+                    descriptor, os.pwrite(descriptor, _OWN.format(os.getpid()).encode(), 0)
                 )
             return descriptor
         os.close(descriptor)
@@ -100,7 +101,7 @@ def _await(
     """Lock it. Raises Busy where another process has it at `deadline` (time.monotonic) still."""
     if _try(descriptor):
         return
-    holder = os.pread(descriptor, 100, 0).decode(errors="replace") or "another process"
+    holder = _holder(descriptor)
     if waiting:
         waiting(holder)
     pause = FIRST_GLANCE
@@ -113,6 +114,12 @@ def _await(
             )
         cancellation.sleep(pause)
         pause = min(2 * pause, GLANCE)
+
+
+def _holder(descriptor: int) -> str:
+    """What another process, or another thread of this one, wrote into its lock."""
+    name = os.pread(descriptor, 100, 0).decode(errors="replace") or "another process"
+    return "another operation of this process" if name == _OWN.format(os.getpid()) else name
 
 
 def _try(descriptor: int) -> bool:
