@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.store.records import now
+from runner.adapters.store.runs import Move, Run
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.cache.build import snapshot_labels
 from runner.controller.cache.prune import leftover_volumes, prune, remove_leftover_volumes
@@ -103,3 +104,19 @@ def test_a_volume_that_an_instance_shows_stays_without_the_record_of_its_snapsho
     assert leftover_volumes(shop.repository) == [VOLUME]
     Operation(shop.project, "auth", shop.emit).change(data_lowers={"own": VOLUME})
     assert leftover_volumes(shop.repository) == []
+
+
+def test_a_newer_run_hides_no_other_one_but_may_be_the_last(shop: Shop) -> None:
+    root = shop.repository.records.root
+    moves = (Move("1" * 40, "2" * 40, "main", {}),)
+    early, late = (Run(root, f"20260101-00000{n}-aaa{n}") for n in range(2))
+    for run in (early, late):
+        run.write(kind="merge", base="main", landed=moves)
+    assert Run.open(root, "last").id == late.id
+    text = newer(late.path)
+    assert Run.open(root, early.id).read().landed == moves
+    with pytest.raises(OtherVersion):
+        Run.open(root, "last")
+    with pytest.raises(OtherVersion):
+        Run.open(root, late.id).read()
+    assert late.path.read_text() == text

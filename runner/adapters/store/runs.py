@@ -15,7 +15,7 @@ from runner.adapters.host import claims
 from runner.adapters.host.claims import Claim
 from runner.adapters.store import stored
 from runner.adapters.store.records import now
-from runner.domain.errors import Damaged, NotFound
+from runner.domain.errors import Damaged, NotFound, OtherVersion
 from runner.domain.events import Notice
 from runner.domain.typed import Document
 
@@ -100,21 +100,22 @@ class Run:
     @classmethod
     def open(cls, root: Path, id_: str) -> "Run":
         """An earlier run, by its id, the end of that, or 'last' for the last one that landed
-        something. Raises NotFound, and Damaged for one that may be meant and cannot be read."""
+        something. Raises NotFound, and Damaged or OtherVersion for one that may be meant and
+        cannot be read."""
         known = cls.all(root)
-        damaged, landed = dict[str, Damaged](), list[Run]()
+        unread, landed = dict[str, Damaged | OtherVersion](), list[Run]()
         for run in known:
             try:
                 found = run.read()
-            except Damaged as error:
-                damaged[run.id] = error
+            except (Damaged, OtherVersion) as error:
+                unread[run.id] = error
             else:
                 landed += [run] if found.landed and not found.undone else []
         wanted = landed[-1:] if id_ == "last" else [run for run in known if run.id == id_]
         wanted = wanted or [run for run in known if run.id.rpartition("-")[2] == id_]
-        newer = [name for name in damaged if id_ == "last" and (not wanted or name > wanted[0].id)]
+        newer = [name for name in unread if id_ == "last" and (not wanted or name > wanted[0].id)]
         if newer:
-            raise damaged[newer[-1]]  # it may be the last one
+            raise unread[newer[-1]]  # it may be the last one
         if len(wanted) != 1:
             last = ", ".join(run.id for run in landed[-5:])
             raise NotFound(
