@@ -41,8 +41,11 @@ class Stream:
             self._journals[name] = append
 
     def end(self, event: OperationEnded) -> None:
-        """The last event, also for the journals that have others of this operation."""
-        notice = self(event)
+        """The last event, also for the journals that have others of this operation. What a thread
+        that was not waited for tells later is not heard."""
+        with self._lock:
+            notice = self(event)
+            self._listener = None
         for append in self._journals.values():
             append(notice)
 

@@ -46,6 +46,15 @@ def test_the_events_of_an_operation_are_numbered_whichever_thread_tells_them() -
     assert Stream().operation != stream.operation
 
 
+def test_nothing_is_heard_after_the_end() -> None:
+    heard: list[Notice] = []
+    stream = Stream(heard.append)
+    stream(Said("late"))
+    stream.end(OperationEnded("up", 0, None))
+    stream(Said("too late"))
+    assert [type(notice.event) for notice in heard] == [Said, OperationEnded]
+
+
 def test_an_event_is_one_flat_object_in_json() -> None:
     notice = Notice(
         7, "2026-01-31T09:30:00.250Z", "5f2a90c1", "auth", StepFinished("stopping", 0.25)
