@@ -7,7 +7,8 @@ import threading
 
 from runner.cli.process import ensure_streams, interrupted, leave
 
-signal.signal(signal.SIGINT, interrupted)
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is to be ignored
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def main() -> None:

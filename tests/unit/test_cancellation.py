@@ -183,3 +183,20 @@ def test_ctrl_c_ends_the_process_within_two_seconds(work: str, signals: int) -> 
     assert process.returncode == 130
     assert out == ("cancelled\n" if work is LOOKS else "")
     assert ("interrupted; the same command goes on from here" in err) == (work is DEAF)
+
+
+IGNORED = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+import runner.cli.start
+assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+from runner.cli.process import cancellable
+with cancellable(lambda: print("cancelled")) as came:
+    signal.raise_signal(signal.SIGINT)
+assert not came
+"""
+
+
+def test_an_interrupt_that_was_to_be_ignored_stays_so() -> None:
+    done = subprocess.run([sys.executable, "-c", IGNORED], cwd=CHECKOUT, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
