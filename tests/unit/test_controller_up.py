@@ -1,11 +1,13 @@
 """`up` on the fake engine: what is refused, what is left alone, what is tried again."""
 
+import contextlib
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from runner.controller.instance import images
 from runner.controller.instance.worktree import InstanceRequest
 from runner.controller.observe.listing import look
 from runner.controller.project import open_repository
@@ -20,6 +22,7 @@ from runner.domain.errors import (
     Refused,
 )
 from runner.domain.instance.ports import Slots
+from tests.contract.fake_engine import FakeEngine
 from tests.real_git import commit, git, make_repository
 from tests.shop import Shop
 
@@ -216,6 +219,32 @@ def test_a_port_that_was_taken_meanwhile_moves_the_instance_to_the_next_slot(sho
     assert (container.status, container.ports) == ("running", after.ports)
     written = (shop.tree("auth") / ".ports.env").read_text()
     assert f"BACKEND_PORT={after.ports['backend']}\n" in written
+
+
+class _Probed(FakeEngine):
+    """Another process has a port for a moment when the first container starts."""
+
+    probed = False
+
+    def start(self, container: str) -> None:
+        with contextlib.ExitStack() as held:
+            if not self.probed:
+                (found,) = self.containers()
+                taken = socket.create_server(("127.0.0.1", found.ports["backend"]))
+                held.enter_context(taken)
+            self.probed = True
+            super().start(container)
+
+
+def test_a_port_that_is_only_probed_when_the_container_starts_is_kept(shop: Shop) -> None:
+    engine = _Probed(images=["tiny"], own=[next(images.default_tags())])
+    probed = Shop(shop.repo, engine)
+    record = probed.up("auth")
+    assert engine.probed
+    assert not [warning for warning in probed.warnings if "taken by" in warning]
+    (container,) = engine.containers()
+    assert (container.status, container.ports) == ("running", record.ports)
+    engine.close()
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no ::1 here")

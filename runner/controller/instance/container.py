@@ -232,13 +232,8 @@ def _start_or_move(operation: Operation, container: str) -> bool:
     published = list(operation.record.ports.values()) if not operation.throwaway else []
     taken = [port for port in published if sockets.is_shadowed(port)]
     if not taken:
-        try:
-            operation.engine.start(container)
-        except EngineFailed:
-            taken = [port for port in published if not sockets.is_free(port)]
-            if not taken:
-                raise
-        else:
+        taken = _start(operation, container, published)
+        if not taken:
             _require_still_wanted(operation, container)
             return True
     operation.engine.remove(container)
@@ -250,6 +245,22 @@ def _start_or_move(operation: Operation, container: str) -> bool:
     tracked = operation.git.tracked(Path(operation.record.worktree), [PORTS_FILE, ENV_FILE])
     write_values(operation, tracked)
     return False
+
+
+def _start(operation: Operation, container: str, published: list[int]) -> list[int]:
+    """Start it; returns the ports that another process has. Raises EngineFailed where it is not
+    for a port, the second time: a port that is only probed is taken for a moment."""
+    for attempt in (1, 2):
+        try:
+            operation.engine.start(container)
+            break
+        except EngineFailed:
+            taken = [port for port in published if not sockets.is_free(port)]
+            if taken:
+                return taken
+            if attempt == 2:
+                raise
+    return []
 
 
 def _require_still_wanted(operation: Operation, container: str) -> None:
