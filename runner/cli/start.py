@@ -24,13 +24,15 @@ def main() -> None:
 
 def _leave(end: SystemExit) -> None:
     """End without tearing the interpreter down, which takes a tenth of what `exec` does. Raises
-    `end` where that would cut something off: a thread at work, output that has not gone out."""
+    `end` where that would cut something off: a thread at work, output that has not gone out, a
+    profiler that writes at the end."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
         raise end from None
     at_work = [one for one in threading.enumerate() if not one.daemon]
-    if at_work != [threading.main_thread()] or not isinstance(end.code, int):
+    watched = sys.getprofile() or sys.gettrace()
+    if watched or at_work != [threading.main_thread()] or not isinstance(end.code, int):
         raise end
     leave(end.code)

@@ -81,11 +81,41 @@ def ensure_stopped(operation: Operation) -> bool:
 
 def wanted(operation: Operation) -> ContainerSpec:
     """The container that today's configuration and the record ask for."""
-    project, record, limits = operation.project, operation.record, operation.config.limits
-    folder = operation.folder
-    sandbox = project.user.sandbox
+    record, limits = operation.record, operation.config.limits
+    sandbox = operation.project.user.sandbox
     published = not operation.throwaway
-    mounts = [
+    authority = authority_of(operation.project)
+    given = operation.env_file()
+    environment = _environment(operation, given)
+    if authority:
+        environment |= dict.fromkeys(names.CA_VARIABLES, names.CA_BUNDLE)
+    secrets = {k: v for k, v in given.items() if k not in environment}
+    forwards = _forwards(operation) if published else {}
+    ports = [port for port in record.ports.values() if port not in forwards.values()]
+    return ContainerSpec(
+        name=operation.names.container,
+        image=operation.image,
+        user=f"{os.getuid()}:{os.getgid()}",
+        hostname=operation.names.host,
+        ports=tuple(ports) if published else (),
+        forwards=forwards,
+        mounts=tuple(_mounts(operation, authority)),
+        limits=ContainerLimits(limits.memory, limits.cpus, limits.pids),
+        environment=environment,
+        secrets=secrets,
+        labels=_labels(operation),
+        publish=sandbox.publish,
+        capabilities=tuple(sandbox.capabilities),
+        volumes=tuple(
+            VolumeMount(name, _inside(path)) for path, name in sorted(record.mounts.items())
+        ),
+    )
+
+
+def _mounts(operation: Operation, authority: Path | None) -> list[Mount]:
+    """What of the host is shown inside. Raises Refused for a source that is not there."""
+    record, folder = operation.record, operation.folder
+    own = [
         Mount(record.worktree, names.WORKSPACE),
         Mount(str(folder.gitfile), f"{names.WORKSPACE}/.git", read_only=True),
         *git_mounts(operation),
@@ -95,52 +125,37 @@ def wanted(operation: Operation) -> ContainerSpec:
         Mount(str(folder.passwd), "/etc/passwd", read_only=True),
         Mount(str(folder.group), "/etc/group", read_only=True),
     ]
-    mounts = [replace(mount, inode=_inode(mount.source)) for mount in mounts]
-    mounts += [
-        *(Mount(extra.source, extra.target, extra.read_only) for extra in sandbox.mounts),
-    ]
+    mounts = [replace(mount, inode=_inode(mount.source)) for mount in own]
+    extras = operation.project.user.sandbox.mounts
+    mounts += [Mount(extra.source, extra.target, extra.read_only) for extra in extras]
     if operation.config.env.rewrite:
         mounts += _host_path(record.worktree, folder.host_links, [mount.target for mount in mounts])
-    given = operation.env_file()
-    environment = _environment(operation, given)
-    authority = authority_of(project)
     if authority:
         mounts.append(Mount(str(authority), names.CA_BUNDLE, read_only=True))
-        environment |= dict.fromkeys(names.CA_VARIABLES, names.CA_BUNDLE)
     for mount in mounts:
         require_source(mount.source, mount.target)
-    secrets = {k: v for k, v in given.items() if k not in environment}
-    forwards = {
-        sidecar.port: record.ports[sidecar.publish]
-        for sidecar in operation.config.sidecars.values()
-        if published and sidecar.publish and sidecar.port
+    return mounts
+
+
+def _labels(operation: Operation) -> dict[str, str]:
+    record = operation.record
+    return {
+        names.LABEL: "gate" if operation.throwaway else "instance",
+        names.LABEL_PROJECT: operation.project.name,
+        names.LABEL_REPOSITORY: operation.repository.key,
+        names.LABEL_INSTANCE: operation.id,
+        names.LABEL_SLOT: "" if record.slot is None else str(record.slot),
+        names.LABEL_PORTS: ports_label({} if operation.throwaway else record.ports),
     }
-    ports = [port for port in record.ports.values() if port not in forwards.values()]
-    return ContainerSpec(
-        name=operation.names.container,
-        image=operation.image,
-        user=f"{os.getuid()}:{os.getgid()}",
-        hostname=operation.names.host,
-        ports=tuple(ports) if published else (),
-        forwards=forwards,
-        mounts=tuple(mounts),
-        limits=ContainerLimits(limits.memory, limits.cpus, limits.pids),
-        environment=environment,
-        secrets=secrets,
-        labels={
-            names.LABEL: "gate" if operation.throwaway else "instance",
-            names.LABEL_PROJECT: project.name,
-            names.LABEL_REPOSITORY: project.repository.key,
-            names.LABEL_INSTANCE: operation.id,
-            names.LABEL_SLOT: "" if record.slot is None else str(record.slot),
-            names.LABEL_PORTS: ports_label(record.ports if published else {}),
-        },
-        publish=sandbox.publish,
-        capabilities=tuple(sandbox.capabilities),
-        volumes=tuple(
-            VolumeMount(name, _inside(path)) for path, name in sorted(record.mounts.items())
-        ),
-    )
+
+
+def _forwards(operation: Operation) -> dict[int, int]:
+    """The port of the host, by that of each sidecar which is published."""
+    return {
+        sidecar.port: operation.record.ports[sidecar.publish]
+        for sidecar in operation.config.sidecars.values()
+        if sidecar.publish and sidecar.port
+    }
 
 
 def _host_path(worktree: str, folder: Path, targets: list[str]) -> list[Mount]:
