@@ -103,7 +103,7 @@ def is_installed() -> bool:
 def existing(forge: Forge, branch: str) -> str | None:
     """The address of the open pull request of a branch. Raises Unavailable where gh fails.
 
-    A fork may have a branch of the same name: that one is somebody else's.
+    A fork may have a branch of the same name: that one is someone else's.
     """
     fields = "--json=url,isCrossRepository"
     out = _gh("pr", "list", _repo(forge), f"--head={branch}", "--state=open", fields)
@@ -147,7 +147,7 @@ def _repo(forge: Forge) -> str:
 
 
 def _gh(*arguments: str, stdin: str = "") -> str:
-    """What gh prints. It is told the repository, so it looks into none, and asks nobody."""
+    """What gh prints. It is told the repository, so it looks into none, and asks no one."""
     quiet = {"GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
     own = {k: v for k, v in environment().items() if k not in ("GH_REPO", "GH_DEBUG")}
     with subprocess.Popen(

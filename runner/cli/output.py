@@ -74,7 +74,7 @@ def show_usage_error(error: click.ClickException) -> None:
 
 
 def _wants_json() -> bool:
-    """Whether the command line asks for JSON; what is behind `--` is somebody else's."""
+    """Whether the command line asks for JSON; what is behind `--` is someone else's."""
     arguments = sys.argv[1:]
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in own

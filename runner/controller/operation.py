@@ -95,7 +95,7 @@ class Operation:
 
     @property
     def throwaway(self) -> bool:
-        """Whether the instance is nobody's: nothing of it is published or outlives the operation,
+        """Whether the instance is no one's: nothing of it is published or outlives the operation,
         and what runs in it is judged. Its set-up, smoke test and reset run attached, so that their
         exit codes are the engine's, which the code that runs cannot write."""
         return is_throwaway(self.id)

@@ -34,7 +34,7 @@ _Answer = TypeVar("_Answer", bound=Answer)
 class Controller:
     """The verbs on the repository that `folder` lies in. Several may run at once, in threads.
 
-    The repository and its treedock.yaml are read anew for each request, so a Controller may be
+    The repository and its treedock.yaml are read again for each request, so a Controller may be
     kept for as long as one likes.
     """
 

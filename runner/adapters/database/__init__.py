@@ -60,7 +60,7 @@ class Adapter(Protocol):
 
     def put_back(self, site: Site) -> bool:
         """What was set aside is the data again; nothing where nothing was. Returns whether the
-        data is as it was, False where nobody knows."""
+        data is as it was, False where no one knows."""
 
     def forget(self, site: Site) -> None:
         """What is there now counts, and nothing that was set aside for it does any more."""

@@ -78,7 +78,7 @@ class Adapter:
         made = [*self._copy(site, GOLDEN, self._name), _connectable(GOLDEN, False)]
         try:
             self._do(site, _drop(GOLDEN), self._ending_connections(), *made)
-        except CommandFailed:  # somebody came in between, or the disk is full
+        except CommandFailed:  # someone came in between, or the disk is full
             self._do(site, _drop(GOLDEN))
         self._do(site, _drop(BEFORE))
         return GOLDEN in self._names(site)
@@ -137,8 +137,8 @@ class Adapter:
         first: Sequence[str] = (),
         then: Sequence[str] = (),
     ) -> None:
-        """What is in NEW is the data, what was the data is in `aside`. Nobody may be connected to
-        what is renamed, so nobody can meanwhile. All in one call, as each takes a tenth of a
+        """What is in NEW is the data, what was the data is in `aside`. No one may be connected to
+        what is renamed, so no one can meanwhile. All in one call, as each takes a tenth of a
         second; `names` are the databases before it."""
         there = self._name in names
         leave = [_connectable(self._name, False), self._ending_connections()] if there else []

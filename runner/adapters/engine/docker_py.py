@@ -30,7 +30,7 @@ from runner.domain.text import sentences, with_last_lines
 BUILD_MEMORY = 4 * 2**30
 BUILD_CPU_SHARES = 512  # half a container's, where both want the cores
 LAST_LINES = 20
-STAGE = "treedock.stage"  # label of stages that nobody needs once the image is made
+STAGE = "treedock.stage"  # label of stages that no one needs once the image is made
 
 # An engine that goes away raises these, which are no DockerException; the latter in mid-answer.
 _GONE = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError)
@@ -155,7 +155,7 @@ class DockerPy:
         self._remove_stages(lines)
 
     def _remove_stages(self, lines: list[str]) -> None:
-        """Remove the stages of this build that say they may go, and nobody else's: an id stands
+        """Remove the stages of this build that say they may go, and no one else's: an id stands
         in the lines of the build that made or reused it."""
         own = {line.removeprefix(" ---> ") for line in lines if line.startswith(" ---> ")}
         with _translated():

@@ -84,7 +84,7 @@ def used_bytes(paths: Iterable[Path], timeout: float) -> int | None:
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a regular file, which is not followed anywhere, into a new one, which appears when it
-    is whole; shared blocks where the file system has them, and holes stay holes: they cost nobody
+    is whole; shared blocks where the file system has them, and holes stay holes: they cost no one
     anything to make. What it grows by meanwhile is left. Raises Refused where it is no file."""
     descriptor = untrusted.open_file(source)
     if descriptor is None:
@@ -114,7 +114,7 @@ def _filled(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def appearing(target: Path) -> Iterator[BinaryIO]:
-    """A new file that bears its name once it is whole, and on disk for good; what somebody who was
+    """A new file that bears its name once it is whole, and on disk for good; what someone who was
     killed left under the other name goes. Only one may write it at a time."""
     made = target.with_name(f"{target.name}.new-")
     remove_entry(made)

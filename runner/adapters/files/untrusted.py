@@ -85,7 +85,7 @@ def read(path: Path, bound: int = BOUND, *, below: Path | None = None) -> bytes 
 def digest(path: Path, bound: int = 2**30, *, below: Path | None = None) -> bytes:
     """The SHA-256 of such a file, and of nothing where there is none. Of one of over `bound` bytes
     that of its size and the time of its last change, which no program sets: ten gigabytes of
-    holes cost nobody anything to make, and a minute to read."""
+    holes cost no one anything to make, and a minute to read."""
     descriptor = open_file(path, below)
     if descriptor is None:
         return b""

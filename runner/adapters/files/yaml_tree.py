@@ -1,5 +1,5 @@
 """YAML of strangers as a tree of texts, lists and mappings, bounded: anchors can make a small file
-endless, and nobody here knows what its numbers mean."""
+endless, and no one here knows what its numbers mean."""
 
 from collections.abc import Iterator
 from typing import Any

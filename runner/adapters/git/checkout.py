@@ -265,7 +265,7 @@ class Checkout(Access):
         self.run_in(worktree, *arguments, git_dir=git_dir, env=env)
 
     def exclude(self, patterns: list[str]) -> None:
-        """See to it that info/exclude holds these patterns, in a marked block of its own.
+        """Ensure that info/exclude holds these patterns, in a marked block of its own.
         Repository lock."""
         path = self.common_dir / "info" / "exclude"
         text = path.read_text(errors="surrogateescape") if path.exists() else ""
@@ -338,7 +338,7 @@ class Checkout(Access):
             )
 
     def rebuild_index(self, worktree: Path) -> None:
-        """Make the index anew from HEAD; the files stay as they are."""
+        """Make the index again from HEAD; the files stay as they are."""
         self.run_in(worktree, "reset", "--quiet", "--mixed", git_dir=self.worktree_dir(worktree))
 
 

@@ -18,7 +18,7 @@ from runner.domain.errors import GitFailed
 from runner.domain.landing.changes import Change, Commit, Kind, Text, UncommittedFile
 from runner.domain.text import with_words
 
-DIFF_BOUND = 4 * 2**20  # bytes of diff text; nobody reads more
+DIFF_BOUND = 4 * 2**20  # bytes of diff text; no one reads more
 
 BIG_FILE = 2**20  # bytes; a larger file is shown as a binary one, so that it hides no other
 

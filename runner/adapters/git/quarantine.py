@@ -62,7 +62,7 @@ def incoming(folder: Path) -> Iterator[Incoming]:
 
 
 def clear(folder: Path) -> None:
-    """Remove quarantines of before, of who was killed. The caller holds the instance's lock."""
+    """Remove quarantines from before, of who was killed. The caller holds the instance's lock."""
     for left in folder.iterdir() if folder.is_dir() else ():
         disk.remove_tree(left)
 

@@ -53,20 +53,20 @@ def below(git: Git, prefix: str, *others: str) -> list[Ref]:
 
 
 def unheld(git: Git, commits: Iterable[str], holders: Holders) -> set[str]:
-    """Those of `commits` that nobody holds."""
+    """Those of `commits` that no one holds."""
     asked = set(commits)
     return asked & set(git.unheld(asked, holders.ids(git)))
 
 
 def count_unheld(git: Git, commits: Iterable[str], holders: Holders) -> int:
-    """How many commits are reachable from `commits` that nobody holds."""
+    """How many commits are reachable from `commits` that no one holds."""
     return len(git.unheld(commits, holders.ids(git)))
 
 
 def commits_at(
     git: Git, commit: str, holders: Holders, besides: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """(id, subject) of what is reachable from `commit`, but not from `besides`, and nobody holds;
+    """(id, subject) of what is reachable from `commit`, but not from `besides`, and no one holds;
     the newest first."""
     shape = ["--no-commit-header", "--format=%H %s"]
     out = git.output("rev-list", *shape, commit, "--not", *besides, *holders.arguments)

@@ -30,7 +30,7 @@ _ABANDONED = 86400  # seconds; no rehearsal takes a day, so its process was kill
 # A merge writes a few small objects, and of 3,000 merges on a disk most of the time was that.
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 2**30  # bytes free, for memory to be used
-_WHO = "treedock <treedock@localhost>"  # nobody needs an identity to look
+_WHO = "treedock <treedock@localhost>"  # no one needs an identity to look
 
 Pair = tuple[str, str]
 
@@ -190,7 +190,7 @@ def merge_trees(git: Git, ours: str, theirs: str, base: str) -> Merged:
 
 @contextlib.contextmanager
 def _scratch(where: Path | None = None) -> Iterator[Path]:
-    """A new folder, gone afterwards; those that somebody left behind go as well."""
+    """A new folder, gone afterwards; those that someone left behind go as well."""
     folder = Path(tempfile.mkdtemp(prefix=_NAME, dir=where))
     for left in folder.parent.glob(f"{_NAME}*"):
         with contextlib.suppress(FileNotFoundError):

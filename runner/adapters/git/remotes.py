@@ -1,4 +1,4 @@
-"""Pushing to a remote: without hooks, without force, and never over a commit nobody named."""
+"""Pushing to a remote: without hooks, without force, and never over a commit no one named."""
 
 from runner.adapters.git.process import failed
 from runner.adapters.git.repository import Git

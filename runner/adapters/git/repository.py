@@ -192,7 +192,7 @@ class Git(Commits):
         return not lines or lines[-1].split(" ")[1:2] == [commit]
 
     def rebased(self) -> set[str]:
-        """The branches that somebody is rebasing in any worktree: git shows these as detached."""
+        """The branches that someone is rebasing in any worktree: git shows these as detached."""
         places = [self.common_dir, *self._linked.glob("*")]
         files = [place / name / "head-name" for place in places
                  for name in ("rebase-merge", "rebase-apply")]  # fmt: skip

@@ -20,7 +20,7 @@ class Worktrees(Checkout):
         6 to 11 failed without one.
         """
         new = ["--no-track", "-b", branch] if commit else []
-        # Twice --force: take over the entry of a worktree whose folder somebody deleted, or that
+        # Twice --force: take over the entry of a worktree whose folder someone deleted, or that
         # git itself had no time to finish (it locks such an entry).
         again = ["--force", "--force"] if self.worktree_entries(path) else []
         self.run(

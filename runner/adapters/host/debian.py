@@ -7,7 +7,7 @@ from pathlib import Path
 from runner.adapters.host import machine as host
 from runner.domain.errors import Unavailable
 
-# No mirror: mmdebstrap knows Debian's own, and this host's apt settings are nobody's business in
+# No mirror: mmdebstrap knows Debian's own, and this host's apt settings are no one's business in
 # an image. What debian:bookworm-slim leaves out is left out here too; the image remembers that, so
 # packages installed on top come without it as well.
 _RECIPE = (

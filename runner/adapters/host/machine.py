@@ -86,7 +86,7 @@ def processes_of(inodes: set[int], proc: Path = Path("/proc")) -> dict[int, str]
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     found: dict[int, str] = {}
     for process in proc.glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended, or is somebody else's
+        with contextlib.suppress(OSError):  # it ended, or is someone else's
             for entry in (process / "fd").iterdir():
                 with contextlib.suppress(OSError):
                     inode = wanted.get(str(entry.readlink()))
@@ -246,7 +246,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _await(path: Path, timeout: float) -> None:
-    """Wait for an engine that somebody else is starting."""
+    """Wait for an engine that someone else is starting."""
     deadline = time.monotonic() + timeout
     while socket_state(path) != "answers":
         if time.monotonic() > deadline:

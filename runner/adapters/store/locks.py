@@ -69,7 +69,7 @@ def is_held(path: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Delete a lock file unless somebody holds it."""
+    """Delete a lock file unless someone holds it."""
     if not is_held(path):
         path.unlink(missing_ok=True)
 
@@ -84,7 +84,7 @@ def _lock(path: Path, waiting: Callable[[str], object] | None, timeout: float | 
             os.close(descriptor)
             raise
         waiting = None
-        # Whoever removed the file between open and flock leaves us with a lock nobody sees.
+        # Whoever removed the file between open and flock leaves us with a lock no one sees.
         if _is_still(path, descriptor):
             with contextlib.suppress(OSError):  # a courtesy; the disk may be full
                 # Not emptied first: ext4 flushes a file that was, which takes up to 25 ms.

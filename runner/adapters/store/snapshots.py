@@ -16,7 +16,7 @@ class Snapshot(Document):
     """What one set-up step or reset has made, whole. `volumes` has the volume of each folder, by
     its path in the checkout, or as '~/.npm'; that of a database by ''. `kin` is the same for those
     that differ in key files only; `step` reads as 'npm ci in app/client'. One that is `unfit`, for
-    this reason, has no volumes: it is kept so that nobody tries again."""
+    this reason, has no volumes: it is kept so that no one tries again."""
 
     key: str
     kin: str
@@ -94,7 +94,7 @@ class Snapshots:
         self.lock(key).unlink(missing_ok=True)
 
     def overlays(self, engine: str) -> bool | None:
-        """Whether this engine mounts volumes above others; None where nobody has tried."""
+        """Whether this engine mounts volumes above others; None where no one has tried."""
         try:
             said, _, name = (self._folder / "engine").read_text().partition(" ")
         except FileNotFoundError:

@@ -126,7 +126,7 @@ def _made(
     empty = inner.engine.exec(running.id, filled).exit_code != 0
     made = sorted(_files(inner) - before)
     beside = [path for path in made if not any(overlap(path, own) for own in products)]
-    inner.engine.remove(running.id)  # nobody writes any more
+    inner.engine.remove(running.id)  # no one writes any more
     unfit = f"it left nothing in {' or '.join(products)}" if empty else ""
     if beside and step.produces is None:
         unfit = f"it also makes {beside[0]}; `produces` and `key` can say what all of it depends on"
@@ -146,7 +146,7 @@ def _begin_near(inner: Operation, steps: Steps, number: int, caches: dict[str, s
     files = [steps.read(path) or b"" for path in steps.product(number).key]
     parts = {path: verified(below_home(path) or "", files) for path in caches}
     for near in snapshots.all():
-        # One that is not whole may be in the making, by somebody who waits for the one we make.
+        # One that is not whole may be in the making, by someone who waits for the one we make.
         if near.kin == kin and near.volumes.keys() & caches and whole(repository, near.key):
             with locks.hold(snapshots.lock(near.key)):
                 if whole(repository, near.key):
@@ -156,14 +156,14 @@ def _begin_near(inner: Operation, steps: Steps, number: int, caches: dict[str, s
 
 
 def _files(inner: Operation) -> set[str]:
-    """Everything in the worktree, less what Python and its packages make anew."""
+    """Everything in the worktree, less what Python and its packages make again."""
     top = inner.record.worktree
     found = (str(entry.path.relative_to(top)) for entry in untrusted.entries(Path(top)))
     return {path for path in found if not _GENERATED.search(path)}
 
 
 def _make_volumes(inner: Operation, volumes: list[str], key: str) -> None:
-    """Empty volumes of the user's, under names that nobody knows yet."""
+    """Empty volumes of the user's, under names that no one knows yet."""
     for name in volumes:
         inner.engine.ensure_volume(name, snapshot_labels(inner, key))
     put_folders(inner, dict.fromkeys(volumes, ("",)))

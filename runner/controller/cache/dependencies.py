@@ -22,7 +22,7 @@ from runner.domain.errors import EngineFailed
 
 
 def ensure_dependencies(operation: Operation) -> None:
-    """See to it that what the container mounts of snapshots is there, before it is made.
+    """Ensure that what the container mounts of snapshots is there, before it is made.
 
     Which they are is decided for a new instance, once; a lock file that changes later has the
     step run in the instance, whose writes stay its own.

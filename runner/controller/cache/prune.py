@@ -113,7 +113,7 @@ def _remove(repository: Repository, key: str) -> bool:
 
 
 def _is_made(repository: Repository, volume: str) -> bool:
-    """Whether somebody is making the snapshot that this volume is for, right now."""
+    """Whether someone is making the snapshot that this volume is for, right now."""
     part = re.search(r"-snapshot-([0-9a-f]{12})-", volume)
     return part is not None and any(map(locks.is_held, _locks(repository, part[1])))
 

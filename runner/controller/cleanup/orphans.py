@@ -37,7 +37,7 @@ class _Remains:
 
 
 def stale_locks(repository: Repository, *, fix: bool) -> Finding:
-    """Lock files whose instance is gone and that nobody holds, and folders of such instances that
+    """Lock files whose instance is gone and that no one holds, and folders of such instances that
     a kill kept from being deleted."""
     old_locks, trash = list(_stale_locks(repository)), list(_stale_trash(repository))
     stale = [*old_locks, *trash]
@@ -59,7 +59,7 @@ def stale_locks(repository: Repository, *, fix: bool) -> Finding:
 def leftovers(project: Project, engine: Engine | None, *, fix: bool, emit: Emit) -> list[Finding]:
     """Where record, worktree and container of an instance do not agree.
 
-    `fix` removes what cannot hold work; the rest is told with the command that mends it. Without
+    `fix` removes what cannot hold work; the rest is told with the command that repairs it. Without
     an engine only records and worktrees are compared, and nothing is removed.
     """
     found: list[Finding] = []

@@ -61,7 +61,7 @@ def _has_landed(operation: Operation) -> bool:
         return False
     if record.has_landed:
         return True
-    # What base held when it was last brought in is nobody's own work, and may be all there is.
+    # What base held when it was last brought in is no one's own work, and may be all there is.
     merged_base = git.ref(operation.names.ref("base")) or record.git.base_commit
     return not git.is_ancestor(head, merged_base) and not git.is_ancestor(
         head, record.git.base_commit

@@ -1,4 +1,4 @@
-"""What removing an instance would take away for good: uncommitted files, and commits that nobody
+"""What removing an instance would take away for good: uncommitted files, and commits that no one
 else holds, on its branch and on whatever else git inside it knows."""
 
 import os
@@ -33,7 +33,7 @@ EXAMINED = 50  # refs that are compared with base; more count as not merged
 
 @dataclass(frozen=True)
 class Place:
-    """A ref of the instance whose commits nobody else holds: `name` below its own prefix, 'head'
+    """A ref of the instance whose commits no one else holds: `name` below its own prefix, 'head'
     for the branch. `counts` is false for what was given up inside already (amended, rebased)."""
 
     name: str
@@ -113,7 +113,7 @@ def ignored(operation: Operation) -> list[str]:
 
 def edited_copies(operation: Operation) -> list[str]:
     """Ignored files that the instance got a copy of, and that are not as the main checkout has
-    them: nobody else may know what stands in them."""
+    them: no one else may know what stands in them."""
     checkout, worktree = Path(operation.record.checkout), Path(operation.record.worktree)
     edited = []
     for name in () if operation.is_copied() else operation.record.copied:

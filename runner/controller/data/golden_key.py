@@ -23,7 +23,7 @@ def golden_key(operation: Operation, database: Database, images: Sequence[str] =
     it reads, the database server and its settings, the images, and the user. `images`
     are those of the container and the database's sidecar where these are not there yet.
 
-    Where nobody knows which files it reads, all of them count.
+    Where no one knows which files it reads, all of them count.
     """
     sidecar = operation.config.sidecars.get(database.beside)
     if not images:

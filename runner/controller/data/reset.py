@@ -1,4 +1,4 @@
-"""`db reset`: the database of an instance, made anew from its golden state, or by the project's
+"""`db reset`: the database of an instance, made again from its golden state, or by the project's
 own command where that would make other data."""
 
 import hashlib
@@ -53,7 +53,7 @@ def reset(project: Project, instance: str, emit: Emit, *, fresh: bool = False) -
         try:
             run_reset(operation, container, database, env)
         except (RunnerError, OSError) as error:
-            if operation.record.reset_key is None:  # nobody knows what is there now
+            if operation.record.reset_key is None:  # no one knows what is there now
                 reason = unavailable(error) if isinstance(error, OSError) else error
                 failure = Failure(reason.code, reason.message, reason.hint)
                 operation.change(ready=False, error=failure)

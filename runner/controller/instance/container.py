@@ -46,7 +46,7 @@ class Running:
 
 
 def ensure_running(operation: Operation) -> Running:
-    """See to it that the wanted container runs: leave an equal one alone, else make it anew.
+    """Ensure that the wanted container runs: leave an equal one alone, else make it again.
 
     When a port turns out to be taken the instance moves to the next slot, and says so.
     """

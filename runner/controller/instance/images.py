@@ -85,7 +85,7 @@ def base_name() -> str:
 
 
 def ensure_base(engine: Engine, emit: Emit) -> str:
-    """See to it that the base image is there: pulled, or else built from Debian's packages."""
+    """Ensure that the base image is there: pulled, or else built from Debian's packages."""
     name = base_name()
     with _building(name, emit):
         if engine.image(name) is None:
@@ -265,7 +265,7 @@ def _fingerprint(context: Path, entry: Path) -> tuple[str, str, str]:
 
 def _build(engine: Engine, context: Path, build: Build, tag: str, emit: Emit) -> None:
     with _building(tag, emit):
-        if engine.image(tag) is None:  # nobody built it while we waited
+        if engine.image(tag) is None:  # no one built it while we waited
             emit(Said(f"building the image {tag}; once, this takes a few minutes"))
             try:
                 engine.build(ImageBuild(context, tag, build.args, BUILD_TIMEOUT), _lines(emit))

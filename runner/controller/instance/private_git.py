@@ -50,7 +50,7 @@ def own_git(operation: Operation) -> OwnGit:
 
 def ensure_own_git(operation: Operation, *, head: str | None = None) -> bool:
     """Make the own git directory where it is missing or broken, from `head` or else from the
-    branch as it is here. Returns whether it did: a container that runs has the one of before.
+    branch as it is here. Returns whether it did: a container that runs has the one from before.
 
     Raises Refused for a base with submodules and ConfigError for a partial clone.
     """

@@ -70,7 +70,7 @@ def start_service(operation: Operation, container: str, name: str, env: Mapping[
 
 
 def service_key(service: Service) -> str:
-    """Changes exactly when a running service would have to be started anew."""
+    """Changes exactly when a running service would have to be started again."""
     parts = [service.run, service.folder, service.port, service.restart]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

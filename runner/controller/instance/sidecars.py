@@ -1,7 +1,7 @@
 """Sidecars: containers in an instance's network namespace, and the volumes that hold their data.
 
 Their life follows the instance's container: a namespace is gone with the container that owns it,
-so whatever joined it has to start anew together with it.
+so whatever joined it has to start again together with it.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def require_own_data(operation: Operation) -> None:
 
 def require_no_leftover_volumes(operation: Operation) -> None:
     """Data of an earlier instance of this name, which its `clean` could not remove, goes before a
-    new one could take it for its own. Raises Refused where somebody uses it."""
+    new one could take it for its own. Raises Refused where someone uses it."""
     if volumes_of(operation):
         remove_sidecars(operation)
     for name in volumes_of(operation):
@@ -85,7 +85,7 @@ def ensure_sidecars(
     fresh: bool,
     golden: str = "",
 ) -> bool:
-    """See to it that the wanted sidecars run in the namespace of the container `owner` and are
+    """Ensure that the wanted sidecars run in the namespace of the container `owner` and are
     ready; others go, their data stays. `fresh`: the owner has just been started. `golden` is the
     key of the state that the database begins with, where it has no data yet.
 
@@ -152,7 +152,7 @@ def _ensure_layer(operation: Operation, name: str, golden: str) -> None:
 
 
 def _claimed(operation: Operation, volume: str, golden: str) -> str | None:
-    """The volume of the golden state, which nobody removes any more; None where it is gone."""
+    """The volume of the golden state, which no one removes any more; None where it is gone."""
     snapshots = operation.repository.snapshots
     with locks.hold(snapshots.lock(golden)):
         found = whole(operation.repository, golden)
@@ -164,7 +164,7 @@ def _claimed(operation: Operation, volume: str, golden: str) -> str | None:
 
 
 def sidecar_key(sidecar: Sidecar) -> str:
-    """Changes exactly when a sidecar would have to be made anew."""
+    """Changes exactly when a sidecar would have to be made again."""
     text = json.dumps({**asdict(sidecar), "ready": None}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

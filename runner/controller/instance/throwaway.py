@@ -30,7 +30,7 @@ def dispose(operation: Operation) -> None:
 
 
 def abandoned(project: Project) -> list[Operation]:
-    """Throwaway instances that nobody works on: their treedock was killed."""
+    """Throwaway instances that no one works on: their treedock was killed."""
     elsewhere = gate_project(project)
     records = elsewhere.repository.records
     found = {id_ for id_ in records.ids() if is_throwaway(id_)}

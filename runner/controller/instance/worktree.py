@@ -1,4 +1,4 @@
-"""The branch and worktree of an instance: made once, mended when an `up` was killed."""
+"""The branch and worktree of an instance: made once, repaired when an `up` was killed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -97,7 +97,7 @@ def ensure_worktree(operation: Operation) -> bool:
         if missing:
             require_not_moved(operation)
             _require_empty(operation, path)
-            # Nobody else's: a program that an instance marks setuid would be one for them.
+            # No one else's: a program that an instance marks setuid would be one for them.
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             branch_there = operation.git.branch(record.git.branch) is not None
             with operation.step("adding the worktree"):

@@ -136,7 +136,7 @@ def is_going(operation: Operation) -> bool:
 
 
 def _require_base_landed(operation: Operation, base: str, together: Container[str | None]) -> None:
-    """Merging must not land another instance's work that nobody asked for."""
+    """Merging must not land another instance's work that no one asked for."""
     other = operation.record.git.base
     owner = next((r.id for r in operation.records.all() if r.git.branch == other), None)
     head = operation.git.branch(other) if owner else None

@@ -38,7 +38,7 @@ def unfinished(project: Project, *, fix: bool, emit: Emit) -> list[Finding]:
 
 
 def clear_up(project: Project, emit: Emit) -> None:
-    """Finish or undo a landing that was cut off, and remove what nobody works with any more.
+    """Finish or undo a landing that was cut off, and remove what no one works with any more.
     Raises Refused where a person has to look."""
     repository = project.repository
     settle(repository, emit)
@@ -57,7 +57,7 @@ def clear_up(project: Project, emit: Emit) -> None:
 
 
 def _idle_locks(repository: Repository) -> list[Path]:
-    """Lock files of runs, throwaway instances and snapshots that nobody holds."""
+    """Lock files of runs, throwaway instances and snapshots that no one holds."""
     wanted = [repository.records.lock(name) for name in ("run-*", throwaway("*"))]
     wanted.append(repository.snapshots.lock("*"))
     found = [lock for pattern in wanted for lock in pattern.parent.glob(pattern.name)]
@@ -65,7 +65,7 @@ def _idle_locks(repository: Repository) -> list[Path]:
 
 
 def idle_helpers(repository: Repository) -> list[Container]:
-    """Containers that git ran in, for an instance that nobody works on."""
+    """Containers that git ran in, for an instance that no one works on."""
     found = repository.engine.containers(Filter(repository=repository.key))
     return [
         container

@@ -15,7 +15,7 @@ from runner.domain.text import shell_word
 def undo(project: Project, run_id: str, emit: Emit) -> str:
     """Put base back to before a run. Returns what was done, as a sentence.
 
-    Raises Refused, with the commands that revert it, where somebody built on it or it was pushed.
+    Raises Refused, with the commands that revert it, where someone built on it or it was pushed.
     """
     repository = project.repository
     settle(repository, emit)

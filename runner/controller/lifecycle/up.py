@@ -1,5 +1,5 @@
 """`up`: bring instances up, side by side. Every step may be repeated, so an `up` that was killed
-anywhere is mended by the next one."""
+anywhere is repaired by the next one."""
 
 from runner.adapters.files import disk
 from runner.controller.disk_watch import space_watched

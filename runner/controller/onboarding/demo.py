@@ -16,7 +16,7 @@ _OUTPUT_OF_RUNS = shutil.ignore_patterns(
 
 
 def copy_demo(folder: Path) -> Path:
-    """See to it that `folder` is the demo's repository, with one commit on main; returns it.
+    """Ensure that `folder` is the demo's repository, with one commit on main; returns it.
 
     One that is there stays as it is. Raises Refused where something else is in the way.
     """

@@ -274,7 +274,7 @@ def _was(operation: Operation, here: Mapping[str, str], n: int) -> str:
 
 @contextlib.contextmanager
 def _index_moved(operation: Operation, old: str | None, new: str | None) -> Iterator[None]:
-    """The index here follows the branch: first, so that a kill in between is mended by the next
+    """The index here follows the branch: first, so that a kill in between is repaired by the next
     sync, and back again where the branch then does not move. Raises Refused."""
     worktree, branch = Path(operation.record.worktree), operation.record.git.branch
     if not (old and new and worktree.is_dir()):

@@ -56,7 +56,7 @@ def go_on(operation: Operation, go: Go) -> Updated:
         before = operation.git.branch(operation.record.git.branch)
         busy = own_git(operation).look().busy
         if busy not in ("merge", "rebase"):
-            ended = sync(operation)  # somebody may have committed inside, as git tells them to
+            ended = sync(operation)  # someone may have committed inside, as git tells them to
             if go == "abort" or ended.head == before:
                 hint = "Nothing has to be done."
                 raise Refused(f"{operation.id}: no update is in progress.", hint=hint)
@@ -126,7 +126,7 @@ def _todays_base(operation: Operation) -> str:
 
 @contextlib.contextmanager
 def _base_kept(operation: Operation, base: str) -> Iterator[None]:
-    """Pin base here before the ref inside leans on it, and let the one of before go only when
+    """Pin base here before the ref inside leans on it, and let the one from before go only when
     that does so no more."""
     now, next_ = operation.names.ref("base"), operation.names.ref("base-next")
     with operation.repository.locked():

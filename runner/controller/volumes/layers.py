@@ -34,7 +34,7 @@ def claim(operation: Operation, path: str, key: str) -> str:
 
 
 def ensure_layers(operation: Operation) -> None:
-    """See to it that each volume above a snapshot shows what that holds."""
+    """Ensure that each volume above a snapshot shows what that holds."""
     lowers = operation.record.lowers
     missing = [name for name in lowers if name not in operation.record.layered]
     if not missing:
@@ -63,7 +63,7 @@ def make_data_layer(operation: Operation, name: str, lower: str) -> None:
 
 
 def data_mounts(operation: Operation, name: str) -> tuple[VolumeMount, ...]:
-    """What has to be mounted beside such a volume, so that nobody takes it for unused: `docker
+    """What has to be mounted beside such a volume, so that no one takes it for unused: `docker
     volume prune` would delete the data."""
     lower = operation.record.data_lowers.get(name)
     if lower is None:
@@ -75,7 +75,7 @@ def data_mounts(operation: Operation, name: str) -> tuple[VolumeMount, ...]:
 
 
 def is_lost(operation: Operation) -> bool:
-    """Whether somebody removed volumes that the instance leans on (docker volume prune does)."""
+    """Whether someone removed volumes that the instance leans on (docker volume prune does)."""
     record = operation.record
     if not record.lowers:
         return False
@@ -84,7 +84,7 @@ def is_lost(operation: Operation) -> bool:
 
 
 def drop_layers(operation: Operation) -> None:
-    """Remove what the instance has written above snapshots of set-up steps; these begin anew."""
+    """Remove what the instance has written above snapshots of set-up steps; these begin again."""
     if not operation.record.mounts and not operation.record.supplied:
         return
     container = operation.container()

@@ -137,7 +137,7 @@ class Database(Section):
     name: Line | None = None
     """The database's name there; by default the sidecar's POSTGRES_DB."""
     reset: Command | None = None
-    """Shell command that makes the database anew. It runs once for a new instance."""
+    """Shell command that makes the database again. It runs once for a new instance."""
     folder: Path = "."
     """Folder to run the reset command in."""
     inputs: list[Pattern] = field(default_factory=list)

@@ -178,7 +178,7 @@ def _json(text: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except ValueError:
-        return {}  # theirs to mend; what else is there still counts
+        return {}  # theirs to repair; what else is there still counts
     return data if isinstance(data, dict) else {}
 
 

@@ -193,7 +193,7 @@ def _toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
-        return {}  # theirs to mend; what else is there still counts
+        return {}  # theirs to repair; what else is there still counts
 
 
 def _declares(environment: _Environment, package: str) -> bool:
@@ -223,7 +223,7 @@ def _module(listing: Listing, path: str, text: str) -> tuple[str, str]:
 def _database(
     listing: Listing, environment: _Environment, folder: str, kind: str
 ) -> Database | None:
-    """The SQLite file that the code of `folder` names, with a reset that makes it anew."""
+    """The SQLite file that the code of `folder` names, with a reset that makes it again."""
     sources = listing.below(folder, ".py")[:_READ_AT_MOST]
     for around in dict.fromkeys((folder, environment.folder, ".")):
         sources += [join(around, ".env.example")] if listing.has(around, ".env.example") else []

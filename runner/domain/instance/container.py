@@ -48,7 +48,7 @@ CA_VARIABLES = (
 )
 
 # Pid 1's only child. On TERM it passes TERM on to everything in the container and waits, 0.8 s at
-# most, until nobody but pid 1 and itself is there; `down` has to be quick and clean at once.
+# most, until no one but pid 1 and itself is there; `down` has to be quick and clean at once.
 IDLE = """
 leave() {
   kill -TERM -1 2>/dev/null

@@ -1,4 +1,4 @@
-"""Putting the host's certificate authorities into somebody's Dockerfile.
+"""Putting the host's certificate authorities into someone's Dockerfile.
 
 The format: https://docs.docker.com/reference/dockerfile/
 """

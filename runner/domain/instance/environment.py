@@ -110,7 +110,7 @@ def with_block(text: str, values: Mapping[str, str]) -> str:
     """`text` (an .env file) with the values in one marked block at its end.
 
     A block that is there is replaced, so a second run changes nothing. Lines outside the block
-    are kept byte for byte, also those after a start mark whose end mark somebody deleted.
+    are kept byte for byte, also those after a start mark whose end mark someone deleted.
     """
     own = f"{BLOCK_START}\n{render_ports_env(values)}{BLOCK_END}\n"
     before, start, rest = text.partition(BLOCK_START + "\n")

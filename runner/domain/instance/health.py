@@ -131,7 +131,7 @@ def version_finding(version: str, api_version: str) -> Finding:
 
 
 def overlay_findings(operations: bool | None) -> list[Finding]:
-    """`works`: whether the engine mounts volumes above others; None where nobody tried."""
+    """`works`: whether the engine mounts volumes above others; None where no one tried."""
     if operations is None:
         return []
     if operations:
@@ -242,7 +242,7 @@ def slots_finding(slots: Slots, *, dynamic: bool) -> Finding:
 
 
 def ports_finding(ranges: Mapping[str, PortRange], ephemeral: PortRange | None) -> Finding:
-    """Whether the kernel could give a port of ours to somebody's outgoing connection."""
+    """Whether the kernel could give a port of ours to someone's outgoing connection."""
     if ephemeral is None:
         return Finding("port-range", "ok", "the kernel names no ephemeral range here")
     inside = {

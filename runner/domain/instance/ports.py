@@ -54,7 +54,7 @@ class Slots:
 def home_slot(project: str, instance: str, slots: int) -> int:
     """The slot where the search for `instance` begins.
 
-    Not hash(): Python salts it anew in every process, and a preview URL has to stay.
+    Not hash(): Python salts it again in every process, and a preview URL has to stay.
     """
     digest = hashlib.sha256(f"{project}/{instance}".encode()).hexdigest()
     return int(digest[:8], 16) % slots
@@ -75,7 +75,7 @@ def choose_slot(
 ) -> int:
     """The first free slot: the `preferred` one, then from the home slot onwards and around.
 
-    `holders` maps ports that somebody holds, running or not, to the holder's name;
+    `holders` maps ports that someone holds, running or not, to the holder's name;
     `is_free` asks the host whether a port can be bound now.
     Raises NoFreeSlot, naming who holds what.
     """

@@ -183,7 +183,7 @@ class DatabaseView:
 
 @dataclass(frozen=True)
 class View:
-    """An instance as every face shows it; None is what nobody looked at."""
+    """An instance as every face shows it; None is what no one looked at."""
 
     id: str
     branch: str

@@ -4,7 +4,7 @@ An instance may write anything; what it runs stays inside. A file that a person'
 editor, a shell or a CI system picks up does not: it is shown first, with the reason.
 
 Not here: `conftest.py` and other sources. Tests and the program itself run on any machine that
-runs them, and a list that names most branches warns nobody.
+runs them, and a list that names most branches warns no one.
 """
 
 import json
@@ -173,7 +173,7 @@ def reads_text(path: str, mode: str) -> bool:
 def reason_of(
     path: str, *, mode: str = "100644", old: str | None = "", new: str | None = ""
 ) -> str | None:
-    """Why somebody should look at the change of this path, or None.
+    """Why someone should look at the change of this path, or None.
 
     `mode` is git's, after the change. `old` and `new` are the texts where reads_text() asks for
     them: '' for no file, None for one that cannot be read, which is a reason by itself.

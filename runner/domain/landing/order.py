@@ -151,7 +151,7 @@ def _best(
     while ids:
         degrees = {id: sum(o in clashes[id] for o in ids) for id in ids}
         calm = min(ids, key=lambda id: degrees[id])
-        # Who clashes with nobody, or with one, is in some largest set.
+        # Who clashes with no one, or with one, is in some largest set.
         if degrees[calm] > 1 and budget[0] > 0:
             break
         taken.append(calm)

@@ -9,7 +9,7 @@ after A has landed, and its result stays good. A `Trial` carries the number of i
 runs trials remembers the commit of each), so a result that comes in late from an older root is
 never taken for one of today's, and "B alone" is tried on the very root that B was blamed on.
 
-Every event takes a train and returns the next one. Ask the questions anew after every event.
+Every event takes a train and returns the next one. Ask the questions again after every event.
 """
 
 from collections.abc import Mapping
@@ -108,7 +108,7 @@ def finished(train: MergeQueue, trial: Trial, green: bool) -> MergeQueue:
 
 
 def stopped(train: MergeQueue, trial: Trial) -> MergeQueue:
-    """The trial ended without a result: cancelled, or it could not be run. Tried anew if wanted."""
+    """The trial ended without a result: cancelled, or it could not run. Tried again if wanted."""
     return replace(train, running=train.running - {trial})
 
 
@@ -132,7 +132,7 @@ def landed(train: MergeQueue, trial: Trial) -> MergeQueue:
 
 
 def moved(train: MergeQueue) -> MergeQueue:
-    """Somebody else moved base: today's base is the next root, and nothing is tested on it yet."""
+    """Someone else moved base: today's base is the next root, and nothing is tested on it yet."""
     return replace(train, root=train.root + 1, ahead=())
 
 
@@ -189,7 +189,7 @@ def _alone(suspect: Trial) -> Trial:
 def _front(train: MergeQueue) -> tuple[list[Trial], list[Trial]]:
     """The front of the queue, as far as it is known: the green, and the red on top of only green.
 
-    Nobody is blamed on top of a chain that is not known to be green: the fault may be there.
+    No one is blamed on top of a chain that is not known to be green: the fault may be there.
     """
     chain, green, guilty = train.ahead, [], []
     for id in train.waiting:

@@ -6,7 +6,7 @@ from runner.domain.landing.changes import Change, Commit, Text, UncommittedFile
 
 @dataclass(frozen=True)
 class Flag:
-    """A changed path that somebody should look at first, and why."""
+    """A changed path that someone should look at first, and why."""
 
     path: str
     reason: str
