@@ -15,7 +15,7 @@ from runner.domain.detect.findings import Findings
 from runner.domain.detect.hooks import with_hooks
 from runner.domain.detect.listing import App, Database, Listing, Service, Sidecar, Step, join
 from runner.domain.detect.node import find_node
-from runner.domain.detect.python import find_python
+from runner.domain.detect.python import find_library, find_python, find_python_frontend
 
 __all__ = ["ComposeFile", "Database", "Findings", "Listing", "Service", "Sidecar", "Step", "detect"]
 
@@ -35,9 +35,11 @@ _GUESSED = "VITE_BACKEND_URL"
 
 def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     """Decide what the project is and how treedock runs it; `compose` is its Compose file."""
-    python, frontend = find_python(listing), find_node(listing, "frontend")
+    python, shown = find_python(listing), find_python_frontend(listing)
+    frontend = shown if shown.service else find_node(listing, "frontend")
     backend = python if python.service else find_node(listing, "backend")
-    apps = _distinct(backend, python, frontend)
+    library = App() if python.service or shown.service else find_library(listing)
+    apps = _distinct(backend, library, frontend)
     script = _find_reset_script(listing)
     database = _reset_by(listing, script, backend.database) if script else backend.database
     copy = _find_copied(listing)
@@ -57,11 +59,12 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
         variables=variables,
         test=_as_line(tests[0]) if tests else None,
         said=tuple(dict.fromkeys(said)),
-        unsure=(),
+        unsure=tuple(line for app in apps for line in app.unsure),
         leaves=tuple(dict.fromkeys(path for app in apps for path in app.leaves)),
     )
+    program = python.program or shown.program or library.program
     if compose:
-        findings = with_compose(findings, compose, listing, backend, python.program)
+        findings = with_compose(findings, compose, listing, backend, program)
     findings = with_hooks(_with_guess(findings), listing)
     unsure = [*findings.unsure, *_unknown(findings), *_fixed_ports(listing, frontend)]
     return replace(findings, unsure=tuple(unsure))

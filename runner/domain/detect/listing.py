@@ -99,9 +99,10 @@ class Database:
 class App:
     """One half of a project: what installs it, serves it, and tests it.
 
-    `said` are sentences about what was found; `leaves` the paths that its tools write and that git
-    should ignore, folders with a '/' at the end. `migrate` makes the tables in an empty database,
-    and `program(LINE, FOLDER)` is the command for one of the programs that set-up installs.
+    `said` are sentences about what was found, `unsure` those that ask for a look; `leaves` the
+    paths that its tools write and that git should ignore, folders with a '/' at the end. `migrate`
+    makes the tables in an empty database, and `program(LINE, FOLDER)` is the command for one of
+    the programs that set-up installs.
     """
 
     setup: tuple[Step, ...] = ()
@@ -112,6 +113,7 @@ class App:
     leaves: tuple[str, ...] = ()
     migrate: Step | None = None
     program: Callable[[str, str], str] | None = None
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass
