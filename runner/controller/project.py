@@ -1,7 +1,6 @@
 """Opening a project: which repository a folder belongs to, and what its configuration says."""
 
 import contextlib
-import difflib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -149,6 +148,8 @@ class Repository:
         not this repository's; `or_copied` it may be that of the one which this is a copy of."""
         record = self.records.read(check_id(instance))
         if record is None:
+            import difflib  # late: only a name that is wrong pays for it
+
             known = self.records.ids()
             near = difflib.get_close_matches(instance, known, n=1)
             hint = f"There are: {listed(known)}." if known else "There are none yet."

@@ -8,7 +8,6 @@ import hashlib
 import os
 import shutil
 import stat
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -332,6 +331,8 @@ def _scratch() -> Iterator[Path]:
 def _extract(file: BinaryIO, target: Path) -> None:
     """Unpack a tar that git wrote: it holds no path that leaves it."""
     target.mkdir()
+    import tarfile  # late: only a build pays for it
+
     with tarfile.open(fileobj=file) as tar:
         if hasattr(tarfile, "tar_filter"):  # Python 3.11.4 and newer, and Debian's
             tar.extractall(target, filter="tar")
