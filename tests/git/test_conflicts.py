@@ -4,7 +4,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import tempfile
 from dataclasses import asdict
 from itertools import combinations
@@ -18,7 +17,7 @@ from runner.controller.landing.conflicts import _rehearse, conflicts, recommende
 from runner.domain.errors import NotFound, Refused
 from runner.domain.landing.comparison import Compared, Conflicts, Pair
 from tests.real_git import commit, git, make_repository, write
-from tests.running import CHECKOUT, Answer
+from tests.running import Answer, Cli
 from tests.shop import Shop
 
 pytestmark = pytest.mark.deep
@@ -457,11 +456,7 @@ def test_what_a_killed_one_left_goes_with_the_next(several: Shop) -> None:
 
 
 def run(shop: Shop, *arguments: str) -> Answer:
-    done = subprocess.run(
-        [sys.executable, "-m", "runner", *arguments], cwd=shop.repo, capture_output=True,
-        env=os.environ | {"PYTHONPATH": str(CHECKOUT), "DOCKER_HOST": "unix:///nowhere"},
-    )  # fmt: skip
-    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Cli(shop.repo)(*arguments, env={"DOCKER_HOST": "unix:///nowhere"})
 
 
 def test_names_are_exact_in_json_and_escaped_in_the_table(several: Shop) -> None:

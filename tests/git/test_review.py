@@ -18,7 +18,7 @@ from runner.domain.errors import NotFound, Refused
 from runner.domain.landing.changes import Text
 from runner.domain.landing.review import Review
 from tests.real_git import commit, git, write
-from tests.running import CHECKOUT, Answer
+from tests.running import CHECKOUT, Answer, Cli
 from tests.shop import Shop
 
 pytestmark = pytest.mark.deep
@@ -247,11 +247,7 @@ def hostile(shop: Shop, tree: Path) -> Path:
 
 
 def run(shop: Shop, *arguments: str) -> Answer:
-    done = subprocess.run(
-        [sys.executable, "-m", "runner", *arguments], cwd=shop.repo, capture_output=True,
-        env=os.environ | {"PYTHONPATH": str(CHECKOUT), "DOCKER_HOST": "unix:///nowhere"},
-    )  # fmt: skip
-    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Cli(shop.repo)(*arguments, env={"DOCKER_HOST": "unix:///nowhere"})
 
 
 def has_escapes(text: str) -> bool:

@@ -19,8 +19,6 @@ from runner.domain.instance.record import (
 from runner.domain.typed import typed
 from tests.records import AUTH
 
-RECORD = AUTH
-
 
 @pytest.mark.parametrize("text", ["a", "auth", "a1", "1", "a-b_c", "a" * 40])
 def test_a_plain_word_is_an_id(text: str) -> None:
@@ -95,26 +93,26 @@ def test_the_parts_add_up_to_one_state(
 
 def test_a_record_survives_being_kept() -> None:
     full = replace(
-        RECORD,
+        AUTH,
         purpose="log in",
         setup_done=("a", "b"),
         services={"backend": "key"},
         error=Failure("refused", "no", "so do"),
     )
-    for record in (RECORD, full):
+    for record in (AUTH, full):
         assert typed(Record, asdict(record)) == record
 
 
 def test_unknown_keys_are_refused_and_missing_ones_have_their_defaults() -> None:
-    data = asdict(RECORD)
+    data = asdict(AUTH)
     del data["ready"], data["services"], data["setup_done"]
-    assert typed(Record, data) == RECORD
+    assert typed(Record, data) == AUTH
     with pytest.raises(TypeError, match="colour is unknown"):
         typed(Record, data | {"colour": "red"})
 
 
 def test_a_record_without_its_worktree_is_none() -> None:
-    data = asdict(RECORD)
+    data = asdict(AUTH)
     del data["worktree"]
     with pytest.raises(TypeError):
         typed(Record, data)

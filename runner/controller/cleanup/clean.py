@@ -179,7 +179,11 @@ def _look(operation: Operation, force: Force) -> AtRisk:
         unsaved.require_synced(operation, error)
     dirty = _uncommitted(operation, force, before, begun=begun)
     if not force.dirty:
-        unsaved.require_committed(operation, dirty or [])
+        way_out = (
+            f"Commit them in {operation.record.worktree}, or have them put aside: "
+            f"treedock clean {operation.id} --force-dirty"
+        )
+        unsaved.require_committed(operation, dirty or [], way_out)
     inner, copies = unsaved.inner_repositories(operation), unsaved.edited_copies(operation)
     kept = _ignored(operation, inner) if force.ignored else []
     if before:

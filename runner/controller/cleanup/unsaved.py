@@ -11,14 +11,12 @@ from runner.adapters.git.access import Worktree
 from runner.adapters.git.refs import Holders
 from runner.controller.instance.private_git import own_git
 from runner.controller.operation import Operation
-from runner.controller.sync.sync import sync
+from runner.controller.sync.attempt import attempt
 from runner.domain.errors import (
-    EngineUnavailable,
     Refused,
     RunnerError,
     UncommittedChanges,
     UnmergedCommits,
-    unavailable,
 )
 from runner.domain.frozen import dataclass
 from runner.domain.instance.environment import PORTS_FILE, rewritten, without_block
@@ -43,8 +41,7 @@ class Place:
 
 
 def bring_out(operation: Operation) -> RunnerError | None:
-    """Sync; returns why that is impossible. Raises EngineUnavailable: without an engine nothing
-    can be removed either."""
+    """Sync; returns why that is impossible. Raises EngineUnavailable."""
     git, record = operation.git, operation.record
     try:
         operation.repository.require_own(record)
@@ -53,15 +50,7 @@ def bring_out(operation: Operation) -> RunnerError | None:
     begun = record.cleaning or not own_git(operation).folder.exists()
     if begun and not git.refs(f"refs/heads/{record.git.branch}", operation.names.refs):
         return None  # a clean that was cut off had removed both, or there never was any
-    try:
-        sync(operation)
-    except EngineUnavailable:
-        raise
-    except RunnerError as error:
-        return error
-    except OSError as error:  # a full disk
-        return unavailable(error)
-    return None
+    return attempt(operation)
 
 
 def uncommitted(operation: Operation, *, begun: bool) -> list[str]:
@@ -180,16 +169,13 @@ def require_on_branch(operation: Operation) -> None:
         )
 
 
-def require_committed(operation: Operation, dirty: list[str]) -> None:
+def require_committed(operation: Operation, dirty: list[str], way_out: str) -> None:
+    """Raises UncommittedChanges, and Refused where another branch is checked out."""
     if dirty:
         require_on_branch(operation)
         raise UncommittedChanges(
             f"{operation.id} has uncommitted changes: {listed(dirty, NAMED)}.",
-            hint=below_each_other(
-                shows_again(operation, dirty),
-                f"Commit them in {operation.record.worktree}, or have them put aside: "
-                f"treedock clean {operation.id} --force-dirty",
-            ),
+            hint=below_each_other(shows_again(operation, dirty), way_out),
         )
 
 

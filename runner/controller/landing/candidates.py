@@ -4,7 +4,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from runner.adapters.git import lfs
-from runner.controller.cleanup.unsaved import require_on_branch, shows_again
+from runner.controller.cleanup.unsaved import require_committed
 from runner.controller.operation import Operation
 from runner.controller.parallel import map_parallel
 from runner.controller.project import Project
@@ -14,12 +14,11 @@ from runner.domain.errors import (
     NothingNew,
     Refused,
     RunnerError,
-    UncommittedChanges,
 )
 from runner.domain.events import Emit
 from runner.domain.landing.outcomes import Outcome
 from runner.domain.requests.landing import Merge
-from runner.domain.text import below_each_other, listed, printable
+from runner.domain.text import printable
 
 
 def prepare(
@@ -106,15 +105,7 @@ def _ready(operation: Operation, base: str) -> str | None:
         )
     worktree = Path(record.worktree)
     dirty = git.dirty(worktree) if worktree.is_dir() else []
-    if dirty:
-        require_on_branch(operation)
-        raise UncommittedChanges(
-            f"{operation.id} has uncommitted changes: {listed(dirty)}.",
-            hint=below_each_other(
-                shows_again(operation, dirty),
-                f"Commit or stash them: treedock shell {operation.id}",
-            ),
-        )
+    require_committed(operation, dirty, f"Commit or stash them: treedock shell {operation.id}")
     if is_held:
         raise NothingNew(
             f"{operation.id} has nothing that {operation.project.base} lacks.",

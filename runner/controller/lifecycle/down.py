@@ -9,11 +9,10 @@ import contextlib
 from runner.controller.instance.container import ensure_stopped
 from runner.controller.operation import Operation
 from runner.controller.project import Repository
-from runner.controller.sync.sync import sync
+from runner.controller.sync.attempt import attempt
 from runner.domain.errors import (
     BothMoved,
     Busy,
-    EngineUnavailable,
     NotFound,
     NotSynced,
     Refused,
@@ -101,14 +100,8 @@ def _lock(operation: Operation, held: contextlib.ExitStack) -> RunnerError | Non
 def _bring_out(operation: Operation) -> RunnerError | None:
     """Sync; returns why that is impossible. Where both sides moved, which a person has to
     decide, that is only said."""
-    try:
-        sync(operation)
-    except BothMoved as error:
-        operation.warn(sentences(error.message, error.hint))
-    except EngineUnavailable:
-        raise
-    except RunnerError as error:
-        return error
-    except OSError as error:
-        return unavailable(error)
-    return None
+    problem = attempt(operation)
+    if isinstance(problem, BothMoved):
+        operation.warn(sentences(problem.message, problem.hint))
+        return None
+    return problem

@@ -1,4 +1,4 @@
-"""What a merge is asked for, and what became of each instance."""
+"""What became of each instance of a merge."""
 
 from collections.abc import Sequence
 from dataclasses import field
