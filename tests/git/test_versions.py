@@ -1,19 +1,29 @@
 """What another version of treedock keeps is neither read, changed nor removed."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from runner.adapters.store.records import now
-from runner.adapters.store.runs import Move, Run
+from runner.adapters.store import stored
+from runner.adapters.store.records import Records, now
+from runner.adapters.store.runs import Journal, Landing, Move, Run
 from runner.adapters.store.snapshots import Snapshot
 from runner.controller.cache.build import snapshot_labels
 from runner.controller.cache.prune import leftover_volumes, prune, remove_leftover_volumes
+from runner.controller.cleanup.archive import MANIFEST, SEEN, expire, root_of
 from runner.controller.cleanup.orphans import leftovers
+from runner.controller.instance.throwaway import dispose, gate_project
+from runner.controller.landing.merge import merge
+from runner.controller.landing.recovery import unfinished
 from runner.controller.onboarding.damaged import damaged
 from runner.controller.operation import Operation
 from runner.domain.errors import OtherVersion
+from runner.domain.instance.archive import Archive
+from runner.domain.instance.names import throwaway
+from runner.domain.requests.landing import Merge
 from tests.shop import Shop
 
 VOLUME = "treedock-shop-snapshot-aaaabbbbcccc-012345.0"
@@ -120,3 +130,43 @@ def test_a_newer_run_hides_no_other_one_but_may_be_the_last(shop: Shop) -> None:
     with pytest.raises(OtherVersion):
         Run.open(root, late.id).read()
     assert late.path.read_text() == text
+
+
+def test_a_landing_of_a_newer_treedock_is_left_to_that(shop: Shop) -> None:
+    shop.up("auth")
+    journal = Journal(shop.repository.records.root)
+    head = shop.repository.git.branch("main") or ""
+    journal.begin(Landing("20260101-000000-aaaa", "main", head, head, {}))
+    text = newer(journal.path)
+    with pytest.raises(OtherVersion):
+        merge(shop.project, ["auth"], Merge(no_gate=True), shop.emit)
+    assert unfinished(shop.project, fix=True, emit=shop.emit)[0].status == "problem"
+    assert not damaged(shop.repository, fix=True)[0].fixed
+    assert journal.path.read_text() == text
+
+
+def test_a_throwaway_instance_of_a_newer_treedock_is_left_to_that(shop: Shop) -> None:
+    record = shop.up("auth")
+    gates = Records(shop.repository.common_dir, "gates")
+    instance = throwaway("0101-aaaa")
+    gates.write(replace(record, id=instance))
+    text = newer(gates.path(instance))
+    unfinished(shop.project, fix=True, emit=shop.emit)
+    assert gates.path(instance).read_text() == text
+    with pytest.raises(OtherVersion):
+        dispose(Operation(gate_project(shop.project), instance, shop.emit))
+    assert gates.path(instance).read_text() == text
+
+
+def test_an_archive_of_a_newer_treedock_does_not_expire(shop: Shop) -> None:
+    root = root_of(shop.repository)
+    names = ("pay-20200101-000000", "tax-20200101-000000")
+    for name in names:
+        stored.write(root / name / MANIFEST, Archive(name, str(root / name), "", {}))
+    text = newer(root / names[0] / MANIFEST)
+    for name in names:
+        os.utime(root / name, (0, 0))
+    (root.parent / SEEN).write_text(json.dumps(dict.fromkeys(names, 0.0)))
+    expire(shop.repository, [])
+    assert (root / names[0] / MANIFEST).read_text() == text
+    assert not (root / names[1]).exists()

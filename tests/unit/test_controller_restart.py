@@ -11,6 +11,7 @@ from runner.controller.operation import Operation
 from runner.domain.errors import CommandFailed, ConfigError, NotFound, Refused
 from runner.domain.instance.service import service_process
 from tests.shop import Shop
+from tests.waiting import eventually
 
 TWO = {"one": {"run": "exec sleep 60"}, "two": {"run": "exec sleep 60"}}
 
@@ -89,4 +90,5 @@ def test_services_that_ignore_the_signal_end_together_after_a_second(shop: Shop)
     begun = time.monotonic()
     LocalExecutor(operation, container.id).stop([service_process(name) for name in names])
     assert time.monotonic() - begun < 4  # each of them for a second would be five
-    assert not any(shop.processes("auth").process(service_process(name)).alive for name in names)
+    processes = shop.processes("auth")
+    eventually(lambda: not any(processes.process(service_process(name)).alive for name in names))

@@ -72,7 +72,7 @@ class Records:
     def all(self) -> list[Record]:
         """Every readable record, by id; a damaged one is the matter of who names it. Raises
         OtherVersion: nothing is decided without what a newer treedock has."""
-        found = (self._readable(instance) for instance in self.ids())
+        found = (self.readable(instance) for instance in self.ids())
         return [record for record in found if record]
 
     def path(self, instance: str) -> Path:
@@ -131,7 +131,7 @@ class Records:
         other: OtherVersion | None = None
         for instance in self.ids():
             try:
-                record = self._readable(instance)
+                record = self.readable(instance)
             except OtherVersion as error:
                 other = error
             else:
@@ -141,7 +141,7 @@ class Records:
             raise other
         return None
 
-    def _readable(self, instance: str) -> Record | None:
+    def readable(self, instance: str) -> Record | None:
         """The record, or None where there is none, or a damaged one. Raises OtherVersion."""
         try:
             return self.read(instance)

@@ -19,7 +19,7 @@ from runner.adapters.store import stored
 from runner.controller.cleanup.unsaved import Place
 from runner.controller.operation import Operation
 from runner.controller.project import Repository, open_project
-from runner.domain.errors import RunnerError
+from runner.domain.errors import Damaged, OtherVersion, RunnerError
 from runner.domain.frozen import dataclass
 from runner.domain.instance.archive import ARCHIVE, Archive
 
@@ -158,11 +158,24 @@ def expire(repository: Repository, new: Sequence[Archive]) -> None:
 
 
 def _looks_old(archive: Path, oldest: datetime) -> bool:
-    """Whether its name and, where there is one, its folder are older than that."""
+    """Whether its name and, where there is one, its folder are older than that. One of another
+    version of treedock never looks old."""
     found = _NAME.fullmatch(archive.name)
     if not found or found[1] >= f"{oldest:{_TIME}}":
         return False
-    return not archive.exists() or archive.stat().st_mtime < oldest.timestamp()
+    if not archive.exists():
+        return True
+    return archive.stat().st_mtime < oldest.timestamp() and not _is_of_another(archive)
+
+
+def _is_of_another(archive: Path) -> bool:
+    try:
+        read(archive)
+    except OtherVersion:
+        return True
+    except Damaged:
+        pass
+    return False
 
 
 def _seen_as_old(marks: Path) -> dict[str, float]:

@@ -12,12 +12,15 @@ from runner.controller.instance.worktree import fill
 from runner.controller.operation import Operation
 from runner.controller.project import Project, Repository
 from runner.controller.stream import Stream
+from runner.domain.errors import OtherVersion
 from runner.domain.instance.names import is_throwaway
 from runner.domain.instance.record import Lineage, Record
 
 
 def dispose(operation: Operation) -> None:
-    """Remove everything of a throwaway instance; what is gone already is no error."""
+    """Remove everything of a throwaway instance; what is gone already is no error. Raises
+    OtherVersion for one of another treedock."""
+    operation.records.readable(operation.id)
     container = operation.container()
     if container:
         operation.engine.remove(container.id)
@@ -30,7 +33,8 @@ def dispose(operation: Operation) -> None:
 
 
 def abandoned(project: Project) -> list[Operation]:
-    """Throwaway instances that no one works on: their treedock was killed."""
+    """Throwaway instances that no one works on: their treedock was killed. Those of another
+    version of treedock are left to that."""
     elsewhere = gate_project(project)
     records = elsewhere.repository.records
     found = {id_ for id_ in records.ids() if is_throwaway(id_)}
@@ -42,8 +46,16 @@ def abandoned(project: Project) -> list[Operation]:
     return [
         Operation(elsewhere, id_, Stream())
         for id_ in sorted(found)
-        if not locks.is_held(records.lock(id_))
+        if not locks.is_held(records.lock(id_)) and _is_known(records, id_)
     ]
+
+
+def _is_known(records: Records, instance: str) -> bool:
+    try:
+        records.readable(instance)
+    except OtherVersion:
+        return False
+    return True
 
 
 def gate_project(project: Project) -> Project:

@@ -81,9 +81,9 @@ def _conclude(repository: Repository, landing: Landing, emit: Emit) -> None:
             operation.change(merge=LastMerge("landed", commit, commit=landing.candidate))
             operation.tell(Landed(landing.run, landing.candidate, commit))
     run = Run(repository.records.root, landing.run)
-    if (run.folder / "run.json").exists():
-        run.journal(emit(BaseMoved(landing.base, landing.expected, landing.candidate)))
+    if run.path.exists():
         before = run.read().landed
+        run.journal(emit(BaseMoved(landing.base, landing.expected, landing.candidate)))
         move = Move(landing.candidate, landing.expected, landing.base, landing.heads)
         if move not in before:
             run.write(landed=(*before, move))
