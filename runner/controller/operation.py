@@ -15,7 +15,7 @@ from runner.adapters.git.repository import Git
 from runner.adapters.store import locks
 from runner.adapters.store.folder import Folder
 from runner.adapters.store.records import Records
-from runner.controller.project import Project, Repository, open_project, was_moved
+from runner.controller.project import Project, Repository, limits_of, open_project, was_moved
 from runner.domain.errors import BranchExists, Refused, RunnerError, Stopped
 from runner.domain.events import (
     PASSING,
@@ -42,6 +42,7 @@ from runner.domain.text import sentences
 
 if TYPE_CHECKING:
     from runner.domain.config.project import Config
+    from runner.domain.config.sections import Limits
 
 
 THROWAWAY_TIMEOUT = 3600.0  # seconds for one set-up step, smoke test or reset
@@ -82,6 +83,11 @@ class Operation:
     @property
     def config(self) -> "Config":
         return self.project.config
+
+    @property
+    def limits(self) -> "Limits":
+        """Those of treedock.yaml; the defaults where that is broken."""
+        return self._project.config.limits if self._project else limits_of(self.repository)
 
     @property
     def image(self) -> str:

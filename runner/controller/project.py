@@ -27,6 +27,7 @@ from runner.domain.text import listed
 
 if TYPE_CHECKING:  # pydantic is not paid for by `list`
     from runner.domain.config.project import Config, UserConfig
+    from runner.domain.config.sections import Limits
 
 CONFIG_FILE = "treedock.yaml"
 
@@ -345,6 +346,16 @@ def open_project(repository: Repository) -> Project:
     project = Project(repository, *_checked(repository, path))
     _require_worktrees_possible(project)
     return project
+
+
+def limits_of(repository: Repository) -> "Limits":
+    """Those of treedock.yaml; the defaults where that is broken."""
+    try:
+        return open_project(repository).config.limits
+    except RunnerError:
+        from runner.domain.config.sections import Limits
+
+        return Limits()
 
 
 def _checked(repository: Repository, path: Path) -> "tuple[Config, UserConfig]":

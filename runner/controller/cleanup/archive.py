@@ -18,15 +18,13 @@ from runner.adapters.git import refs as keeping
 from runner.adapters.store import stored
 from runner.controller.cleanup.unsaved import Place
 from runner.controller.operation import Operation
-from runner.controller.project import Repository, open_project
-from runner.domain.errors import Damaged, OtherVersion, RunnerError
+from runner.controller.project import Repository, limits_of
+from runner.domain.errors import Damaged, OtherVersion
 from runner.domain.frozen import dataclass
 from runner.domain.instance.archive import ARCHIVE, Archive
 
 MANIFEST = "archive.json"
 SEEN = "archives-seen-as-old.json"
-DAYS = 14.0  # where treedock.yaml cannot be read
-SIZE = 2**30  # bytes, likewise
 
 _TIME = "%Y%m%d-%H%M%S"
 _TIME_LENGTH = 15
@@ -136,7 +134,7 @@ def expire(repository: Repository, new: Sequence[Archive]) -> None:
     to be old, and it has to have been seen as old for as long before.
     """
     now = datetime.now(UTC)
-    oldest = now - timedelta(days=archive_days(repository))
+    oldest = now - timedelta(days=limits_of(repository).archive_days)
     root, git = root_of(repository), repository.git
     with repository.locked():
         needed = {record.archive for record in repository.records.all()}
@@ -185,22 +183,6 @@ def _seen_as_old(marks: Path) -> dict[str, float]:
         return {str(name): float(at) for name, at in data.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-
-
-def archive_days(repository: Repository) -> float:
-    """limits.archive_days."""
-    try:
-        return open_project(repository).config.limits.archive_days
-    except RunnerError:
-        return DAYS
-
-
-def archive_size(repository: Repository) -> int:
-    """limits.archive, in bytes."""
-    try:
-        return open_project(repository).config.limits.archive
-    except RunnerError:
-        return SIZE
 
 
 def root_of(repository: Repository) -> Path:

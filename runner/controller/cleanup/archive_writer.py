@@ -19,8 +19,6 @@ from runner.adapters.store.run_folder import RunFolder
 from runner.controller.cleanup.archive import (
     MANIFEST,
     AtRisk,
-    archive_days,
-    archive_size,
     forget_unfinished,
     new_name,
     root_of,
@@ -79,7 +77,7 @@ def require_room(operation: Operation, ignored: Sequence[str]) -> None:
         return
     needed, most = (
         tarball.size(Path(operation.record.worktree), ignored),
-        archive_size(operation.repository),
+        operation.limits.archive,
     )
     if needed > most:
         raise Refused(
@@ -103,7 +101,7 @@ def _fill(operation: Operation, name: str, new: Path, at_risk: AtRisk) -> Archiv
         wanted = {ref.name: ref.id for ref in own} | wanted
     with operation.repository.locked():
         refs.put(operation.git, prefix, wanted)
-    until = datetime.now(UTC) + timedelta(days=archive_days(operation.repository))
+    until = datetime.now(UTC) + timedelta(days=operation.limits.archive_days)
     ways = make_readable(operation, new, folder) if at_risk.whole_git else []
     return Archive(
         name=name,

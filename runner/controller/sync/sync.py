@@ -27,14 +27,11 @@ from runner.domain.errors import (
     GitFailed,
     NotFound,
     Refused,
-    RunnerError,
 )
 from runner.domain.frozen import dataclass
 from runner.domain.git.synced import Side, Synced
 from runner.domain.instance.streams import Sink
 from runner.domain.text import sentences
-
-BUNDLE = 2**30  # bytes, where treedock.yaml cannot be read
 
 Changes = dict[str, tuple[str | None, str | None]]  # ref -> (new, old); None: there is none
 
@@ -166,7 +163,7 @@ def _bring_out(operation: Operation, here: Mapping[str, str], changes: Changes) 
         _receive(operation, unknown, missing, known)
     elif unknown:
         with _named(operation):
-            quarantine.require_sound(operation.git, unknown, known, _limit(operation))
+            quarantine.require_sound(operation.git, unknown, known, operation.limits.bundle)
     new, old = changes.get(f"refs/heads/{operation.record.git.branch}", (None, None))
     grown = bool(new and old) and _has_grown(operation, str(old), str(new))
     if new and old and not grown:
@@ -183,7 +180,7 @@ def _bring_out(operation: Operation, here: Mapping[str, str], changes: Changes) 
 
 def _receive(operation: Operation, wanted: list[str], missing: list[str], known: list[str]) -> None:
     """The objects of `wanted`, of which these are `missing` here."""
-    folder, limit = operation.records.folder(operation.id), _limit(operation)
+    folder, limit = operation.records.folder(operation.id), operation.limits.bundle
     with quarantine.incoming(_quarantine(operation)) as arrived, _named(operation):
         whole = False
         try:
@@ -335,15 +332,3 @@ def finish_hint(operation: Operation, busy: str) -> str:
 
 def _quarantine(operation: Operation) -> Path:
     return operation.folder.quarantine
-
-
-def _limit(operation: Operation) -> int:
-    """limits.bundle, in bytes."""
-    from runner.controller.project import open_project
-
-    if isinstance(operation, Operation):
-        return operation.config.limits.bundle
-    try:
-        return open_project(operation.repository).config.limits.bundle
-    except RunnerError:
-        return BUNDLE
