@@ -163,7 +163,7 @@ def test_outside_of_a_repository_this_machine_is_examined(doctor: Doctor) -> Non
     found = {finding["check"]: finding for finding in document["findings"]}
     assert [check for check in found if check != "docker-command"] == CHECKS
     assert found["engine"]["status"] == "ok"
-    assert found["engine"]["message"].startswith("engine ")
+    assert found["engine"]["message"].startswith("Engine ")
     assert set(found["git"]) == {"check", "status", "message", "way_out", "fixed"}
     assert done.returncode == 0
 
