@@ -36,10 +36,11 @@ _GUESSED = "VITE_BACKEND_URL"
 def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     """Decide what the project is and how treedock runs it; `compose` is its Compose file."""
     python, shown = find_python(listing), find_python_frontend(listing)
-    frontend = shown if shown.service else find_node(listing, "frontend")
-    backend = python if python.service else find_node(listing, "backend")
+    node = find_node(listing, {app.service.name for app in (python, shown) if app.service})
+    by_name = {app.service.name: app for app in (*node, python, shown) if app.service}
+    backend, frontend = by_name.get("backend", App()), by_name.get("frontend", App())
     library = App() if python.service or shown.service else find_library(listing)
-    apps = _distinct(backend, library, frontend)
+    apps = _distinct(backend, library, frontend, *node)
     script = _find_reset_script(listing)
     database = _reset_by(listing, script, backend.database) if script else backend.database
     copy = _find_copied(listing)

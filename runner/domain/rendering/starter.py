@@ -12,6 +12,8 @@ from runner.domain.text import printable
 
 # A key's example: `#key...` and the lines `#  ...` that belong to it.
 _EXAMPLE = r"(?m)^#{key}:.*\n(?:#  .*\n)*"
+_RANGES = {"backend": 9100, "frontend": 9200}
+_FIRST = 9300  # of the ranges of further services
 _NO_SIDECARS = ["#sidecars:", "#  postgres: {image: postgres, env: {POSTGRES_PASSWORD: shop}}"]
 
 
@@ -20,6 +22,7 @@ def render_starter(starter: str, name: str, findings: Findings) -> str:
     parts = {
         "name": [f"name: {name}"],
         "image": _image(findings),
+        "ports": _ports(findings.services),
         "env": _env(findings),
         "setup": _setup(findings.setup),
         "services": _services(findings.services),
@@ -61,6 +64,16 @@ def _setup(steps: tuple[Step, ...]) -> list[str]:
         first, *rest = [f"run: {scalar(step.run)}", *_folder(step.folder)]
         lines += [f"  - {first}", *(f"    {line}" for line in rest)]
     return ["setup:", *lines] if lines else []
+
+
+def _ports(services: tuple[Service, ...]) -> list[str]:
+    """The two usual ranges and one for each further service that serves."""
+    names = [service.name for service in services if service.serves]
+    further = [name for name in names if name not in _RANGES]
+    if not further:
+        return []
+    ranges = {**_RANGES, **{name: _FIRST + 100 * at for at, name in enumerate(further)}}
+    return ["ports:", *(f"  {scalar(name)}: {at}-{at + 14}" for name, at in ranges.items())]
 
 
 def _services(services: tuple[Service, ...]) -> list[str]:
