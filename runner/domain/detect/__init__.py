@@ -7,6 +7,7 @@ found stays a commented example in treedock.yaml.
 import posixpath
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 
 from runner.domain.detect.compose import ComposeFile, with_compose
@@ -15,6 +16,8 @@ from runner.domain.detect.findings import Findings
 from runner.domain.detect.hooks import with_hooks
 from runner.domain.detect.listing import App, Database, Listing, Service, Sidecar, Step, join
 from runner.domain.detect.node import find_node
+from runner.domain.detect.node_data import NodeData, find_node_data
+from runner.domain.detect.own_database import server_need, with_server
 from runner.domain.detect.python import find_library, find_python, find_python_frontend
 
 __all__ = ["ComposeFile", "Database", "Findings", "Listing", "Service", "Sidecar", "Step", "detect"]
@@ -41,6 +44,8 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     backend, frontend = by_name.get("backend", App()), by_name.get("frontend", App())
     library = App() if python.service or shown.service else find_library(listing)
     apps = _distinct(backend, library, frontend, *node)
+    data = None if python.service else find_node_data(listing)
+    backend = _with_data(backend, data) if data else backend
     script = _find_reset_script(listing)
     database = _reset_by(listing, script, backend.database) if script else backend.database
     copy = _find_copied(listing)
@@ -53,7 +58,7 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     said += [f"{path}.example → env.copy: {path}" for path in copy]
     said += [f"{key} → env.set: {value}" for key, value in variables.items()]
     findings = Findings(
-        setup=tuple(dict.fromkeys(step for app in apps for step in app.setup)),
+        setup=_setup(apps, data),
         services=tuple(app.service for app in apps if app.service),
         database=database,
         copy=copy,
@@ -66,9 +71,22 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     program = python.program or shown.program or library.program
     if compose:
         findings = with_compose(findings, compose, listing, backend, program)
+    need = server_need(listing, python, data)
+    findings = with_server(findings, need, listing) if need else findings
     findings = with_hooks(_with_guess(findings), listing)
     unsure = [*findings.unsure, *_unknown(findings), *_fixed_ports(listing, frontend)]
     return replace(findings, unsure=tuple(unsure))
+
+
+def _with_data(backend: App, data: NodeData) -> App:
+    """The backend with what fills its database."""
+    return replace(backend, migrate=data.tables, database=data.database)
+
+
+def _setup(apps: Sequence[App], data: NodeData | None) -> tuple[Step, ...]:
+    steps = [step for app in apps for step in app.setup]
+    steps += [data.install, *data.setup] if data else []
+    return tuple(dict.fromkeys(steps))
 
 
 def _distinct(*apps: App) -> list[App]:
