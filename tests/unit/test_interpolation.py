@@ -2,6 +2,7 @@
 
 import pytest
 
+from runner.domain.detect.compose_forms import assignments
 from runner.domain.detect.interpolation import Unset, interpolate
 
 VALUES = {"SET": "v", "EMPTY": "", "DOLLAR": "$SET"}
@@ -47,3 +48,17 @@ def test_what_compose_would_not_take_is_an_error(text: str) -> None:
 def test_defaults_within_defaults_come_to_an_end() -> None:
     with pytest.raises(ValueError, match="without end"):
         interpolate("${A:-" * 500 + "}" * 500, VALUES)
+
+
+def test_a_quoted_value_over_several_lines_keeps_all_of_them() -> None:
+    text = 'CERT="first\nSECOND=x\nthird"\nNAME=shop # a comment\nOPEN=\'rest of the line\n'
+    values = assignments(text)
+    assert values["CERT"] == "first\nSECOND=x\nthird"
+    assert values["NAME"] == "shop"
+    assert "SECOND" not in values
+
+
+def test_what_a_required_variable_says_of_itself_is_kept() -> None:
+    with pytest.raises(Unset) as caught:
+        interpolate("${KEY:?set it}", {})
+    assert caught.value.sentence == "${KEY} has no value here (set it)"

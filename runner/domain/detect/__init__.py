@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from runner.domain.detect.compose import ComposeFile, with_compose
 from runner.domain.detect.compose_forms import PUBLIC
+from runner.domain.detect.env_examples import keys_without_value
 from runner.domain.detect.findings import Findings
 from runner.domain.detect.hooks import with_hooks
 from runner.domain.detect.listing import App, Database, Listing, Service, Sidecar, Step, join
@@ -74,7 +75,8 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     need = server_need(listing, python, data)
     findings = with_server(findings, need, listing) if need else findings
     findings = with_hooks(_with_guess(findings), listing)
-    unsure = [*findings.unsure, *_unknown(findings), *_fixed_ports(listing, frontend)]
+    unsure = [*findings.unsure, *keys_without_value(listing, list(findings.variables))]
+    unsure += [*_unknown(findings), *_fixed_ports(listing, frontend)]
     return replace(findings, unsure=tuple(unsure))
 
 

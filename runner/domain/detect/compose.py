@@ -158,6 +158,12 @@ def _own(file: ComposeFile, parts: Sequence[Composed], listing: Listing, beside:
         for part in parts
         if part.name in beside.of and part.ports and part.ports[0][0]
     ]
+    notes.omitted += [
+        f"{part.name}: a value of `{key}`: {why}"
+        for part in parts
+        for key, why in part.lacks.items()
+        if key not in ("command", "image")  # told where they are missing
+    ]
     stem, _, ending = file.name.rpartition(".")
     others = [f"{stem}.override.{end}" for end in dict.fromkeys((ending, "yaml", "yml"))]
     notes.omitted += [f"{name}, which is another file" for name in others if name in listing.files]

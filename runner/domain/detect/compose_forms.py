@@ -3,7 +3,7 @@
 import posixpath
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,10 +58,28 @@ def read_services(document: Any, values: Mapping[str, str]) -> list[Composed]:
 
 
 def assignments(text: str) -> dict[str, str]:
-    """What the text of an .env file assigns, as far as a line says it plainly."""
-    lines = (line for line in text.splitlines() if line.isprintable())
-    matches = (_ASSIGNED.match(line) for line in lines if not line.startswith("#"))
-    return {match[1]: _unquoted(match[2]) for match in matches if match}
+    """What the text of an .env file assigns, as far as it says it plainly; a quoted value may have
+    several lines."""
+    found, lines = {}, iter(text.splitlines())
+    for line in lines:
+        match = _ASSIGNED.match(line)
+        if match and not line.startswith("#"):
+            found[match[1]] = _unquoted(_whole(match[2], lines))
+    return {key: value for key, value in found.items() if _is_text(value)}
+
+
+def _whole(value: str, lines: Iterator[str]) -> str:
+    """A value whose quote stays open, with the lines up to the one that closes it."""
+    if value[:1] in ("'", '"') and value[0] not in value[1:]:
+        for line in lines:
+            value += f"\n{line}"
+            if value[0] in line:
+                break
+    return value
+
+
+def _is_text(value: str) -> bool:
+    return all(letter.isprintable() or letter in "\n\t" for letter in value)
 
 
 def shell_line(command: str | list[str]) -> str:
@@ -119,7 +137,7 @@ class _Reader:
             env_files=tuple(self._env_files(raw.get("env_file"))),
             ports=tuple(self._ports(raw)),
             volumes=tuple(v for v in map(self._volume, _items(raw.get("volumes"))) if v),
-            profiles=tuple(self._texts(raw.get("profiles"))),
+            profiles=tuple(self._texts(raw.get("profiles"), "profiles")),
             waits_for_end_of=tuple(
                 other
                 for other, how in (waits.items() if isinstance(waits, dict) else ())
@@ -141,11 +159,11 @@ class _Reader:
         try:
             text = interpolate(value, self.values)
         except Unset as error:
-            noted[key] = f"${{{error}}} has no value here"
+            noted[key] = error.sentence
         except ValueError as error:  # Compose would not take it either
             noted[key] = str(error)
         else:
-            if all(letter.isprintable() or letter in "\n\t" for letter in text):
+            if _is_text(text):
                 return text
             noted[key] = "it has control characters"
         return None
@@ -158,15 +176,15 @@ class _Reader:
         if raw is None:
             return None, ""
         given = raw if isinstance(raw, dict) else {"context": raw}
-        context = self._text(given.get("context") or ".") or ""
-        dockerfile = self._text(given.get("dockerfile") or "Dockerfile") or ""
+        context = self._text(given.get("context") or ".", "build") or ""
+        dockerfile = self._text(given.get("dockerfile") or "Dockerfile", "build") or ""
         return _inside(context), _inside(dockerfile)
 
     def _public(self, build: Any) -> dict[str, str]:
         """The build arguments that end up in what a browser gets."""
         args = build.get("args") if isinstance(build, dict) else None
         given = {key: value for key, value in pairs(args).items() if key.startswith(PUBLIC)}
-        found = {key: self._text(value) for key, value in given.items()}
+        found = {key: self._text(value, key, self.unset) for key, value in given.items()}
         return {key: text for key, text in found.items() if text is not None}
 
     def _environment(self, raw: Any) -> dict[str, str]:
@@ -184,7 +202,9 @@ class _Reader:
 
     def _env_files(self, raw: Any) -> list[str]:
         items = [i.get("path") if isinstance(i, dict) else i for i in _items(raw)]
-        return [path for path in map(_inside, self._texts(items)) if path not in ("", ".")]
+        return [
+            path for path in map(_inside, self._texts(items, "env_file")) if path not in ("", ".")
+        ]
 
     def _ports(self, raw: dict[str, Any]) -> list[tuple[int | None, int]]:
         published = [self._port(item) for item in _items(raw.get("ports"))]
@@ -194,19 +214,19 @@ class _Reader:
 
     def _port(self, raw: Any) -> tuple[int | None, int] | None:
         if isinstance(raw, dict):
-            texts = [self._text(raw.get("published")) or "", self._text(raw.get("target")) or ""]
+            texts = [self._text(raw.get(key), "ports") or "" for key in ("published", "target")]
             protocol = raw.get("protocol")
         else:
-            text, _, protocol = (self._text(raw) or "").partition("/")
+            text, _, protocol = (self._text(raw, "ports") or "").partition("/")
             texts = ["", *text.rsplit(":", 2)][-2:]
         host, inside = (_first_port(text) for text in texts)
         return (host, inside) if inside and protocol != "udp" else None
 
     def _volume(self, raw: Any) -> tuple[str, str] | None:
         if isinstance(raw, dict):
-            source, target = self._text(raw.get("source")), self._text(raw.get("target"))
+            source, target = (self._text(raw.get(key), "volumes") for key in ("source", "target"))
         else:
-            first, _, rest = (self._text(raw) or "").partition(":")
+            first, _, rest = (self._text(raw, "volumes") or "").partition(":")
             source, target = (first, rest.partition(":")[0]) if rest else ("", first)
         return (source or "", target) if target and target.startswith("/") else None
 

@@ -51,8 +51,11 @@ def find_variables(
                 found.omitted.append(f"{part.name}: {key}, not a variable of one line")
             elif found.of.setdefault(key, value) != value:
                 found.unsure.append(f"{where}: {part.name} has another value")
+        bare = [key for key, why in part.unset.items() if why.startswith(f"${{{key}}} ")]
+        if bare:  # .env gives them to everything inside
+            found.unsure.append(f"{part.name}: no value here, .env has to give: {', '.join(bare)}")
         for key, why in part.unset.items():
-            if not why.startswith(f"${{{key}}} "):  # .env gives that one to everything inside
+            if key not in bare:
                 found.unsure.append(f"env.set.{key}: {why}")
     found.said = [f"environment → env.set: {', '.join(found.of)}"] if found.of else []
     return found

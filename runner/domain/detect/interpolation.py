@@ -12,7 +12,16 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Unset(Exception):
-    """A variable without a value; the name is its only argument."""
+    """A variable without a value: its name, and what `${NAME:?message}` says of it."""
+
+    def __init__(self, name: str, message: str = "") -> None:
+        super().__init__(name)
+        self.message = message
+
+    @property
+    def sentence(self) -> str:
+        """What is missing, as a note has it."""
+        return f"${{{self}}} has no value here" + (f" ({self.message})" if self.message else "")
 
 
 def interpolate(text: str, values: Mapping[str, str], depth: int = 0) -> str:
@@ -48,6 +57,8 @@ def _braced(inner: str, values: Mapping[str, str], depth: int) -> str:
     sign, word = rest.lstrip(":")[:1], rest.lstrip(":")[1:]
     if sign == "+":
         return interpolate(word, values, depth + 1) if there else ""
+    if not there and sign == "?":
+        raise Unset(name[0], " ".join(word.split()))
     if there or sign != "-":
         return _value(name[0], values if there else {})
     return interpolate(word, values, depth + 1)
