@@ -237,7 +237,9 @@ def test_the_variable_of_the_backends_address_comes_from_the_example() -> None:
         {
             "main.py": FASTAPI,
             "client/package.json": VITE,
-            "client/.env.example": "VITE_API_URL=http://localhost:8000/api\nVITE_TITLE=Shop\n",
+            "client/src/api.ts": "fetch(import.meta.env.VITE_API_URL)",
+            "client/.env.example": "VITE_API_URL=http://localhost:8000/api\n"
+            "VITE_SERVER=http://localhost:8000\nVITE_TITLE=Shop\n",
         }
     )
     assert findings.variables == {"VITE_API_URL": "http://localhost:${BACKEND_PORT}/api"}

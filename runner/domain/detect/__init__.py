@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from runner.domain.detect.addresses import find_addresses
 from runner.domain.detect.compose import ComposeFile, with_compose
-from runner.domain.detect.compose_forms import PUBLIC
-from runner.domain.detect.env_examples import keys_without_value
+from runner.domain.detect.env_examples import NAMES, keys_without_value
 from runner.domain.detect.findings import Findings
 from runner.domain.detect.hooks import with_hooks
 from runner.domain.detect.listing import App, Database, Listing, Service, Sidecar, Step, join
@@ -28,13 +28,6 @@ _RESET = re.compile(
     r"|(?:db|database)[_-](?:reset|setup|init))(?:\.(?:sh|bash|py))?"
 )
 _SCRIPT_FOLDERS = {"bin", "db", "script", "scripts", "tools"}
-_EXAMPLES = (".env.example", ".env.sample", ".env.template")
-_ADDRESS = re.compile(
-    r"^(?P<key>\w*(?:API|BACKEND|SERVER)\w*)=[\"']?https?://(?:localhost|127\.0\.0\.1):\d+"
-    r"(?P<path>[\w./-]*)[\"']?\s*$",
-    re.MULTILINE,
-)
-_GUESSED = "VITE_BACKEND_URL"
 
 
 def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
@@ -50,20 +43,18 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     script = _find_reset_script(listing)
     database = _reset_by(listing, script, backend.database) if script else backend.database
     copy = _find_copied(listing)
-    variables = _find_variables(listing, backend, frontend)
     tests = [app.test for app in apps if app.test]
 
     said = [sentence for app in apps for sentence in app.said]
     if database:
         said.append(f"{script or database.path} → database.reset: {database.reset}")
     said += [f"{path}.example → env.copy: {path}" for path in copy]
-    said += [f"{key} → env.set: {value}" for key, value in variables.items()]
     findings = Findings(
         setup=_setup(apps, data),
         services=tuple(app.service for app in apps if app.service),
         database=database,
         copy=copy,
-        variables=variables,
+        variables={},
         test=_as_line(tests[0]) if tests else None,
         said=tuple(dict.fromkeys(said)),
         unsure=tuple(line for app in apps for line in app.unsure),
@@ -74,7 +65,7 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
         findings = with_compose(findings, compose, listing, backend, program)
     need = server_need(listing, python, data)
     findings = with_server(findings, need, listing) if need else findings
-    findings = with_hooks(_with_guess(findings), listing)
+    findings = with_hooks(_with_addresses(findings, listing), listing)
     unsure = [*findings.unsure, *keys_without_value(listing, list(findings.variables))]
     unsure += [*_unknown(findings), *_fixed_ports(listing, frontend)]
     return replace(findings, unsure=tuple(unsure))
@@ -126,7 +117,7 @@ def _reset_by(listing: Listing, script: str, database: Database | None) -> Datab
 
 def _find_copied(listing: Listing) -> tuple[str, ...]:
     """The ignored .env files that examples below the top ask for."""
-    examples = {posixpath.dirname(f) or "." for name in _EXAMPLES for f in _places(listing, name)}
+    examples = {posixpath.dirname(f) or "." for name in NAMES for f in _places(listing, name)}
     return tuple(sorted(join(folder, ".env") for folder in examples if folder != "."))
 
 
@@ -134,33 +125,13 @@ def _places(listing: Listing, name: str) -> list[str]:
     return [join(folder, name) for folder in listing.folders(name)]
 
 
-def _find_variables(listing: Listing, backend: App, frontend: App) -> dict[str, str]:
-    """The variables by which the frontend finds the backend, as examples name them."""
-    if not (backend.service and frontend.service):
-        return {}
-    found = {}
-    for name in (*_EXAMPLES, ".env.development", ".env"):
-        for path in _places(listing, name):
-            for match in _ADDRESS.finditer(listing.read(path)):
-                if match["key"].startswith(PUBLIC):
-                    found[match["key"]] = f"http://localhost:${{BACKEND_PORT}}{match['path']}"
-    return found
-
-
-def _with_guess(findings: Findings) -> Findings:
-    """Where nothing tells how the frontend finds the backend: as many projects have it."""
-    named = any(
-        key.startswith(PUBLIC) and "BACKEND_PORT" in value
-        for key, value in findings.variables.items()
-    )
-    if named or not {"backend", "frontend"} <= {service.name for service in findings.services}:
-        return findings
-    value = "http://localhost:${BACKEND_PORT}"
+def _with_addresses(findings: Findings, listing: Listing) -> Findings:
+    found = find_addresses(listing, findings.services, findings.variables)
     return replace(
         findings,
-        variables={**findings.variables, _GUESSED: value},
-        said=(*findings.said, f"{_GUESSED} → env.set: {value}"),
-        unsure=(*findings.unsure, f"env.set: does the frontend read {_GUESSED}?"),
+        variables={**findings.variables, **found.of},
+        said=(*findings.said, *found.said),
+        unsure=(*findings.unsure, *found.unsure),
     )
 
 
