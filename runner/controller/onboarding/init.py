@@ -3,6 +3,7 @@
 import os
 import stat
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 from runner import resources
@@ -10,6 +11,7 @@ from runner.adapters.files import disk, untrusted, yaml_file, yaml_tree
 from runner.controller.project import CONFIG_FILE, Repository, open_repository
 from runner.domain.detect import ComposeFile, Findings, Listing, detect
 from runner.domain.detect.compose import NAMES as COMPOSE_NAMES
+from runner.domain.detect.compose_merge import merged, override_names
 from runner.domain.errors import ConfigError, Refused
 from runner.domain.rendering.starter import render_starter
 from runner.domain.text import sentences
@@ -91,14 +93,17 @@ def _look(repository: Repository) -> Listing:
 
 
 def _compose(listing: Listing) -> ComposeFile | None:
-    """The Compose file at the top, the one that Compose itself would take."""
+    """The Compose file at the top, the one that Compose itself would take, with its override."""
     name = next((name for name in COMPOSE_NAMES if name in listing.files), None)
     if name is None:
         return None
+    override = next((other for other in override_names(name) if other in listing.files), None)
+    names = [name, override] if override else [name]
     try:
-        return ComposeFile(name, yaml_tree.parse(listing.read(name), name))
+        documents = [yaml_tree.parse(listing.read(each), each) for each in names]
     except ConfigError as error:
         return ComposeFile(name, problem=sentences(error.message, "Nothing was taken from it."))
+    return ComposeFile(name, reduce(merged, documents))
 
 
 def _shown_by_git(repository: Repository, findings: Findings) -> list[str]:

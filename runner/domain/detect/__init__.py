@@ -48,13 +48,14 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     said = [sentence for app in apps for sentence in app.said]
     if database:
         said.append(f"{script or database.path} → database.reset: {database.reset}")
+    said += [f"{data.source} → setup: {step.run}" for step in data.setup] if data else []
     said += [f"{path}.example → env.copy: {path}" for path in copy]
     findings = Findings(
         setup=_setup(apps, data),
         services=tuple(app.service for app in apps if app.service),
         database=database,
         copy=copy,
-        variables={},
+        variables=data.variables if data else {},
         test=_as_line(tests[0]) if tests else None,
         said=tuple(dict.fromkeys(said)),
         unsure=tuple(line for app in apps for line in app.unsure),

@@ -10,7 +10,11 @@ from runner.domain.detect.env_examples import NAMES
 from runner.domain.detect.listing import Listing, Notes, Service
 
 _CODE = (".py", ".ts", ".tsx", ".js", ".jsx", ".mjs", ".vue", ".svelte", ".astro", ".prisma")
+_ASIDE = re.compile(
+    r"(?:^|/)(?:playwright|cypress|vitest|jest)\.config|\.(?:min\.js|d\.ts|test\.\w+|spec\.\w+)$"
+)
 _READ_AT_MOST = 400  # files of code
+_TEXT = 100_000  # characters of each
 _LOCAL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0):(\d{2,5})(?=[/\"'`,\s;)\]]|$)")
 _TOWARDS_BACKEND = re.compile(r"API|BACKEND|SERVER", re.IGNORECASE)
 _TOWARDS_FRONTEND = re.compile(
@@ -42,9 +46,10 @@ def find_addresses(
     those that are `known` stay as they are."""
     found = Addresses()
     roles = [service.name for service in services if service.serves]
-    code = {path: listing.read(path) for path in _code(listing)} if roles else {}
+    code = {path: listing.read(path)[:_TEXT] for path in _code(listing)} if roles else {}
+    words = {word for text in code.values() for word in re.findall(r"\w+", text.lower())}
     for key, value, source in (*_examples(listing), *_defaults(code)):
-        if key in known or key in found.of or not _is_read(key, source, code):
+        if key in known or key in found.of or key.lower() not in words:
             continue
         translated = _LOCAL.sub(lambda match, key=key: _own(match, key, roles), value)  # type: ignore[misc]
         if translated != value:
@@ -89,15 +94,9 @@ def _defaults(code: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
                     yield key, value, path
 
 
-def _is_read(key: str, source: str, code: Mapping[str, str]) -> bool:
-    """Whether code names the variable; settings of Python may have it in small letters."""
-    word = re.compile(rf"\b{re.escape(key)}\b", re.IGNORECASE)
-    return source in code or any(word.search(text) for text in code.values())
-
-
 def _code(listing: Listing) -> list[str]:
     found = [path for path in listing.below(".", "") if path.endswith(_CODE)]
-    return [path for path in found if not path.endswith((".min.js", ".d.ts"))][:_READ_AT_MOST]
+    return [path for path in found if not _ASIDE.search(path)][:_READ_AT_MOST]
 
 
 def _ask(
@@ -112,7 +111,7 @@ def _ask(
     folder = next(service.folder for service in services if service.name == "frontend")
     inside = "" if folder == "." else f"{folder}/"
     for path, text in code.items():
-        match = _LOCAL.search(text)
+        match = next((m for m in _LOCAL.finditer(text) if m[1] in _USUAL["backend"]), None)
         if match and path.startswith(inside) and not path.endswith(".py"):
             found.unsure.append(
                 f"{path}: {match[0]} is written down: let it read a variable, and set that in "

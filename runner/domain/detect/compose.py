@@ -164,7 +164,4 @@ def _own(file: ComposeFile, parts: Sequence[Composed], listing: Listing, beside:
         for key, why in part.lacks.items()
         if key not in ("command", "image")  # told where they are missing
     ]
-    stem, _, ending = file.name.rpartition(".")
-    others = [f"{stem}.override.{end}" for end in dict.fromkeys((ending, "yaml", "yml"))]
-    notes.omitted += [f"{name}, which is another file" for name in others if name in listing.files]
     return notes

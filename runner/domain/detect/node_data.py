@@ -27,12 +27,18 @@ class NodeData:
     tool: str
     engine: str | None
     tables: Step
-    manager: str
-    """The folder whose set-up has to come before."""
     install: Step
     variable: str | None = None
     file: str | None = None
     setup: tuple[Step, ...] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The address of the SQLite file, as Prisma takes it: from the folder of its schema."""
+        if self.tool != "Prisma" or not (self.file and self.variable):
+            return {}
+        path = posixpath.relpath(self.file, posixpath.dirname(self.source) or ".")
+        return {self.variable: f"file:./{path}"}
 
     @property
     def database(self) -> Database | None:
@@ -175,7 +181,7 @@ def _data(
 ) -> NodeData:
     inside = file if file and not file.startswith(("/", "..")) else None
     return NodeData(
-        source, tool, engine, Step(" && ".join(steps), package.folder), package.manager.folder,
+        source, tool, engine, Step(" && ".join(steps), package.folder),
         Step(package.manager.install, package.manager.folder), variable, inside, setup,
     )  # fmt: skip
 

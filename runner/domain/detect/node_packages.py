@@ -72,7 +72,7 @@ def _members(listing: Listing) -> tuple[str, ...]:
         named = named.get("packages")
     found = [item for item in named if isinstance(item, str)] if isinstance(named, list) else []
     block = re.search(
-        r"^packages:[ \t]*\n((?:[ \t]*(?:-.*|#.*)?\n?)*)",
+        r"^packages:[ \t]*\n((?:[ \t]*(?:-.*|#.*)\n?)*)",
         listing.text(".", "pnpm-workspace.yaml"),
         re.M,
     )

@@ -12,7 +12,7 @@ _FILE = re.compile(
     r"""sqlite(?:\+\w+)?:///(?P<url>[\w./-]+)|["'](?P<name>(?!django\.)[\w./-]+\.(?:db|sqlite3?))["']"""
 )
 _SQLITE_NAME = re.compile(
-    r"backends\.sqlite3['\"].{0,40}?['\"]NAME['\"]\s*:(?P<value>[^}]*)\}", re.S
+    r"backends\.sqlite3['\"].{0,40}?['\"]NAME['\"]\s*:(?P<value>[^}]{0,400})\}", re.S
 )
 _READ_AT_MOST = 60  # files searched for the name of the database
 _SEEDS = ("initial_data.py", "seed.py", "seeds.py", "seed_db.py", "seed_data.py", "populate.py")

@@ -12,6 +12,7 @@ _HEALTH = re.compile(r"""["'](/(?:[\w-]+/)*health\w*)["']""")
 _SHOWN_FIRST = ("streamlit_app", "app", "main", "home")
 _TOLD = re.compile(r"streamlit run\s+[\"']?([\w./ -]+?\.py)")
 _TELLING = ("Procfile", "Dockerfile", "Makefile", "README.md", "readme.md", "README.rst")
+_TEXT = 100_000  # characters of a file in which the app is looked for
 _DEPTH = 4  # folders above the file that holds the app
 
 
@@ -37,7 +38,7 @@ def find_backend(listing: Listing) -> Server | None:
     entries = [f for f in files if posixpath.basename(f) in _ENTRIES]
     others = [f for f in files if "/" not in f and f not in entries]
     for path in (*entries, *others):
-        text = listing.read(path)
+        text = listing.read(path)[:_TEXT]
         for recognise in (_asgi, _flask, _aiohttp):
             server = recognise(listing, path, text)
             if server:
@@ -53,7 +54,7 @@ def find_shown(listing: Listing) -> Server | None:
 _ASGI = re.compile(r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:\w+\.)?(FastAPI|Starlette|Litestar)\(", re.M)
 _ASGI_FACTORY = re.compile(
     r"^def (create_app|get_app|make_app|build_app|get_application|create_application)\(\s*\)"
-    r"(?:(?!^def ).)*?\b(FastAPI|Starlette|Litestar)\(",
+    r"(?:(?!^def ).){0,2000}?\b(FastAPI|Starlette|Litestar)\(",
     re.M | re.S,
 )
 
