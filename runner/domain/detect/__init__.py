@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from runner.domain.detect.addresses import find_addresses
 from runner.domain.detect.compose import ComposeFile, with_compose
+from runner.domain.detect.declared_services import Declared, find_declared
 from runner.domain.detect.env_examples import NAMES, keys_without_value
 from runner.domain.detect.findings import Findings
 from runner.domain.detect.hooks import with_hooks
@@ -64,6 +65,7 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     program = python.program or shown.program or library.program
     if compose:
         findings = with_compose(findings, compose, listing, backend, program)
+    findings = _with_declared(findings, find_declared(listing, findings.services, program))
     need = server_need(listing, python, data)
     findings = with_server(findings, need, listing) if need else findings
     findings = with_hooks(_with_addresses(findings, listing), listing)
@@ -124,6 +126,16 @@ def _find_copied(listing: Listing) -> tuple[str, ...]:
 
 def _places(listing: Listing, name: str) -> list[str]:
     return [join(folder, name) for folder in listing.folders(name)]
+
+
+def _with_declared(findings: Findings, found: Declared) -> Findings:
+    return replace(
+        findings,
+        services=(*findings.services, *([found.service] if found.service else [])),
+        said=(*findings.said, *found.said),
+        unsure=(*findings.unsure, *found.unsure),
+        omitted=(*findings.omitted, *found.omitted),
+    )
 
 
 def _with_addresses(findings: Findings, listing: Listing) -> Findings:

@@ -91,7 +91,7 @@ def _add(
         why = part.lacks.get("command", "what it runs stands in its Dockerfile, not here")
         found.omitted.append(f"{part.name}: {why}")
         return
-    run = _adapted(shell_line(part.command), folder, program)
+    run = adapted(shell_line(part.command), folder, program)
     if run is None:
         program_there = shell_line(part.command)
         found.omitted.append(f"{part.name}: it runs a program of its image, {program_there}")
@@ -142,7 +142,7 @@ def _add_server(
     found.said.append(f"{part.name} → services.{name}: {with_port}")
 
 
-def _adapted(line: str, folder: str, program: Program | None) -> str | None:
+def adapted(line: str, folder: str, program: Program | None) -> str | None:
     """A command of an image as one of the instance; None for a program that lies in the image."""
     parts = re.split(r"(\s*(?:&&|\|\||;)\s*)", line)
     adapted = [_command(part, folder, program) for part in parts[::2]]
