@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.domain.detect.compose_forms import assignments
+from runner.domain.detect.env_file import assignments
 from runner.domain.detect.interpolation import Unset, interpolate
 
 VALUES = {"SET": "v", "EMPTY": "", "DOLLAR": "$SET"}

@@ -47,10 +47,7 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     tests = [app.test for app in apps if app.test]
 
     said = [sentence for app in apps for sentence in app.said]
-    if database:
-        said.append(f"{script or database.path} → database.reset: {database.reset}")
-    said += [f"{data.source} → setup: {step.run}" for step in data.setup] if data else []
-    said += [f"{path}.example → env.copy: {path}" for path in copy]
+    said += _said(script, database, data, copy)
     findings = Findings(
         setup=_setup(apps, data),
         services=tuple(app.service for app in apps if app.service),
@@ -72,6 +69,16 @@ def detect(listing: Listing, compose: ComposeFile | None = None) -> Findings:
     unsure = [*findings.unsure, *keys_without_value(listing, list(findings.variables))]
     unsure += [*_unknown(findings), *_fixed_ports(listing, frontend)]
     return replace(findings, unsure=tuple(unsure))
+
+
+def _said(
+    script: str | None, database: Database | None, data: NodeData | None, copy: tuple[str, ...]
+) -> list[str]:
+    said = []
+    if database:
+        said.append(f"{script or database.path} → database.reset: {database.reset}")
+    said += [f"{data.source} → setup: {step.run}" for step in data.setup] if data else []
+    return [*said, *(f"{path}.example → env.copy: {path}" for path in copy)]
 
 
 def _with_data(backend: App, data: NodeData) -> App:

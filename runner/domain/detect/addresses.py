@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runner.domain.detect.compose_forms import PUBLIC, assignments
+from runner.domain.detect.compose_forms import PUBLIC
 from runner.domain.detect.env_examples import NAMES
+from runner.domain.detect.env_file import assignments
 from runner.domain.detect.listing import Listing, Notes, Service
 
 _CODE = (".py", ".ts", ".tsx", ".js", ".jsx", ".mjs", ".vue", ".svelte", ".astro", ".prisma")

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner.domain.detect.compose_forms import Composed, assignments, read_services
-from runner.domain.detect.compose_services import Built, Program, find_services
+from runner.domain.detect.compose_forms import Composed, read_services
+from runner.domain.detect.compose_services import Built, Program, find_services, is_test
 from runner.domain.detect.compose_sidecars import POSTGRES, Beside, find_sidecars, kind_of
 from runner.domain.detect.compose_variables import Hosts, find_variables
+from runner.domain.detect.env_file import assignments
 from runner.domain.detect.findings import Findings
 from runner.domain.detect.listing import App, Database, Listing, Notes
 
@@ -53,7 +54,8 @@ def with_compose(
     built = find_services(builds, findings.services, program)
     services = (*findings.services, *built.services)
     beside = find_sidecars(images, [service.name for service in services], files)
-    variables = find_variables(builds, _hosts(beside, built, builds), files, PORTS)
+    apps = [part for part in builds if not is_test(part)]
+    variables = find_variables(apps, _hosts(beside, built, builds), files, PORTS)
     own = _own(file, parts, listing, beside)
     database = _database(findings.database, beside, built, backend, own)
     image = None if findings.setup or findings.services else _image(builds, listing, own)

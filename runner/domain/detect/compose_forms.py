@@ -1,15 +1,14 @@
 """What a Compose file says of each of its services, whichever form it says it in."""
 
 import posixpath
-import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.domain.detect.env_file import is_text
 from runner.domain.detect.interpolation import Unset, interpolate
 
-_ASSIGNED = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 PUBLIC = ("VITE_", "NEXT_PUBLIC_", "REACT_APP_", "NUXT_PUBLIC_", "PUBLIC_")
 _SHELLS = {"sh", "bash", "ash", "/bin/sh", "/bin/bash", "/usr/bin/bash"}
 # Keys that are read, or make no difference to an instance, which has networks, names, readiness,
@@ -55,31 +54,6 @@ def read_services(document: Any, values: Mapping[str, str]) -> list[Composed]:
         raise ValueError("there are no `services:` in it")
     found = {name: raw for name, raw in services.items() if isinstance(raw, dict)}
     return [_Reader(values).service(name, _extended(found, name)) for name in found]
-
-
-def assignments(text: str) -> dict[str, str]:
-    """What the text of an .env file assigns, as far as it says it plainly; a quoted value may have
-    several lines."""
-    found, lines = {}, iter(text.splitlines())
-    for line in lines:
-        match = _ASSIGNED.match(line)
-        if match and not line.startswith("#"):
-            found[match[1]] = _unquoted(_whole(match[2], lines))
-    return {key: value for key, value in found.items() if _is_text(value)}
-
-
-def _whole(value: str, lines: Iterator[str]) -> str:
-    """A value whose quote stays open, with the lines up to the one that closes it."""
-    if value[:1] in ("'", '"') and value[0] not in value[1:]:
-        for line in lines:
-            value += f"\n{line}"
-            if value[0] in line:
-                break
-    return value
-
-
-def _is_text(value: str) -> bool:
-    return all(letter.isprintable() or letter in "\n\t" for letter in value)
 
 
 def shell_line(command: str | list[str]) -> str:
@@ -163,7 +137,7 @@ class _Reader:
         except ValueError as error:  # Compose would not take it either
             noted[key] = str(error)
         else:
-            if _is_text(text):
+            if is_text(text):
                 return text
             noted[key] = "it has control characters"
         return None
@@ -281,9 +255,3 @@ def _inside(path: str) -> str:
     normal = posixpath.normpath(path)
     outside = normal.startswith(("/", "~", "..")) or ":" in normal
     return "" if outside or not path or normal.split("/")[0] == ".git" else normal
-
-
-def _unquoted(text: str) -> str:
-    if text[:1] in ("'", '"'):
-        return text[1:].partition(text[0])[0]
-    return text.partition(" #")[0].strip()

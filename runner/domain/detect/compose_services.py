@@ -64,12 +64,19 @@ def _is_candidate(part: Composed, found: Built) -> bool:
     return reason is None
 
 
+def is_test(part: Composed) -> bool:
+    """Whether its name says that it tests the others."""
+    return bool(_TESTS.search(part.name))
+
+
 def _give_role(name: str, service: Service, parts: Sequence[Composed], found: Built) -> None:
     """The part that is this service: of its folder or around it, the nearest, one with a port."""
     around = [
         part
         for part in parts
-        if part.name not in found.roles and _holds(part.build or ".", service.folder)
+        if part.name not in found.roles
+        and not is_test(part)
+        and _holds(part.build or ".", service.folder)
     ]
     # Behind a proxy it publishes nothing.
     able = [part for part in around if part.ports] or [p for p in around if not p.command]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from runner.domain.detect.compose_forms import assignments
+from runner.domain.detect.env_file import assignments
 from runner.domain.detect.listing import Listing, join
 
 NAMES = (".env.example", ".env.sample", ".env.template", ".env.dist")

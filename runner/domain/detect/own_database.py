@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
-from runner.domain.detect.compose_forms import assignments
+from runner.domain.detect.env_file import assignments
 from runner.domain.detect.findings import Findings
 from runner.domain.detect.listing import App, Database, Listing, Sidecar, Step
 from runner.domain.detect.node_data import NodeData

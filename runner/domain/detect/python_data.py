@@ -16,7 +16,9 @@ _SQLITE_NAME = re.compile(
 )
 _READ_AT_MOST = 60  # files searched for the name of the database
 _SEEDS = ("initial_data.py", "seed.py", "seeds.py", "seed_db.py", "seed_data.py", "populate.py")
-_COMMAND = re.compile(r"(?:load_?initial_?data|initial_?data|seed\w*|populate\w*|create_?demo\w*)")
+_COMMAND = re.compile(
+    r"(?:load_?initial_?data|initial_?data|seed\w*|populate(?:_?(?:db|data|demo|database))?|create_?demo\w*)"
+)
 _LOADED = re.compile(r"manage(?:\.py)?[ ]+loaddata[ ]+([\w.-]+(?:[ ]+[\w.-]+)*)")
 _TELLING = ("docker-entrypoint.sh", "Makefile", "README.md", "readme.md", "README.rst")
 _INIT_COMMAND = re.compile(
@@ -38,7 +40,8 @@ def django_data(
 
 def _django_file(settings: str) -> str:
     near = _SQLITE_NAME.search(settings)
-    names = re.findall(r"""["']([\w.-]+)["']""", near["value"]) if near else []
+    value = re.split(r"""["'][A-Z_]+["']\s*:""", near["value"])[0] if near else ""
+    names = re.findall(r"""["']([\w.-]+)["']""", value)
     if names:
         return str(names[-1])
     named = _FILE.search(settings)
